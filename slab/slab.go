@@ -1,0 +1,193 @@
+package slab
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	minShift = 9  // 512 B: below it a slab costs more than what it holds
+	maxShift = 23 // 8 MiB: above it sizes are too rare to keep
+	classes  = maxShift - minShift + 1
+
+	// From this class on, buffers are kept in a bounded free list of our own: sync.Pool empties
+	// itself over two collections, and a fresh megabyte costs seven times what copying one does.
+	keptShift = 16
+
+	// oversizeGrain rounds buffers above the largest class.
+	oversizeGrain = 1 << 20
+)
+
+// Slab is a counted buffer. The zero Slab is not usable; slabs come from a [Pool].
+type Slab struct {
+	buf   []byte
+	pool  *Pool
+	refs  atomic.Int32
+	class int8 // index of the class; -1: above the largest, never pooled
+	debug debugSlab
+}
+
+// Bytes returns the whole buffer, at least as long as was asked for, its content undefined.
+func (s *Slab) Bytes() []byte {
+	s.debug.check(s)
+	return s.buf
+}
+
+// View returns bytes off to off+n as a view that shares the caller's reference.
+func (s *Slab) View(off, n int) View {
+	s.debug.check(s)
+	return View{B: s.buf[off : off+n : off+n], S: s}
+}
+
+// Retain adds a reference.
+func (s *Slab) Retain() {
+	if s.refs.Add(1) <= 1 {
+		panic("BUG: slab: retained after release")
+	}
+}
+
+// Release drops a reference; the last one gives the buffer back to its pool.
+func (s *Slab) Release() {
+	switch n := s.refs.Add(-1); {
+	case n > 0:
+	case n == 0:
+		s.pool.put(s)
+	default:
+		panic("BUG: slab: released twice")
+	}
+}
+
+// Options configures a Pool.
+type Options struct {
+	// Keep bounds the bytes held in the free lists of large buffers (64 KiB and up).
+	// Default 64 MiB. More keeps bursts of large tensors from allocating, and holds the memory.
+	Keep int64
+}
+
+// EnsureDefaults fills in what is not set.
+func (o *Options) EnsureDefaults() {
+	if o.Keep == 0 {
+		o.Keep = 64 << 20
+	}
+}
+
+// Pool hands out slabs of power-of-two classes, dirty, and charges them to one budget.
+type Pool struct {
+	// Immutable after New.
+	opts   Options
+	budget *Budget
+
+	small [keptShift - minShift]sync.Pool
+
+	kept struct {
+		sync.Mutex
+		free  [maxShift - keptShift + 1][]*Slab
+		bytes int64
+	}
+
+	debug debugPool
+}
+
+// NewPool returns a pool that charges budget.
+func NewPool(opts Options, budget *Budget) *Pool {
+	opts.EnsureDefaults()
+	return &Pool{opts: opts, budget: budget}
+}
+
+// Budget returns the budget that the pool charges.
+func (p *Pool) Budget() *Budget { return p.budget }
+
+// Get returns a slab of at least n bytes with one reference, the caller's. It charges the budget and
+// never waits or refuses: it is for what has already been let in (decoded tensors, answers).
+func (p *Pool) Get(n int) *Slab {
+	class, size := classOf(n)
+	p.budget.Charge(int64(size))
+	return p.take(class, size)
+}
+
+// TryGet is Get for bytes that ask to be let in (new bodies): it returns nil if they do not fit the
+// budget now.
+func (p *Pool) TryGet(n int) *Slab {
+	class, size := classOf(n)
+	if !p.budget.TryReserve(int64(size)) {
+		return nil
+	}
+	return p.take(class, size)
+}
+
+// classOf returns the class of n bytes and the size of its buffers.
+func classOf(n int) (class int8, size int) {
+	if n < 0 {
+		panic("BUG: slab: negative size")
+	}
+	if n > 1<<maxShift {
+		return -1, (n + oversizeGrain - 1) / oversizeGrain * oversizeGrain
+	}
+	if n <= 1<<minShift {
+		return 0, 1 << minShift
+	}
+	shift := bits.Len(uint(n - 1))
+	return int8(shift - minShift), 1 << shift
+}
+
+func (p *Pool) take(class int8, size int) *Slab {
+	s := p.reuse(class)
+	if s == nil {
+		s = &Slab{buf: make([]byte, size), pool: p, class: class}
+	}
+	s.refs.Store(1)
+	p.debug.taken(s)
+	return s
+}
+
+func (p *Pool) reuse(class int8) *Slab {
+	switch {
+	case class < 0:
+		return nil
+	case class < keptShift-minShift:
+		s, _ := p.small[class].Get().(*Slab)
+		return s
+	}
+	p.kept.Lock()
+	defer p.kept.Unlock()
+	free := &p.kept.free[class-(keptShift-minShift)]
+	n := len(*free)
+	if n == 0 {
+		return nil
+	}
+	s := (*free)[n-1]
+	(*free)[n-1] = nil
+	*free = (*free)[:n-1]
+	p.kept.bytes -= int64(len(s.buf))
+	return s
+}
+
+func (p *Pool) put(s *Slab) {
+	p.debug.released(s)
+	size := int64(len(s.buf))
+	p.recycle(s, size)
+	p.budget.Release(size)
+}
+
+func (p *Pool) recycle(s *Slab, size int64) {
+	switch {
+	case s.class < 0:
+		return
+	case s.class < keptShift-minShift:
+		p.small[s.class].Put(s)
+		return
+	}
+	p.kept.Lock()
+	defer p.kept.Unlock()
+	if p.kept.bytes+size > p.opts.Keep {
+		return
+	}
+	free := &p.kept.free[s.class-(keptShift-minShift)]
+	*free = append(*free, s)
+	p.kept.bytes += size
+}
+
+// Leaks returns one stack for each slab that is still out. It knows them only with the build tag
+// sluicedebug; [Budget.InUse] tells that there are any in every build.
+func (p *Pool) Leaks() []string { return p.debug.leaks() }

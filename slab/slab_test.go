@@ -1,0 +1,167 @@
+package slab
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"sync"
+	"testing"
+)
+
+func newPool(limit int64) *Pool { return NewPool(Options{}, NewBudget(limit)) }
+
+func TestClassOf(t *testing.T) {
+	for _, tc := range []struct{ n, size int }{
+		{0, 512}, {1, 512}, {512, 512}, {513, 1024}, {1 << 16, 1 << 16}, {1<<16 + 1, 1 << 17},
+		{8 << 20, 8 << 20}, {8<<20 + 1, 9 << 20}, {64 << 20, 64 << 20},
+	} {
+		class, size := classOf(tc.n)
+		if size != tc.size {
+			t.Errorf("classOf(%d) has size %d, want %d", tc.n, size, tc.size)
+		}
+		if pooled := class >= 0; pooled != (tc.n <= 8<<20) || int(class) >= classes {
+			t.Errorf("classOf(%d) is class %d", tc.n, class)
+		}
+	}
+}
+
+func TestPoolChargesUntilTheLastReference(t *testing.T) {
+	p := newPool(1 << 20)
+	s := p.Get(1000)
+	if got := p.Budget().InUse(); got != 1024 {
+		t.Fatalf("in use after Get(1000): %d, want 1024", got)
+	}
+	s.Retain()
+	s.Release()
+	if got := p.Budget().InUse(); got != 1024 {
+		t.Fatalf("in use with one reference left: %d, want 1024", got)
+	}
+	s.Release()
+	if got := p.Budget().InUse(); got != 0 {
+		t.Fatalf("in use after the last release: %d, want 0", got)
+	}
+}
+
+func TestTryGetAsksAndGetDoesNot(t *testing.T) {
+	p := newPool(4096)
+	a := p.TryGet(4096)
+	if a == nil {
+		t.Fatal("TryGet of the whole budget refused")
+	}
+	if s := p.TryGet(1); s != nil {
+		t.Fatal("TryGet beyond the budget granted")
+	}
+	b := p.Get(1)
+	a.Release()
+	b.Release()
+	if s := p.TryGet(8192); s != nil {
+		t.Fatal("TryGet above the limit granted")
+	}
+	if got := p.Budget().InUse(); got != 0 {
+		t.Fatalf("in use at the end: %d", got)
+	}
+}
+
+func TestLargeBuffersAreKeptWithinBound(t *testing.T) {
+	p := NewPool(Options{Keep: 2 << 20}, NewBudget(1<<30))
+	var out []*Slab
+	for range 4 {
+		out = append(out, p.Get(1<<20))
+	}
+	for _, s := range out {
+		s.Release()
+	}
+	if got := p.kept.bytes; got != 2<<20 {
+		t.Errorf("kept %d bytes, want %d", got, 2<<20)
+	}
+	if s := p.Get(1 << 20); s != out[1] {
+		t.Error("a kept buffer was not reused last in, first out")
+	} else {
+		s.Release()
+	}
+}
+
+func TestMisuseIsABug(t *testing.T) {
+	mustPanic := func(name string, f func()) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Errorf("%s: no panic", name)
+			}
+		}()
+		f()
+	}
+	p := newPool(1 << 20)
+	s := p.Get(1)
+	s.Release()
+	mustPanic("release twice", s.Release)
+	mustPanic("negative size", func() { p.Get(-1) })
+	mustPanic("budget below zero", func() { p.Budget().Release(1) })
+}
+
+func TestListMergesAndSplits(t *testing.T) {
+	p := newPool(1 << 30)
+	rng := rand.New(rand.NewPCG(1, 2))
+	var want []byte
+	var l List
+	for i := range 20 {
+		n := rng.IntN(700)
+		s := p.Get(n)
+		for j := range n {
+			s.Bytes()[j] = byte(i*31 + j)
+		}
+		want = append(want, s.Bytes()[:n]...)
+		l.AppendOwned(s.View(0, n))
+	}
+	if l.Size() != len(want) || l.Len() != 20 {
+		t.Fatalf("list of %d bytes in %d views, want %d in 20", l.Size(), l.Len(), len(want))
+	}
+	for range 200 {
+		off := rng.IntN(len(want))
+		n := rng.IntN(len(want) - off + 1)
+		var part List
+		part.AppendRange(&l, off, n)
+		got := make([]byte, n)
+		if part.CopyTo(got) != n || !bytes.Equal(got, want[off:off+n]) {
+			t.Fatalf("range [%d:%d) differs", off, off+n)
+		}
+		part.Release()
+	}
+	var whole List
+	whole.AppendList(&l)
+	l.Release()
+	if !bytes.Equal(whole.Flatten(p), want) || whole.Len() != 1 {
+		t.Fatal("flattened list differs")
+	}
+	whole.Release()
+	if got := p.Budget().InUse(); got != 0 {
+		t.Fatalf("in use at the end: %d", got)
+	}
+}
+
+func TestReferencesFromManyGoroutines(t *testing.T) {
+	p := newPool(1 << 30)
+	s := p.Get(100)
+	var wg sync.WaitGroup
+	for range 8 {
+		s.Retain()
+		wg.Go(func() {
+			for range 1000 {
+				s.Retain()
+				s.Release()
+			}
+			s.Release()
+		})
+	}
+	wg.Wait()
+	s.Release()
+	if got := p.Budget().InUse(); got != 0 {
+		t.Fatalf("in use at the end: %d", got)
+	}
+}
+
+func BenchmarkGetRelease(b *testing.B) {
+	p := newPool(1 << 30)
+	for b.Loop() {
+		p.Get(1000).Release()
+	}
+}
