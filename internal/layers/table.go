@@ -1,0 +1,77 @@
+package layers
+
+// Row is one line of the import table: what a package is for, and which packages
+// of this module its non-test files may import. Paths are relative to the
+// module; a * stands for one element, as in path.Match.
+//
+// Three edges need no entry: every package may import telemetry, which imports
+// nothing, and its own children; and nothing binds a test.
+type Row struct {
+	Package string
+	Purpose string
+	Imports []string
+}
+
+// Table returns the rows. A new package needs a row first, in the same commit.
+// Where two rows match a path, the first decides.
+func Table() []Row {
+	// The insides of the data plane, as internal/gateway wires them.
+	dataPlane := []string{
+		"slab", "tensor", "infer", "config",
+		"wire", "wire/*", "protocol/*", "protocol/*/pb",
+		"gpu", "router", "batching", "backends", "backends/*", "autoscale", "server", "admin",
+	}
+	codec := []string{"infer", "tensor", "slab"}
+	backend := []string{"backends", "infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*"}
+	measured := []string{
+		"config", "infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
+		"batching/sim", "internal/puppet", "internal/gateway",
+	}
+	return []Row{
+		{"slab", "counted buffers from power-of-two classes; the in-flight byte budget", nil},
+		{"telemetry", "logger, metrics registry, sharded handles, tracer, access and audit sinks", nil},
+		{"tensor", "dtypes, checked shapes, tensors as lists of byte views", []string{"slab"}},
+		{"infer", "the vocabulary and the contracts between the layers", []string{"tensor", "slab"}},
+		{"config", "file schema, sources and origins, defaults, validation, diff, watch", nil},
+
+		{"wire", "Exchange: what a REST handler sees, whichever transport carried it", []string{"slab"}},
+		{"wire/h1", "HTTP/1.1: hardened front and client", []string{"wire", "slab"}},
+		{"wire/h2", "HTTP/2 engine, server and client", []string{"wire", "slab"}},
+		{"wire/h2/*", "parts of the HTTP/2 engine", []string{"slab"}},
+		{"protocol/*", "pure codecs wire <-> infer", codec},
+		{"protocol/*/pb", "generated stubs", nil},
+
+		{"gpu", "samples NVML into one snapshot per device", nil},
+		{"router", "lookup, canary split, rules, mirror, admission, fallback", []string{"infer", "tensor"}},
+		{"batching", "lanes: queue, form batch, split results", codec},
+		{"batching/sim", "the batching code in virtual time", []string{"batching", "infer", "tensor", "slab"}},
+		{"backends", "pools of endpoints: slots, pick, breaker, attempts, health, catalog", []string{"infer", "tensor", "gpu"}},
+		{"backends/*", "one Runner and Catalog per kind of backend", backend},
+		{"autoscale", "demand and capacity per pool", []string{"infer"}},
+		{"server", "data-plane listeners and handlers; the one error-to-status table", []string{
+			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
+		}},
+		{"admin", "admin API and its JSON views", []string{"infer", "config"}},
+
+		{"internal/gateway", "turns a config snapshot into one running generation and swaps them", dataPlane},
+		{"internal/puppet", "scriptable fake servers and Runners", []string{
+			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
+		}},
+		{"internal/leak", "fails tests that leave something behind", nil},
+		{"internal/layers", "this table, as a failing test", nil},
+		{"bench", "load generator, scenarios, peers, reports", measured},
+		{"bench/*", "parts of bench that are programs of their own", append([]string{"bench"}, measured...)},
+		{"internal/cli", "command bodies: flags, output, exit codes", append([]string{
+			"internal/gateway", "internal/puppet", "bench", "batching/sim", "control",
+		}, dataPlane...)},
+
+		{"control", "the companion: its main body", []string{"config", "control/*", "protocol/*/pb", "web"}},
+		{"control/*", "a part of the companion", []string{"config", "control/*", "protocol/*/pb"}},
+		{"cmd/sluice", "the gateway's main", []string{"internal/cli"}},
+		{"cmd/sluice-control", "the companion's main", []string{"control", "internal/cli"}},
+		{"web", "embeds the console", nil},
+		{"deploy", "embeds deployment files", nil},
+		{"docs", "embeds the documentation", nil},
+		{"examples/*", "embeds or shows one example", nil},
+	}
+}
