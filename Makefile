@@ -1,0 +1,124 @@
+# Sluice. Run `make` for the list of targets.
+#
+# Everything that is fetched or built lands in .cache/ and bin/, both ignored by
+# git and safe to delete. Versions are pinned in bench/parts/*.txt and below.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+GO       ?= go
+PYTHON   ?= python3
+FUZZTIME ?= 10s
+TIMEOUT  ?= 8m
+
+CACHE   := $(CURDIR)/.cache
+TOOLS   := $(CACHE)/bin
+RUNTIME := $(CACHE)/onnxruntime/libonnxruntime.so
+CLIENTS := $(CACHE)/venv/clients/bin/python
+SERVE   := bin/sluice serve --backend onnx=examples/digits/models
+
+GOFUMPT      := mvdan.cc/gofumpt@v0.12.0
+GOLANGCILINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# The version that `sluice version` tells comes from git; outside a checkout, or
+# in one that belongs to somebody else, the build goes without.
+BUILDVCS = $(shell git rev-parse --verify HEAD >/dev/null 2>&1 && echo auto || echo false)
+
+# Tests find the library and the Python with the real clients by these names.
+test race debug cover bench%: export SLUICE_ONNXRUNTIME := $(RUNTIME)
+test race debug cover bench%: export SLUICE_TEST_PYTHON := $(CLIENTS)
+
+##@ Use
+
+.PHONY: run
+run: onnxruntime build ## serve the bundled digits models on the default ports until Ctrl-C
+	@echo
+	@echo "  Try this in another terminal; the digit is a 0:"
+	@echo
+	@echo "    curl -d @examples/digits/sample.json localhost:8000/v2/models/digits/infer"
+	@echo
+	@exec $(SERVE)
+
+.PHONY: build
+build: ## build the commands into bin/
+	$(GO) build -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/...
+
+.PHONY: onnxruntime
+onnxruntime: ## fetch the ONNX Runtime library into .cache/
+	@$(PYTHON) bench/parts/wheels.py runtime
+
+.PHONY: models
+models: ## train the digits models anew and write them to examples/digits/models
+	examples/digits/build.sh
+
+##@ Test
+
+.PHONY: parts
+parts: onnxruntime ## fetch the real clients, models and the library that tests use
+	@PYTHON=$(PYTHON) bench/parts/venv.sh clients
+	@$(PYTHON) bench/parts/wheels.py models
+
+.PHONY: test
+test: parts build ## everything that must pass everywhere, with real clients
+	$(GO) vet ./...
+	$(GO) test -count=1 -shuffle=on -timeout $(TIMEOUT) ./...
+	CGO_ENABLED=0 $(GO) build ./...
+	$(CLIENTS) -m unittest discover --start-directory tests/clients
+
+.PHONY: race
+race: parts ## Go tests under the race detector
+	$(GO) test -race -count=1 -shuffle=on -timeout $(TIMEOUT) ./...
+
+.PHONY: debug
+debug: parts ## Go tests with poisoned buffers and leak stacks (-tags sluicedebug)
+	$(GO) test -tags sluicedebug -count=1 -shuffle=on -timeout $(TIMEOUT) ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (default 10s) each
+	@GO=$(GO) .ci/fuzz $(FUZZTIME)
+
+.PHONY: cover
+cover: parts ## Go tests with coverage; the profile is .cache/cover.out
+	$(GO) test -count=1 -timeout $(TIMEOUT) -coverpkg=./... -coverprofile=$(CACHE)/cover.out ./...
+	@$(GO) tool cover -func=$(CACHE)/cover.out | tail -n 1
+
+.PHONY: check
+check: parts lint ## format, lint, layers, version floors; short tests plain, -race, sluicedebug; build without cgo
+	$(GO) test -short -shuffle=on -count=1 -timeout $(TIMEOUT) ./...
+	$(GO) test -short -shuffle=on -count=1 -timeout $(TIMEOUT) -race ./...
+	$(GO) test -short -shuffle=on -count=1 -timeout $(TIMEOUT) -tags sluicedebug ./...
+	CGO_ENABLED=0 $(GO) build ./...
+
+.PHONY: lint
+lint: $(TOOLS)/gofumpt $(TOOLS)/golangci-lint ## gofumpt, vet under both tags, golangci-lint, layers
+	@unformatted=$$(git ls-files --cached --others --exclude-standard '*.go' | xargs $(TOOLS)/gofumpt -l); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run make format:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags sluicedebug ./...
+	CGO_ENABLED=0 $(GO) vet ./...
+	$(GO) test -count=1 ./internal/layers
+	$(TOOLS)/golangci-lint run ./...
+
+.PHONY: format
+format: $(TOOLS)/gofumpt ## rewrite every Go file as gofumpt would
+	@git ls-files --cached --others --exclude-standard '*.go' | xargs $(TOOLS)/gofumpt -w
+
+# A tool's file is its own stamp: the pin is in the name that make looks for.
+$(TOOLS)/gofumpt: $(TOOLS)/$(subst /,_,$(GOFUMPT)).pin
+	GOBIN=$(TOOLS) $(GO) install $(GOFUMPT) && touch $@
+
+$(TOOLS)/golangci-lint: $(TOOLS)/$(subst /,_,$(GOLANGCILINT)).pin
+	GOBIN=$(TOOLS) $(GO) install $(GOLANGCILINT) && touch $@
+
+$(TOOLS)/%.pin:
+	@mkdir -p $(TOOLS) && touch $@
+
+##@ Help
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

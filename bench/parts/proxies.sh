@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Put nginx, HAProxy and wrk under .cache/proxies/bin, to measure beside, without
+# installing them: the distribution's packages are downloaded and unpacked there.
+# Needs apt, not root. A system without apt must have the three on its PATH.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=$(mkdir -p "$here/../../.cache" && cd "$here/../../.cache" && pwd)
+dir=$cache/proxies
+wanted=$(sha256sum <"$0")
+programs=(nginx haproxy wrk)
+
+if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$wanted" ]; then
+	exit 0
+fi
+rm -rf "$dir"
+mkdir -p "$dir/bin"
+if ! command -v apt-get >/dev/null; then
+	for program in "${programs[@]}"; do
+		ln -s "$(command -v "$program" || { echo "$program is not installed and there is no apt-get to fetch it" >&2; exit 1; })" "$dir/bin/$program"
+	done
+	echo "$wanted" >"$dir/stamp"
+	exit 0
+fi
+
+echo "fetching ${programs[*]} into .cache/proxies" >&2
+scratch=$(mktemp -d "$cache/apt.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+mkdir -p "$scratch/lists/partial" "$scratch/cache/archives/partial"
+apt=(apt-get -qq -o "Dir::State::lists=$scratch/lists" -o "Dir::Cache=$scratch/cache" -o "APT::Sandbox::User=$(id -un)" -o Debug::NoLocking=1)
+"${apt[@]}" update
+"${apt[@]}" install --yes --no-install-recommends --reinstall --download-only "${programs[@]}" >"$scratch/log" 2>&1 ||
+	{ cat "$scratch/log" >&2; exit 1; }
+for package in "$scratch"/cache/archives/*.deb; do
+	dpkg-deb --extract "$package" "$dir/root"
+done
+
+libraries=$(find "$dir/root" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd:)
+for program in "${programs[@]}"; do
+	binary=$(find "$dir/root" -type f -path "*/*bin/$program" | head -n 1)
+	if [ -z "$binary" ]; then
+		echo "the package of $program holds no such program" >&2
+		exit 1
+	fi
+	printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$binary" >"$dir/bin/$program"
+	chmod +x "$dir/bin/$program"
+done
+echo "$wanted" >"$dir/stamp"
