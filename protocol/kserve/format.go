@@ -1,0 +1,96 @@
+package kserve
+
+import (
+	"math"
+	"strconv"
+)
+
+// appendFloat writes the shortest text that reads back as f in size bits. Values
+// that JSON has no form for become the tokens NaN, Infinity and -Infinity, as
+// Triton writes them, and a whole number keeps ".0", so that languages which
+// tell integers from floats read a float.
+func appendFloat(dst []byte, f float64, size int) []byte {
+	switch {
+	case f != f:
+		return append(dst, "NaN"...)
+	case math.IsInf(f, 1):
+		return append(dst, "Infinity"...)
+	case math.IsInf(f, -1):
+		return append(dst, "-Infinity"...)
+	}
+	abs := math.Abs(f)
+	if abs < 1<<24 && f == math.Trunc(f) {
+		return appendWhole(dst, f)
+	}
+	form := byte('f')
+	if abs < 1e-6 || abs >= 1e21 || size == 32 && (float32(abs) < 1e-6 || float32(abs) >= 1e21) {
+		form = 'e'
+	}
+	at := len(dst)
+	dst = strconv.AppendFloat(dst, f, form, -1, size)
+	if form == 'f' && abs >= 1<<24 && f == math.Trunc(f) {
+		dst = append(dst, ".0"...)
+	}
+	if n := len(dst); form == 'e' && n-at >= 4 && dst[n-4] == 'e' && dst[n-2] == '0' {
+		dst[n-2] = dst[n-1]
+		dst = dst[:n-1]
+	}
+	return dst
+}
+
+// appendWhole writes a small whole number, zeros with their sign.
+func appendWhole(dst []byte, f float64) []byte {
+	if math.Signbit(f) {
+		dst = append(dst, '-')
+	}
+	dst = strconv.AppendUint(dst, uint64(math.Abs(f)), 10)
+	return append(dst, ".0"...)
+}
+
+// halfToFloat widens an FP16 pattern; every one is a float32 exactly.
+func halfToFloat(h uint16) float32 {
+	sign := uint32(h&0x8000) << 16
+	exp := uint32(h>>10) & 0x1f
+	mant := uint32(h & 0x3ff)
+	switch {
+	case exp == 0x1f:
+		return math.Float32frombits(sign | 0x7f800000 | mant<<13)
+	case exp == 0:
+		f := float32(mant) * 0x1p-24
+		return math.Float32frombits(math.Float32bits(f) | sign)
+	}
+	return math.Float32frombits(sign | (exp+112)<<23 | mant<<13)
+}
+
+// brainToFloat widens a BF16 pattern, which is the upper half of a float32.
+func brainToFloat(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+
+const hexDigits = "0123456789abcdef"
+
+// appendString writes s, which must be UTF-8, as a JSON string.
+func appendString(dst, s []byte) []byte {
+	dst = append(dst, '"')
+	from := 0
+	for i, c := range s {
+		if c < 0x20 || c == '"' || c == '\\' {
+			dst = appendEscape(append(dst, s[from:i]...), c)
+			from = i + 1
+		}
+	}
+	return append(append(dst, s[from:]...), '"')
+}
+
+// appendEscape writes one control character, quote or backslash.
+func appendEscape(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+}
