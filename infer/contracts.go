@@ -1,0 +1,95 @@
+package infer
+
+import "context"
+
+// Front is what the edge calls: the gateway hands one to package server.
+type Front struct {
+	// Lookup resolves a name to what to decode against. It fills q.Hold. The error is an [*Error].
+	Lookup func(q *Query) (*Route, error)
+	// Submit accepts a call whose request holds a route. The error is an [*Error].
+	Submit func(c *Call, b *Burst) error
+	// Open accepts a bidirectional stream.
+	Open func(s *Stream) error
+
+	// Versions returns every version that clients can reach now, sorted by name, then version.
+	Versions func() []VersionStatus
+	// Ready tells whether the server takes requests: every version in use is ready or has failed for good,
+	// and the server is not draining.
+	Ready func() bool
+}
+
+// Runner runs batches: a backend kind's part. Run is called by whoever holds the batch's slot; after nil
+// the runner finishes the batch exactly once, also when it was aborted.
+type Runner interface {
+	Run(*Batch, *Burst) error
+}
+
+// Slot is leave to have one batch outstanding at one endpoint.
+type Slot struct {
+	// Runner runs the batch at that endpoint.
+	Runner Runner
+	// Endpoint is the slot's giver's own.
+	Endpoint any
+}
+
+// Slots answers whether, and where, there is room. It never blocks and chooses no lane.
+type Slots interface {
+	// TryAcquire returns a slot at an endpoint that serves m, if one is free. It may be called under the
+	// scheduler's lock.
+	TryAcquire(m *Model) (Slot, bool)
+	// Release gives a slot back. The caller asks for room again by itself.
+	Release(Slot)
+	// Abort tells that nobody waits for the batch any more. It never blocks and may race the batch's end.
+	Abort(*Batch)
+	// OnRoom sets what is called, on any goroutine and under no lock, when room appears that no Release
+	// made: an endpoint that came back, a model that was loaded.
+	OnRoom(func())
+}
+
+// State is where a model version stands.
+type State uint8
+
+// The states.
+const (
+	Loading State = iota
+	Ready
+	Unavailable // failed, or unloaded; Reason says which
+)
+
+var stateNames = [...]string{"loading", "ready", "unavailable"}
+
+// String returns the state in lower case.
+func (s State) String() string { return stateNames[s] }
+
+// VersionStatus is a version that a pool knows.
+type VersionStatus struct {
+	Name    string
+	Version string
+	State   State
+	Reason  string // why it is not ready, for operators
+	Model   *Model // nil until described
+}
+
+// Catalog knows the models of a pool. Its methods may block.
+type Catalog interface {
+	// List returns every version that the pool knows, sorted by name, then version.
+	List(ctx context.Context) ([]VersionStatus, error)
+	// Describe returns a ready version.
+	Describe(ctx context.Context, name, version string) (*Model, error)
+	// Ready tells whether a version can serve.
+	Ready(ctx context.Context, name, version string) (bool, error)
+	// Load makes the versions of a model servable; Unload lets their last runs end and frees them.
+	Load(ctx context.Context, name string) error
+	Unload(ctx context.Context, name string) error
+}
+
+// Continuation is told that a call is done. Done may take a short mutex and never waits.
+type Continuation interface {
+	Done(*Call, *Burst)
+}
+
+// Stream is a bidirectional exchange of requests and responses, pulled from both ends.
+type Stream struct {
+	Query    Query
+	Deadline int64
+}

@@ -1,0 +1,69 @@
+package infer
+
+import (
+	"slices"
+
+	"github.com/sluice-serving/sluice/tensor"
+)
+
+// Spec describes an input or output of a model.
+type Spec struct {
+	Name  string
+	DType tensor.DType
+	// Dims has every axis, the batch axis too; -1 is free.
+	Dims []int64
+	// Optional inputs may be left out.
+	Optional bool
+	// Labels name the classes of an output's last axis; may be empty.
+	Labels []string
+}
+
+// Model describes one version of a model. It is immutable; backends publish it through their [Catalog] and
+// routers carry it.
+type Model struct {
+	Name     string
+	Version  string
+	Platform string // for instance onnx_onnxv1
+
+	Inputs  []Spec
+	Outputs []Spec
+
+	// MaxBatch is how many rows may go in one run along axis 0 of every input and output. 0: axis 0 is
+	// not known to be a batch axis, and each request is a run of its own.
+	MaxBatch int64
+	// Merge tells, in words, why requests are merged or not.
+	Merge string
+	// Decoupled models may send any number of responses to a request.
+	Decoupled bool
+
+	// Handle is the backend's own, opaque to everybody else: what a Runner needs to run this version.
+	Handle any
+}
+
+// Input returns the index of the input that is called name, or -1.
+func (m *Model) Input(name []byte) int { return indexOf(m.Inputs, name) }
+
+// Output returns the index of the output that is called name, or -1.
+func (m *Model) Output(name []byte) int { return indexOf(m.Outputs, name) }
+
+// indexOf scans: models have a handful of tensors, and a map costs more than that many comparisons.
+func indexOf(specs []Spec, name []byte) int {
+	for i := range specs {
+		if specs[i].Name == string(name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// SameSignature tells whether requests decoded against m can be sent to other: equal inputs and outputs, and
+// the same reading of the first axis.
+func (m *Model) SameSignature(other *Model) bool {
+	return (m.MaxBatch > 0) == (other.MaxBatch > 0) && m.Decoupled == other.Decoupled &&
+		slices.EqualFunc(m.Inputs, other.Inputs, sameSpec) &&
+		slices.EqualFunc(m.Outputs, other.Outputs, sameSpec)
+}
+
+func sameSpec(a, b Spec) bool {
+	return a.Name == b.Name && a.DType == b.DType && a.Optional == b.Optional && slices.Equal(a.Dims, b.Dims)
+}
