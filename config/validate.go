@@ -1,0 +1,300 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// validator checks what no single value shows.
+type validator struct {
+	c     *Config
+	probs *problems
+}
+
+func (c *Config) validate(probs *problems) {
+	v := validator{c: c, probs: probs}
+	v.listeners()
+	v.pools()
+	v.models()
+	v.limits()
+	v.files()
+	v.warn()
+}
+
+// add reports a problem of the setting at path.
+func (v *validator) add(path, format string, args ...any) {
+	origin, _ := v.c.Origin(path)
+	v.probs.add(origin, path, format, args...)
+}
+
+func (v *validator) listeners() {
+	l := &v.c.Listen
+	all := []struct {
+		path, address string
+		tls           TLS
+	}{
+		{"listen.http", l.HTTP.Address, l.HTTP.TLS},
+		{"listen.metrics", l.Metrics.Address, l.Metrics.TLS},
+		{"listen.admin", l.Admin.Address, l.Admin.TLS},
+	}
+	for i, a := range all {
+		for _, b := range all[:i] {
+			if sameAddress(a.address, b.address) {
+				v.addLater(a.path+".address", b.path+".address", a.address)
+			}
+		}
+		v.tls(a.path+".tls", a.tls)
+	}
+	if l.Admin.Token == "" && l.Admin.Address != "" && !local(l.Admin.Address) {
+		v.add("listen.admin.address", "%s is not loopback: listen.admin.token must name a token's file", quoted(l.Admin.Address))
+	}
+}
+
+// addLater reports two listeners on one address at the one that was written
+// last, which is not a default.
+func (v *validator) addLater(a, b, address string) {
+	oa, _ := v.c.Origin(a)
+	ob, _ := v.c.Origin(b)
+	if ob.Source > oa.Source || ob.Source == oa.Source && ob.Line > oa.Line {
+		a, b = b, a
+	}
+	v.add(a, "%s is the address of %s too", quoted(address), b)
+}
+
+// sameAddress says whether two listeners cannot both have their address.
+func sameAddress(a, b string) bool {
+	pathA, unixA := unixPath(a)
+	pathB, unixB := unixPath(b)
+	if unixA || unixB {
+		return unixA && unixB && pathA == pathB
+	}
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	return wildcard(hostA) || wildcard(hostB) || strings.EqualFold(hostA, hostB)
+}
+
+func wildcard(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
+}
+
+// local says whether only this machine reaches an address.
+func local(address string) bool {
+	if _, ok := unixPath(address); ok {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func (v *validator) tls(path string, t TLS) {
+	switch {
+	case t.Cert == "" && t.Key != "":
+		v.add(path+".key", "needs %s.cert beside it", path)
+	case t.Cert != "" && t.Key == "":
+		v.add(path+".cert", "needs %s.key beside it", path)
+	case t.Cert == "" && t.ClientCA != "":
+		v.add(path+".client_ca", "needs %s.cert and %s.key beside it", path, path)
+	case t.Cert != "" && readable(t.Cert) == nil && readable(t.Key) == nil:
+		if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+			v.add(path+".cert", "%s and %s are no pair: %v", t.Cert, t.Key, err)
+		}
+	}
+	if t.ClientCA != "" && readable(t.ClientCA) == nil {
+		pem, err := os.ReadFile(t.ClientCA)
+		if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			v.add(path+".client_ca", "%s holds no certificate", t.ClientCA)
+		}
+	}
+}
+
+func (v *validator) pools() {
+	used := make(map[string]bool)
+	for _, m := range v.c.Models {
+		for _, t := range m.Targets {
+			used[t.Pool] = true
+		}
+	}
+	first := make(map[string]int)
+	for i, p := range v.c.Pools {
+		path := fmt.Sprintf("pools[%d]", i)
+		if p.Name == "" {
+			continue
+		}
+		if j, ok := first[p.Name]; ok {
+			v.add(path+".name", "pools[%d] is named %s too", j, quoted(p.Name))
+			continue
+		}
+		first[p.Name] = i
+		if !used[p.Name] && !p.Discover {
+			v.add(path+".name", "pool %s is unused: no model names it and it does not discover", quoted(p.Name))
+		}
+		v.distinct(p.Options.v, path)
+	}
+}
+
+// distinct refuses a list of the kind's options that names something twice.
+func (v *validator) distinct(pool *value, path string) {
+	for i, kid := range pool.kids {
+		if kid.key.Type != List || kid.key.Item.Type == Object {
+			continue
+		}
+		at := pool.kidPath(path, i)
+		if kid.set && len(kid.kids) == 0 {
+			v.add(at, "is empty")
+		}
+		seen := make(map[string]bool)
+		for j, item := range kid.kids {
+			if item.set && seen[item.text] {
+				v.add(kid.kidPath(at, j), "%s is listed twice", quoted(item.text))
+			}
+			seen[item.text] = true
+		}
+	}
+}
+
+func (v *validator) models() {
+	pools := make([]string, len(v.c.Pools))
+	for i, p := range v.c.Pools {
+		pools[i] = p.Name
+	}
+	known := make(map[string]bool, len(pools))
+	for _, name := range pools {
+		known[name] = true
+	}
+	first := make(map[string]int)
+	for i := range v.c.Models {
+		m := &v.c.Models[i]
+		path := fmt.Sprintf("models[%d]", i)
+		if j, ok := first[m.Name]; ok && m.Name != "" {
+			v.add(path+".name", "models[%d] is named %s too", j, quoted(m.Name))
+		} else {
+			first[m.Name] = i
+		}
+		v.targets(m, path+".targets")
+		for j, t := range m.Targets {
+			if t.Pool != "" && !known[t.Pool] {
+				v.add(fmt.Sprintf("%s.targets[%d].pool", path, j), "there is no pool %s%s", quoted(t.Pool), didYouMean(t.Pool, pools))
+			}
+		}
+	}
+}
+
+func (v *validator) targets(m *Model, path string) {
+	if len(m.Targets) == 0 {
+		if list, _, err := v.c.find(path); err == nil && list.set {
+			v.add(path, "is empty: a model needs a target")
+		}
+		return
+	}
+	versions := make(map[string]int)
+	sum := 0.0
+	for i, t := range m.Targets {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if j, ok := versions[t.Version]; ok && t.Version != "" {
+			v.add(at+".version", "%s[%d] is version %s too", path, j, quoted(t.Version))
+		} else {
+			versions[t.Version] = i
+		}
+		sum += t.Weight
+	}
+	if sum == 0 {
+		v.add(path, "the weights are all zero: nothing answers requests that name no version")
+	}
+	labels := make(map[string]string)
+	for i, t := range m.Targets {
+		for j, label := range t.Labels {
+			at := fmt.Sprintf("%s[%d].labels[%d]", path, i, j)
+			if other, ok := labels[label]; ok && label != "" {
+				v.add(at, "label %s is on %s too", quoted(label), other)
+				continue
+			}
+			labels[label] = fmt.Sprintf("%s[%d]", path, i)
+			if k, ok := versions[label]; ok && label != "" {
+				v.add(at, "label %s is the version of %s[%d]", quoted(label), path, k)
+			}
+		}
+	}
+}
+
+func (v *validator) limits() {
+	l := &v.c.Limits
+	if l.InFlight != 0 && l.InFlight < l.Body {
+		v.add("limits.in_flight", "%s is less than limits.body (%s): the largest body could never be taken",
+			formatSize(l.InFlight), formatSize(l.Body))
+	}
+}
+
+func (v *validator) files() {
+	v.c.root.walk("", func(path string, val *value) {
+		if !val.set || val.data == nil {
+			return
+		}
+		var err error
+		switch val.key.Type {
+		case File:
+			err = readable(val.str())
+		case Dir:
+			err = readableDir(val.str())
+		}
+		if err != nil {
+			v.add(path, "%v", err)
+		}
+	})
+}
+
+// readable says why a file cannot be read, before anything opens what may
+// block (a pipe) or never end (a device).
+func readable(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %s", name, reason(err))
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %s", name, reason(err))
+	}
+	f.Close()
+	if info.Size() == 0 {
+		return fmt.Errorf("%s is empty", name)
+	}
+	return nil
+}
+
+func readableDir(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %s", name, reason(err))
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no folder", name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %s", name, reason(err))
+	}
+	f.Close()
+	return nil
+}
+
+// warn notes what is legal but surely not meant.
+func (v *validator) warn() {
+	if len(v.c.Pools) == 0 {
+		v.c.warnings = append(v.c.warnings, Problem{Path: "pools", Message: "there are no pools: nothing is served"})
+	}
+}
