@@ -47,6 +47,7 @@ func Table() []Row {
 		{"batching/sim", "the batching code in virtual time", []string{"batching", "infer", "tensor", "slab"}},
 		{"backends", "pools of endpoints: slots, pick, breaker, attempts, health, catalog", []string{"infer", "tensor", "gpu"}},
 		{"backends/*", "one Runner and Catalog per kind of backend", backend},
+		{"backends/onnx/ort", "the boundary to ONNX Runtime: sessions and runs over C memory", nil},
 		{"autoscale", "demand and capacity per pool", []string{"infer"}},
 		{"server", "data-plane listeners and handlers; the one error-to-status table", []string{
 			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
