@@ -25,9 +25,8 @@ GOLANGCILINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # in one that belongs to somebody else, the build goes without.
 BUILDVCS = $(shell git rev-parse --verify HEAD >/dev/null 2>&1 && echo auto || echo false)
 
-# Tests find the library and the Python with the real clients by these names.
-test race debug cover bench%: export SLUICE_ONNXRUNTIME := $(RUNTIME)
-test race debug cover bench%: export SLUICE_TEST_PYTHON := $(CLIENTS)
+# Tests run in their package's folder and find the library by this name.
+export SLUICE_ONNXRUNTIME ?= $(RUNTIME)
 
 ##@ Use
 
