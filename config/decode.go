@@ -96,7 +96,7 @@ func (d *decoder) checkTag(n *yaml.Node, path string) bool {
 
 func (d *decoder) list(key *Key, n *yaml.Node, path string) *value {
 	v := d.schema.newDefault(key)
-	if !d.checkTag(n, path) || isNull(n) {
+	if !d.checkTag(n, path) || isNull(n) && !key.Required {
 		return v
 	}
 	if n.Kind != yaml.SequenceNode {
@@ -224,6 +224,7 @@ func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 			d.probs.add(d.origin(n.Content[i]), path, "want a field's name, got %s", got(k))
 		case own[k.Value] != nil:
 			d.probs.add(d.origin(n.Content[i]), path, "field %s is given twice (first on line %d)", quoted(k.Value), own[k.Value].Line)
+			out = append(out, pair{name: k.Value, key: n.Content[i], value: n.Content[i+1]}) // for the problems in it
 		default:
 			own[k.Value] = n.Content[i]
 			out = append(out, pair{name: k.Value, key: n.Content[i], value: n.Content[i+1]})

@@ -62,7 +62,7 @@ func Load(src Sources, kinds []Kind) (*Config, error) {
 		d.getenv = os.LookupEnv
 	}
 	root := d.root(data, src.File != "")
-	if root == nil {
+	if root == nil || d.aliased >= maxAliased {
 		return nil, probs.err()
 	}
 	if len(src.Flags) > 0 {

@@ -14,10 +14,16 @@ import (
 type validator struct {
 	c     *Config
 	probs *problems
+	// bad holds the settings that could not be read: their defaults stand in
+	// for them and must cause no further problems.
+	bad map[string]bool
 }
 
 func (c *Config) validate(probs *problems) {
-	v := validator{c: c, probs: probs}
+	v := validator{c: c, probs: probs, bad: make(map[string]bool)}
+	for _, p := range probs.list {
+		v.bad[p.Path] = true
+	}
 	v.listeners()
 	v.pools()
 	v.models()
@@ -44,13 +50,14 @@ func (v *validator) listeners() {
 	}
 	for i, a := range all {
 		for _, b := range all[:i] {
-			if sameAddress(a.address, b.address) {
-				v.addLater(a.path+".address", b.path+".address", a.address)
+			at, bt := a.path+".address", b.path+".address"
+			if sameAddress(a.address, b.address) && !v.bad[at] && !v.bad[bt] {
+				v.addLater(at, bt, a.address)
 			}
 		}
 		v.tls(a.path+".tls", a.tls)
 	}
-	if l.Admin.Token == "" && l.Admin.Address != "" && !local(l.Admin.Address) {
+	if l.Admin.Token == "" && !v.bad["listen.admin.token"] && !local(l.Admin.Address) {
 		v.add("listen.admin.address", "%s is not loopback: listen.admin.token must name a token's file", quoted(l.Admin.Address))
 	}
 }
@@ -138,7 +145,7 @@ func (v *validator) pools() {
 			continue
 		}
 		first[p.Name] = i
-		if !used[p.Name] && !p.Discover {
+		if !used[p.Name] && !p.Discover && !v.bad[path+".discover"] {
 			v.add(path+".name", "pool %s is unused: no model names it and it does not discover", quoted(p.Name))
 		}
 		v.distinct(p.Options.v, path)
@@ -171,8 +178,10 @@ func (v *validator) models() {
 		pools[i] = p.Name
 	}
 	known := make(map[string]bool, len(pools))
-	for _, name := range pools {
+	complete := !v.bad["pools"]
+	for i, name := range pools {
 		known[name] = true
+		complete = complete && name != "" && !v.bad[fmt.Sprintf("pools[%d]", i)]
 	}
 	first := make(map[string]int)
 	for i := range v.c.Models {
@@ -185,7 +194,7 @@ func (v *validator) models() {
 		}
 		v.targets(m, path+".targets")
 		for j, t := range m.Targets {
-			if t.Pool != "" && !known[t.Pool] {
+			if t.Pool != "" && !known[t.Pool] && complete {
 				v.add(fmt.Sprintf("%s.targets[%d].pool", path, j), "there is no pool %s%s", quoted(t.Pool), didYouMean(t.Pool, pools))
 			}
 		}
@@ -231,7 +240,7 @@ func (v *validator) targets(m *Model, path string) {
 
 func (v *validator) limits() {
 	l := &v.c.Limits
-	if l.InFlight != 0 && l.InFlight < l.Body {
+	if l.InFlight != 0 && l.InFlight < l.Body && !v.bad["limits.body"] {
 		v.add("limits.in_flight", "%s is less than limits.body (%s): the largest body could never be taken",
 			formatSize(l.InFlight), formatSize(l.Body))
 	}
