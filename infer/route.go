@@ -14,6 +14,10 @@ type Query struct {
 	// route's rules name.
 	Header HeaderGetter
 
+	// Spread is any number that differs among concurrent queries, for instance Request.Shard: it keeps
+	// cores from fighting over one counter.
+	Spread uint32
+
 	// Hold keeps the answered route's generation alive. Lookup fills it in; the caller moves it into the
 	// request (Request.Bind) or gives it up (Hold.Drop).
 	Hold Hold
