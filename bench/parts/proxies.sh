@@ -8,6 +8,7 @@ cache=$(mkdir -p "$here/../../.cache" && cd "$here/../../.cache" && pwd)
 dir=$cache/proxies
 wanted=$(sha256sum <"$0")
 programs=(nginx haproxy wrk)
+packages=(nginx libnginx-mod-http-echo haproxy wrk) # the echo module makes nginx read a body and answer by itself
 
 if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$wanted" ]; then
 	exit 0
@@ -28,7 +29,7 @@ trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$scratch/lists/partial" "$scratch/cache/archives/partial"
 apt=(apt-get -qq -o "Dir::State::lists=$scratch/lists" -o "Dir::Cache=$scratch/cache" -o "APT::Sandbox::User=$(id -un)" -o Debug::NoLocking=1)
 "${apt[@]}" update
-"${apt[@]}" install --yes --no-install-recommends --reinstall --download-only "${programs[@]}" >"$scratch/log" 2>&1 ||
+"${apt[@]}" install --yes --no-install-recommends --reinstall --download-only "${packages[@]}" >"$scratch/log" 2>&1 ||
 	{ cat "$scratch/log" >&2; exit 1; }
 for package in "$scratch"/cache/archives/*.deb; do
 	dpkg-deb --extract "$package" "$dir/root"

@@ -1,0 +1,235 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Subject is one thing that a comparison measures, again and again.
+type Subject struct {
+	Name    string
+	Version string
+	Note    string
+	// Measure runs one block.
+	Measure func(ctx context.Context) (Block, error)
+}
+
+// Block is one measurement of one subject.
+type Block struct {
+	Subject  string        `json:"subject"`
+	Round    int           `json:"round"`
+	Cost     float64       `json:"cost"`    // what is compared; by default CPU time per request in microseconds
+	PerSec   float64       `json:"per_sec"` // completed requests a second
+	P50      time.Duration `json:"p50_ns"`
+	P99      time.Duration `json:"p99_ns"`
+	Foreign  float64       `json:"foreign"` // share of the machine that other work used meanwhile
+	Extra    float64       `json:"extra,omitempty"`
+	Disturbs bool          `json:"disturbed"` // over the limit of foreign work: left out
+}
+
+// Plan says how subjects are compared.
+type Plan struct {
+	// Title and Load say what was done, in a few words.
+	Title string `json:"title"`
+	Load  string `json:"load"`
+	// Cost names what Block.Cost is; default "CPU per request, us".
+	Cost string `json:"cost"`
+	// Extra names what Block.Extra is; empty: not reported.
+	Extra string `json:"extra,omitempty"`
+	// Anchor is the subject that the others are divided by.
+	Anchor string `json:"anchor"`
+	// Rounds are wanted, default 10: undisturbed blocks of every subject beside one of the anchor.
+	Rounds int `json:"rounds"`
+	// MaxRounds are tried to get them, default three times Rounds.
+	MaxRounds int `json:"max_rounds"`
+	// MaxForeign is the share of the machine that other work may use in a block, default 0.1.
+	MaxForeign float64 `json:"max_foreign"`
+	// Seed of the bootstrap, default 1.
+	Seed uint64 `json:"seed"`
+	// Tell, when not nil, is called after every block.
+	Tell func(Block) `json:"-"`
+}
+
+// EnsureDefaults fills in what was left out.
+func (p *Plan) EnsureDefaults() {
+	if p.Cost == "" {
+		p.Cost = "CPU per request, us"
+	}
+	if p.Rounds == 0 {
+		p.Rounds = 10
+	}
+	if p.MaxRounds == 0 {
+		p.MaxRounds = 3 * p.Rounds
+	}
+	if p.MaxForeign == 0 {
+		p.MaxForeign = 0.1
+	}
+	if p.Seed == 0 {
+		p.Seed = 1
+	}
+}
+
+// Comparison is the outcome: all blocks, and a row a subject.
+type Comparison struct {
+	Plan   Plan    `json:"plan"`
+	Rows   []Row   `json:"rows"`
+	Blocks []Block `json:"blocks"`
+	// Disturbed is the number of blocks that were left out.
+	Disturbed int `json:"disturbed"`
+}
+
+// Row sums up the undisturbed blocks of one subject. Ratio is over rounds in which the anchor's block was undisturbed too.
+type Row struct {
+	Name    string   `json:"name"`
+	Version string   `json:"version"`
+	Note    string   `json:"note"`
+	Cost    Estimate `json:"cost"`
+	Ratio   Estimate `json:"ratio"`
+	PerSec  Estimate `json:"per_sec"`
+	P50     Estimate `json:"p50_us"`
+	P99     Estimate `json:"p99_us"`
+	Extra   Estimate `json:"extra"`
+}
+
+// Compare measures the subjects in turn: forwards in even rounds, backwards in odd ones, so that a machine that slowly
+// gets faster or slower favours nobody.
+func Compare(ctx context.Context, plan Plan, subjects []Subject) (Comparison, error) {
+	plan.EnsureDefaults()
+	if err := checkSubjects(plan, subjects); err != nil {
+		return Comparison{}, err
+	}
+	c := Comparison{Plan: plan}
+	for round := 0; round < plan.MaxRounds && c.clean(subjects) < plan.Rounds; round++ {
+		for i := range subjects {
+			s := subjects[i]
+			if round%2 == 1 {
+				s = subjects[len(subjects)-1-i]
+			}
+			b, err := s.Measure(ctx)
+			if err != nil {
+				return Comparison{}, fmt.Errorf("measure %s: %w", s.Name, err)
+			}
+			b.Subject, b.Round = s.Name, round
+			b.Disturbs = b.Foreign > plan.MaxForeign
+			if b.Disturbs {
+				c.Disturbed++
+			}
+			c.Blocks = append(c.Blocks, b)
+			if plan.Tell != nil {
+				plan.Tell(b)
+			}
+		}
+	}
+	for _, s := range subjects {
+		c.Rows = append(c.Rows, c.row(s))
+	}
+	return c, nil
+}
+
+func checkSubjects(plan Plan, subjects []Subject) error {
+	if len(subjects) == 0 {
+		return errors.New("compare: no subjects")
+	}
+	seen := map[string]bool{}
+	for _, s := range subjects {
+		if seen[s.Name] {
+			return fmt.Errorf("compare: two subjects named %q", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	if !seen[plan.Anchor] {
+		return fmt.Errorf("compare: the anchor %q is not among the subjects", plan.Anchor)
+	}
+	return nil
+}
+
+// pairs calls f for every undisturbed block of the subject with the anchor's of its round, nil if that was disturbed.
+func (c *Comparison) pairs(name string, f func(b, anchor *Block)) {
+	anchors := map[int]*Block{}
+	for i := range c.Blocks {
+		if b := &c.Blocks[i]; b.Subject == c.Plan.Anchor && !b.Disturbs {
+			anchors[b.Round] = b
+		}
+	}
+	for i := range c.Blocks {
+		if b := &c.Blocks[i]; b.Subject == name && !b.Disturbs {
+			f(b, anchors[b.Round])
+		}
+	}
+}
+
+// clean is the smallest number of undisturbed pairs that a subject has.
+func (c *Comparison) clean(subjects []Subject) int {
+	least := len(c.Blocks)
+	for _, s := range subjects {
+		n := 0
+		c.pairs(s.Name, func(_, anchor *Block) {
+			if anchor != nil {
+				n++
+			}
+		})
+		least = min(least, n)
+	}
+	return least
+}
+
+func (c *Comparison) row(s Subject) Row {
+	var cost, ratio, rate, p50, p99, extra []float64
+	c.pairs(s.Name, func(b, anchor *Block) {
+		cost = append(cost, b.Cost)
+		rate = append(rate, b.PerSec)
+		p50 = append(p50, b.P50.Seconds()*1e6)
+		p99 = append(p99, b.P99.Seconds()*1e6)
+		extra = append(extra, b.Extra)
+		if anchor != nil && anchor.Cost > 0 {
+			ratio = append(ratio, b.Cost/anchor.Cost)
+		}
+	})
+	seed := c.Plan.Seed
+	return Row{
+		Name: s.Name, Version: s.Version, Note: s.Note,
+		Cost: estimate(cost, seed), Ratio: estimate(ratio, seed), PerSec: estimate(rate, seed),
+		P50: estimate(p50, seed), P99: estimate(p99, seed), Extra: estimate(extra, seed),
+	}
+}
+
+// Row finds a subject's row.
+func (c *Comparison) Row(name string) (Row, bool) {
+	for _, r := range c.Rows {
+		if r.Name == name {
+			return r, true
+		}
+	}
+	return Row{}, false
+}
+
+// processSubject measures a server with a generator process.
+func processSubject(self Self, s *Server, opts Options) Subject {
+	return Subject{Name: s.Name, Version: s.Version, Note: s.Note, Measure: func(ctx context.Context) (Block, error) {
+		if err := s.Alive(); err != nil {
+			return Block{}, err
+		}
+		opts := opts
+		opts.Target = s.Target
+		opts.Processes = s.Processes()
+		r, err := RunProcess(ctx, self, opts)
+		if err != nil {
+			return Block{}, err
+		}
+		if n := r.Errors.Total(); n > 0 {
+			return Block{}, fmt.Errorf("%d of %d requests got no right answer: %s", n, r.Completed, r.Errors.First)
+		}
+		if r.Completed == 0 {
+			return Block{}, errors.New("no request was answered")
+		}
+		return Block{
+			Cost:    float64(r.CPU.Target) / float64(r.Completed) / 1e3,
+			PerSec:  r.PerSecond(),
+			P50:     r.Latency.Quantile(0.5),
+			P99:     r.Latency.Quantile(0.99),
+			Foreign: r.CPU.Foreign(),
+		}, nil
+	}}
+}

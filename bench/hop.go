@@ -1,0 +1,159 @@
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// HopOptions says how the terminating cost is measured.
+type HopOptions struct {
+	// Self starts generators and servers.
+	Self Self
+	// Parts is where unpacked nginx and HAProxy lie, default ".cache/proxies".
+	Parts string
+	// Connections of the closed loop, default 32.
+	Connections int
+	// Bytes of tensor data in a request, default 1024.
+	Bytes int
+	// Rounds, Block and MaxForeign as in Plan and Options; default 10 rounds of 2.5 s, 0.1.
+	Rounds     int
+	Block      time.Duration
+	MaxForeign float64
+	// Only, when not empty, names the subjects to measure.
+	Only []string
+	// Words takes progress, default nowhere.
+	Words io.Writer
+}
+
+// EnsureDefaults fills in what was left out.
+func (o *HopOptions) EnsureDefaults() {
+	if o.Parts == "" {
+		o.Parts = filepath.Join(".cache", "proxies")
+	}
+	if o.Connections == 0 {
+		o.Connections = 32
+	}
+	if o.Bytes == 0 {
+		o.Bytes = 1024
+	}
+	if o.Block == 0 {
+		o.Block = 2500 * time.Millisecond
+	}
+	if o.Words == nil {
+		o.Words = io.Discard
+	}
+}
+
+// noopModel is the model that a hop is measured with: FP32 in, one FP32 out.
+const noopModel = "noop"
+
+// InferRequest is a binary v2 request over HTTP/1.1: one FP32 tensor x of one row, all of it binary, and binary output
+// asked for. The values are small and exact, so that any model can take them.
+func InferRequest(model string, width int) []byte {
+	head := fmt.Appendf(nil, `{"inputs":[{"name":"x","shape":[1,%d],"datatype":"FP32","parameters":{"binary_data_size":%d}}],"parameters":{"binary_data_output":true}}`,
+		width, 4*width)
+	body := head
+	for i := range width {
+		body = binary.LittleEndian.AppendUint32(body, math.Float32bits(float32(i%256)))
+	}
+	return NewRequest("POST", "/v2/models/"+model+"/infer", "bench", body,
+		"Content-Type", "application/octet-stream", "Inference-Header-Content-Length", strconv.Itoa(len(head)))
+}
+
+// Hop measures what it costs to terminate a request: every subject reads the same body and answers by itself.
+func Hop(ctx context.Context, opts HopOptions) (Comparison, error) {
+	opts.EnsureDefaults()
+	dir, err := os.MkdirTemp("", "sluice-bench-")
+	if err != nil {
+		return Comparison{}, fmt.Errorf("make a folder for the servers: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	request := InferRequest(noopModel, opts.Bytes/4)
+	servers, err := startHop(ctx, opts, dir, request)
+	defer func() {
+		for _, s := range servers {
+			s.Close()
+		}
+	}()
+	if err != nil {
+		return Comparison{}, err
+	}
+	var subjects []Subject
+	for _, s := range servers {
+		subjects = append(subjects, processSubject(opts.Self, s, Options{
+			Request:     request,
+			Connections: opts.Connections,
+			Duration:    opts.Block,
+		}))
+	}
+	return Compare(ctx, Plan{
+		Title:      fmt.Sprintf("Terminating a binary v2 request with %d bytes of FP32", opts.Bytes),
+		Load:       fmt.Sprintf("HTTP/1.1, %d connections, closed loop, blocks of %s", opts.Connections, opts.Block),
+		Anchor:     "bare fasthttp",
+		Rounds:     opts.Rounds,
+		MaxForeign: opts.MaxForeign,
+		Tell:       tellBlock(opts.Words),
+	}, subjects)
+}
+
+// startHop starts the servers that are wanted and installed, and checks that each answers. It returns those it started
+// even when it fails.
+func startHop(ctx context.Context, opts HopOptions, dir string, request []byte) ([]*Server, error) {
+	answer := Answer{Body: make([]byte, 130+opts.Bytes), HeaderLength: 130}
+	starters := []struct {
+		name  string
+		start func(dir string) (*Server, error)
+	}{
+		{"bare fasthttp", func(string) (*Server, error) { return StartBare(ctx, opts.Self, answer) }},
+		{"nginx", func(dir string) (*Server, error) { return StartNginx(ctx, opts.Parts, dir, answer) }},
+		{"HAProxy", func(dir string) (*Server, error) { return StartHAProxy(ctx, opts.Parts, dir, answer) }},
+	}
+	var servers []*Server
+	for _, st := range starters {
+		if len(opts.Only) > 0 && !slices.Contains(opts.Only, st.name) {
+			continue
+		}
+		sub := filepath.Join(dir, st.name)
+		if err := os.Mkdir(sub, 0o755); err != nil {
+			return servers, fmt.Errorf("make a folder for %s: %w", st.name, err)
+		}
+		s, err := st.start(sub)
+		if errors.Is(err, ErrNotInstalled) {
+			fmt.Fprintf(opts.Words, "left out: %v\n", err)
+			continue
+		}
+		if err != nil {
+			return servers, err
+		}
+		servers = append(servers, s)
+		resp, body, err := Ask(ctx, s.Target, request)
+		if err != nil {
+			s.Close()
+			return servers, fmt.Errorf("%w; %w", err, s.Alive())
+		}
+		if resp.StatusCode != 200 || len(body) != len(answer.Body) {
+			return servers, fmt.Errorf("%s answered %s with %d bytes: %q", s.Name, resp.Status, len(body), body[:min(len(body), 200)])
+		}
+	}
+	return servers, nil
+}
+
+func tellBlock(w io.Writer) func(Block) {
+	return func(b Block) {
+		mark := ""
+		if b.Disturbs {
+			mark = "  disturbed, left out"
+		}
+		fmt.Fprintf(w, "round %2d  %-28s %8.2f us  %9.0f/s  p50 %-9s p99 %-9s other work %4.1f%%%s\n",
+			b.Round, b.Subject, b.Cost, b.PerSec, b.P50.Round(time.Microsecond), b.P99.Round(time.Microsecond), 100*b.Foreign, mark)
+	}
+}

@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options says what one generator sends, and for how long.
+type Options struct {
+	// Target is where to connect: "127.0.0.1:8000", "[::1]:8000" or "unix:/run/sluice.sock". Names are not resolved.
+	Target string `json:"target"`
+	// Request is sent as it stands, once for every request: head and body of one HTTP/1.1 request (NewRequest makes one).
+	Request []byte `json:"request"`
+	// Connections, default 1. In a closed loop it is also the number of requests in flight.
+	Connections int `json:"connections"`
+	// Rate is the number of requests a second of an open loop, evenly spaced; 0 is a closed loop, in which every
+	// connection sends its next request when the last is answered.
+	Rate float64 `json:"rate"`
+	// Warmup is sent and not measured, default 300 ms.
+	Warmup time.Duration `json:"warmup"`
+	// Duration is measured, default 2 s.
+	Duration time.Duration `json:"duration"`
+	// Drain is how long an open loop waits, after Duration, for what it has sent or owes, default 2 s. What is still
+	// unanswered then is recorded with its age.
+	Drain time.Duration `json:"drain"`
+	// Timeout of one request, default 10 s; its connection is then closed and counts as an error.
+	Timeout time.Duration `json:"timeout"`
+	// Status that counts as a right answer, default 200.
+	Status int `json:"status"`
+	// Body, when not nil, is what every answer's body must equal.
+	Body []byte `json:"body,omitempty"`
+	// Processes are ids of the measured processes, whose CPU time is read at both ends of the measured time.
+	Processes []int `json:"processes,omitempty"`
+	// Progress, when not nil, is called about once a second.
+	Progress func(Progress) `json:"-"`
+}
+
+// EnsureDefaults fills in what was left out.
+func (o *Options) EnsureDefaults() {
+	if o.Connections == 0 {
+		o.Connections = 1
+	}
+	if o.Warmup == 0 {
+		o.Warmup = 300 * time.Millisecond
+	}
+	if o.Duration == 0 {
+		o.Duration = 2 * time.Second
+	}
+	if o.Drain == 0 {
+		o.Drain = 2 * time.Second
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Status == 0 {
+		o.Status = 200
+	}
+}
+
+// Validate names the first option that cannot be used.
+func (o *Options) Validate() error {
+	switch {
+	case o.Connections < 1 || o.Connections > 50_000:
+		return fmt.Errorf("connections: %d is not between 1 and 50000", o.Connections)
+	case o.Rate < 0 || o.Rate > 10e6:
+		return fmt.Errorf("rate: %g is not between 0 and 10 million a second", o.Rate)
+	case o.Duration < time.Millisecond || o.Warmup < 0 || o.Drain < 0 || o.Timeout < time.Millisecond:
+		return fmt.Errorf("duration %s, warmup %s, drain %s, timeout %s: too short", o.Duration, o.Warmup, o.Drain, o.Timeout)
+	case !bytes.Contains(o.Request, []byte("\r\n\r\n")):
+		return fmt.Errorf("request: %d bytes without the end of a head", len(o.Request))
+	case o.Status < 200 || o.Status > 599:
+		return fmt.Errorf("status: %d is not between 200 and 599", o.Status)
+	}
+	if path, ok := strings.CutPrefix(o.Target, "unix:"); ok {
+		if path == "" {
+			return fmt.Errorf("target: %q names no socket", o.Target)
+		}
+		return nil
+	}
+	if _, err := netip.ParseAddrPort(o.Target); err != nil {
+		return fmt.Errorf("target: %q is neither ADDRESS:PORT nor unix:PATH: %w", o.Target, err)
+	}
+	return nil
+}
+
+// Progress is what a generator says while it runs.
+type Progress struct {
+	Elapsed   time.Duration `json:"elapsed_ns"`
+	Measuring bool          `json:"measuring"`
+	Completed uint64        `json:"completed"`
+	Errors    uint64        `json:"errors"`
+	P50       time.Duration `json:"p50_ns"`
+	P99       time.Duration `json:"p99_ns"`
+}
+
+// Report is what one run of the generator measured. Counts and CPU times are those of the measured time; the latencies
+// of an open loop are those of every request that was due in it.
+type Report struct {
+	Options    Options       `json:"-"`
+	Elapsed    time.Duration `json:"elapsed_ns"`
+	Completed  uint64        `json:"completed"`
+	Bytes      uint64        `json:"bytes"`
+	Reconnects uint64        `json:"reconnects"`
+	Unfinished uint64        `json:"unfinished"`
+	Errors     ErrorCounts   `json:"errors"`
+
+	// Latency runs from the moment a request was due to its last byte, so that a request which had to wait for a
+	// connection is charged its wait (the correction of coordinated omission). In a closed loop a request is due when it
+	// is sent.
+	Latency Histogram `json:"latency"`
+	// Service runs from the moment a request was sent.
+	Service Histogram `json:"service"`
+	// Lag is how late the generator itself was: from due to sent, of requests for which a connection was idle.
+	Lag Histogram `json:"lag"`
+
+	CPU Usage `json:"cpu"`
+}
+
+// ErrorCounts counts requests that got no right answer, by what went wrong.
+type ErrorCounts struct {
+	Status   uint64 `json:"status,omitempty"`
+	Body     uint64 `json:"body,omitempty"`
+	Protocol uint64 `json:"protocol,omitempty"`
+	Closed   uint64 `json:"closed,omitempty"`
+	Timeout  uint64 `json:"timeout,omitempty"`
+	// First says what the first of them was.
+	First string `json:"first,omitempty"`
+}
+
+// Total is the number of all errors.
+func (e *ErrorCounts) Total() uint64 { return e.Status + e.Body + e.Protocol + e.Closed + e.Timeout }
+
+// PerSecond is the rate of completed requests.
+func (r *Report) PerSecond() float64 {
+	if r.Elapsed <= 0 {
+		return 0
+	}
+	return float64(r.Completed) / r.Elapsed.Seconds()
+}
+
+// CPUPerRequest is the measured processes' CPU time over the completed requests, zero when nothing was measured.
+func (r *Report) CPUPerRequest() time.Duration {
+	if r.Completed == 0 {
+		return 0
+	}
+	return r.CPU.Target / time.Duration(r.Completed)
+}
+
+// Run sends until Duration is over or ctx ends and reports what it measured. It occupies one OS thread, allocates
+// nothing per request, and needs Linux. Errors of single requests are counted in the report; Run itself fails when the
+// target cannot be reached.
+func Run(ctx context.Context, opts Options) (Report, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return Report{}, err
+	}
+	return run(ctx, opts)
+}
+
+// NewRequest builds the bytes of an HTTP/1.1 request. Content-Length is added when there is a body; headers are pairs
+// of name and value.
+func NewRequest(method, path, host string, body []byte, headers ...string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, host)
+	for i := 0; i+1 < len(headers); i += 2 {
+		fmt.Fprintf(&b, "%s: %s\r\n", headers[i], headers[i+1])
+	}
+	if body != nil {
+		b.WriteString("Content-Length: " + strconv.Itoa(len(body)) + "\r\n")
+	}
+	b.WriteString("\r\n")
+	b.Write(body)
+	return b.Bytes()
+}

@@ -1,0 +1,146 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Usage is where the machine's CPU time went while a run was measured.
+type Usage struct {
+	Elapsed   time.Duration `json:"elapsed_ns"`
+	Cores     int           `json:"cores"`
+	Target    time.Duration `json:"target_ns"`    // the measured processes
+	Generator time.Duration `json:"generator_ns"` // the process that sent
+	Busy      time.Duration `json:"busy_ns"`      // all processes and what the host stole
+}
+
+// Foreign is the share of the machine that neither side of the measurement used.
+func (u Usage) Foreign() float64 {
+	if u.Elapsed <= 0 || u.Cores == 0 {
+		return 0
+	}
+	other := u.Busy - u.Target - u.Generator
+	return max(float64(other)/(float64(u.Elapsed)*float64(u.Cores)), 0)
+}
+
+// cpuReading is one look at the CPU clocks.
+type cpuReading struct {
+	at        time.Time
+	target    time.Duration
+	generator time.Duration
+	busy      time.Duration
+}
+
+func readCPU(targets []int) (cpuReading, error) {
+	var r cpuReading
+	for _, pid := range targets {
+		d, err := processTime(pid)
+		if err != nil {
+			return r, err
+		}
+		r.target += d
+	}
+	var err error
+	if r.generator, err = processTime(os.Getpid()); err != nil {
+		return r, err
+	}
+	if r.busy, err = machineTime(); err != nil {
+		return r, err
+	}
+	r.at = time.Now()
+	return r, nil
+}
+
+func (r cpuReading) since(begin cpuReading) Usage {
+	return Usage{
+		Elapsed:   r.at.Sub(begin.at),
+		Cores:     runtime.NumCPU(),
+		Target:    r.target - begin.target,
+		Generator: r.generator - begin.generator,
+		Busy:      r.busy - begin.busy,
+	}
+}
+
+// processTime is the time that the threads of a process spent on a CPU: nanoseconds, where /proc/PID/stat has ticks of
+// 10 ms. Threads that ended are missing, which is right for servers that keep theirs.
+func processTime(pid int) (time.Duration, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("list the threads of process %d: %w", pid, err)
+	}
+	if len(files) == 0 {
+		return 0, fmt.Errorf("process %d is not running", pid)
+	}
+	var sum time.Duration
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("read the CPU time of process %d: %w", pid, err)
+		}
+		first, _, _ := bytes.Cut(b, []byte(" "))
+		ns, err := strconv.ParseInt(string(first), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read the CPU time of process %d: %w", pid, err)
+		}
+		sum += time.Duration(ns)
+	}
+	return sum, nil
+}
+
+// machineTime is the CPU time of everything on the machine, with what the host gave to others (steal).
+func machineTime() (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read the machine's CPU time: %w", err)
+	}
+	return parseMachineTime(string(b))
+}
+
+func parseMachineTime(stat string) (time.Duration, error) {
+	line, _, _ := strings.Cut(stat, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("read the machine's CPU time: %q", line)
+	}
+	const tick = time.Second / 100
+	var sum time.Duration
+	for _, i := range []int{1, 2, 3, 6, 7, 8} { // user nice system irq softirq steal, without idle and iowait
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read the machine's CPU time: %w", err)
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum, nil
+}
+
+// processTree is pid and all that descend from it: a server's workers are measured with their parent.
+func processTree(pid int) []int {
+	tree := []int{pid}
+	for i := 0; i < len(tree); i++ {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", tree[i]))
+		for _, name := range files {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				continue
+			}
+			for _, f := range strings.Fields(string(b)) {
+				if child, err := strconv.Atoi(f); err == nil {
+					tree = append(tree, child)
+				}
+			}
+		}
+	}
+	return tree
+}
