@@ -57,6 +57,8 @@ type Route struct {
 	MaxBody int64
 	// Policy is the router's own: how Submit picks a target.
 	Policy any
+	// Edge is the edge's own: the metric handles for requests that reach no target.
+	Edge any
 }
 
 // generationShards spreads the count of holders, so that cores do not fight over one cache line.

@@ -89,6 +89,7 @@ func TestLookup(t *testing.T) {
 		{"m", "1", "", one, infer.OK, ""},
 		{"m", "2", "", two, infer.OK, ""},
 		{"m", "", "canary", two, infer.OK, ""},
+		{"m", "canary", "", two, infer.OK, ""},
 		{"m", "3", "", nil, infer.NotReady, `version "3" of model "m" is not ready: the file is cut`},
 		{"m", "4", "", nil, infer.UnknownVersion, `model "m" has no version "4"; it has "1", label "stable", "2", label "canary", "3"`},
 		{"m", "", "beta", nil, infer.UnknownVersion, `model "m" has no label "beta"`},

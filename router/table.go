@@ -171,7 +171,10 @@ func (t *Table) lookup(q *infer.Query) (*infer.Route, *infer.Error) {
 	case len(q.Version) > 0:
 		var ok bool
 		if a, ok = e.byVersion[string(q.Version)]; !ok {
-			return nil, e.unknownVersion("version", q.Version)
+			// Protocols whose paths have no place for a label name it as a version.
+			if a, ok = e.byLabel[string(q.Version)]; !ok {
+				return nil, e.unknownVersion("version", q.Version)
+			}
 		}
 	case len(q.Label) > 0:
 		var ok bool

@@ -1,0 +1,130 @@
+package h1
+
+import "encoding/binary"
+
+// Sets of the ASCII characters 0-63 and 64-127 as bits.
+const (
+	tokenLow   = 0x03ff6cfa00000000 // ! # $ % & ' * + - . 0-9
+	tokenHigh  = 0x57ffffffc7fffffe // A-Z ^ _ ` a-z | ~
+	hostLow    = 0x2fff7ff200000000 // ! $ % & ' ( ) * + , - . 0-9 : ; =
+	hostHigh   = 0x47fffffeaffffffe // A-Z [ ] _ a-z ~
+	targetLow  = 0xfffffff600000000 // 33-63 without #
+	targetHigh = 0x7fffffffffffffff // 64-126
+)
+
+func in(c byte, low, high uint64) bool {
+	if c < 64 {
+		return low>>c&1 != 0
+	}
+	return c < 128 && high>>(c-64)&1 != 0
+}
+
+func isToken(c byte) bool { return in(c, tokenLow, tokenHigh) }
+
+// tokenEnd returns where the token at the start of b ends.
+func tokenEnd(b []byte) int {
+	for i, c := range b {
+		if !isToken(c) {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// plainTarget tells whether b has only what a request target may have.
+func plainTarget(b []byte) bool {
+	for _, c := range b {
+		if !in(c, targetLow, targetHigh) {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// plainValue tells whether b has only what a field value may have: tab, printable characters and bytes
+// above 127. It looks at eight bytes at a time: subtracting borrows into the high bit of each byte that
+// is less than a space, and adding one carries into that of each that is DEL or more.
+func plainValue(b []byte) bool {
+	for len(b) >= 8 {
+		w := binary.LittleEndian.Uint64(b)
+		del := w ^ 0x7f*ones
+		suspicious := ((w-0x20*ones)&^w | (del-ones)&^del) & highs
+		if suspicious != 0 && !plainBytes(b[:8]) {
+			return false // else it was a tab, or a mark beside one that is due to its borrow
+		}
+		b = b[8:]
+	}
+	return plainBytes(b)
+}
+
+func plainBytes(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// equalFold compares b with lower, which is in lower case.
+func equalFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i := range b {
+		c := b[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// equalFoldBoth compares without regard to case.
+func equalFoldBoth(a, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c |= 0x20
+	}
+	return c
+}
+
+// trim cuts spaces and tabs off both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// nextElement cuts the first element off a comma-separated list.
+func nextElement(list []byte) (element, rest []byte) {
+	for i, c := range list {
+		if c == ',' {
+			return trim(list[:i]), list[i+1:]
+		}
+	}
+	return trim(list), nil
+}

@@ -1,0 +1,127 @@
+package h1
+
+import (
+	"fmt"
+	"time"
+)
+
+// Options configures a Server.
+type Options struct {
+	// HeaderTimeout is how long a client may take for a request's head, from its first byte, and for the
+	// first byte of a new connection. Default 10 s. Longer suffers slow clients, and slow attacks, longer.
+	HeaderTimeout time.Duration
+
+	// IdleTimeout is how long a connection may wait for its next request. Default 75 s. Longer saves
+	// reconnects and holds memory.
+	IdleTimeout time.Duration
+
+	// BodyRate is the least rate of a body in bytes a second, counted from its start once BodyGrace is
+	// over. Default 1 KiB/s. Higher frees budget from slow clients sooner.
+	BodyRate int
+
+	// BodyGrace is how long a body may be slower than BodyRate. Default 5 s.
+	BodyGrace time.Duration
+
+	// WriteIdle is how long a client may take nothing of an answer. Default 30 s.
+	WriteIdle time.Duration
+
+	// MaxHeaderBytes bounds the header fields of a request. Default 16 KiB, at most 48 KiB.
+	MaxHeaderBytes int
+
+	// MaxHeaders bounds the number of header fields. Default 100, which is also the most.
+	MaxHeaders int
+
+	// MaxTarget bounds the request target. Default 8 KiB, at most 12 KiB.
+	MaxTarget int
+
+	// MaxConnections bounds open connections; one more is answered 503 and closed. Default 10000.
+	MaxConnections int
+
+	// MaxConnectionsPerIP bounds open connections of one IPv4 address or IPv6 /64. Default 0: no bound.
+	MaxConnectionsPerIP int
+
+	// MaxConnectionAge closes connections that are older, after an answer, spread by a tenth either way.
+	// Default 0: never.
+	MaxConnectionAge time.Duration
+
+	// MinCompress is the least size of an answer that is compressed for a client that asks. Default 1 KiB.
+	MinCompress int
+
+	// MaxRatio bounds how much larger than sent a compressed body may become, once it is over 1 MiB.
+	// Default 100. Higher lets bombs get closer to the limit of the body.
+	MaxRatio int
+
+	// ServerName is sent in the header field Server. Default empty: none is sent.
+	ServerName string
+}
+
+const (
+	mostHeaderBytes = 48 << 10
+	mostHeaders     = 100
+	mostTarget      = 12 << 10
+)
+
+// EnsureDefaults fills in what is not set.
+func (o *Options) EnsureDefaults() {
+	setDuration(&o.HeaderTimeout, 10*time.Second)
+	setDuration(&o.IdleTimeout, 75*time.Second)
+	setDuration(&o.BodyGrace, 5*time.Second)
+	setDuration(&o.WriteIdle, 30*time.Second)
+	setInt(&o.BodyRate, 1<<10)
+	setInt(&o.MaxHeaderBytes, 16<<10)
+	setInt(&o.MaxHeaders, mostHeaders)
+	setInt(&o.MaxTarget, 8<<10)
+	setInt(&o.MaxConnections, 10000)
+	setInt(&o.MinCompress, 1<<10)
+	setInt(&o.MaxRatio, 100)
+}
+
+func setDuration(d *time.Duration, v time.Duration) {
+	if *d == 0 {
+		*d = v
+	}
+}
+
+func setInt(n *int, v int) {
+	if *n == 0 {
+		*n = v
+	}
+}
+
+// Validate tells what is out of range. It expects the defaults to be filled in.
+func (o *Options) Validate() error {
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{
+		{"HeaderTimeout", o.HeaderTimeout},
+		{"IdleTimeout", o.IdleTimeout},
+		{"BodyGrace", o.BodyGrace},
+		{"WriteIdle", o.WriteIdle},
+	} {
+		if d.v <= 0 {
+			return fmt.Errorf("h1: %s is %v, must be above 0", d.name, d.v)
+		}
+	}
+	for _, n := range []struct {
+		name        string
+		v, min, max int
+	}{
+		{"BodyRate", o.BodyRate, 1, 1 << 30},
+		{"MaxHeaderBytes", o.MaxHeaderBytes, 256, mostHeaderBytes},
+		{"MaxHeaders", o.MaxHeaders, 1, mostHeaders},
+		{"MaxTarget", o.MaxTarget, 16, mostTarget},
+		{"MaxConnections", o.MaxConnections, 1, 1 << 30},
+		{"MaxConnectionsPerIP", o.MaxConnectionsPerIP, 0, 1 << 30},
+		{"MinCompress", o.MinCompress, 1, 1 << 30},
+		{"MaxRatio", o.MaxRatio, 1, 1 << 30},
+	} {
+		if n.v < n.min || n.v > n.max {
+			return fmt.Errorf("h1: %s is %d, must be from %d to %d", n.name, n.v, n.min, n.max)
+		}
+	}
+	if o.MaxConnectionAge < 0 {
+		return fmt.Errorf("h1: MaxConnectionAge is %v, must not be negative", o.MaxConnectionAge)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package h1
+
+import (
+	"bytes"
+	"net"
+	"time"
+
+	"github.com/sluice-serving/sluice/slab"
+)
+
+// reply is the body of an answer on its way out. fasthttp writes the head, without a body; the body
+// follows when the head's last byte passes Write.
+type reply struct {
+	due  bool      // a head is on its way through Write
+	tail [3]byte   // the last bytes of a head that came in parts
+	body slab.List // references of our own
+	vec  net.Buffers
+	rest net.Buffers
+}
+
+// release drops what was not written.
+func (r *reply) release() {
+	r.due = false
+	r.tail = [3]byte{}
+	r.body.Release()
+}
+
+// writeStep is how much is written under one deadline: WriteIdle is then about progress, not about the
+// whole answer.
+const writeStep = 256 << 10
+
+// Write passes on what fasthttp wrote, which is a head, and the body behind it.
+func (c *conn) Write(p []byte) (int, error) {
+	c.writeBefore()
+	var err error
+	if c.reply.due && c.reply.headEnds(p) {
+		err = c.writeAnswer(p)
+		c.reply.release()
+	} else {
+		_, err = c.Conn.Write(p)
+	}
+	if err != nil {
+		c.why = ClosedReset
+		if isTimeout(err) {
+			c.why = ClosedSlowRead
+		}
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// headEnds tells whether a head ends with p. An empty line stands nowhere in a head but at its end.
+func (r *reply) headEnds(p []byte) bool {
+	const end = "\r\n\r\n"
+	if bytes.HasSuffix(p, []byte(end)) {
+		return true
+	}
+	if len(p) >= len(end) {
+		copy(r.tail[:], p[len(p)-len(r.tail):])
+		return false
+	}
+	last := append(append(make([]byte, 0, 8), r.tail[:]...), p...)
+	copy(r.tail[:], last[len(last)-len(r.tail):])
+	return bytes.HasSuffix(last, []byte(end))
+}
+
+// writeAnswer writes the end of a head and the body: together if there is room for a copy beside the
+// request, else from where the body lies.
+func (c *conn) writeAnswer(p []byte) error {
+	r := &c.reply
+	size := r.body.Size()
+	if size == 0 {
+		_, err := c.Conn.Write(p)
+		return err
+	}
+	if free := c.req.buf[c.req.w:]; len(p)+size <= len(free) {
+		n := copy(free, p)
+		n += r.body.CopyTo(free[n:])
+		_, err := c.Conn.Write(free[:n])
+		return err
+	}
+	step := append(r.vec[:0], p)
+	left := writeStep
+	for i := range r.body.Len() {
+		for b := r.body.At(i).B; len(b) > 0; {
+			n := min(left, len(b))
+			step = append(step, b[:n])
+			b = b[n:]
+			if left -= n; left == 0 {
+				var err error
+				if step, err = c.writeVector(step); err != nil {
+					return err
+				}
+				left = writeStep
+			}
+		}
+	}
+	_, err := c.writeVector(step)
+	return err
+}
+
+// writeVector writes the runs of step and returns it empty.
+func (c *conn) writeVector(step net.Buffers) (net.Buffers, error) {
+	r := &c.reply
+	r.vec, r.rest = step[:0], step
+	if len(step) == 0 {
+		return step, nil
+	}
+	c.writeBefore()
+	_, err := r.rest.WriteTo(c.Conn)
+	clear(step)
+	r.rest = nil
+	return r.vec, err
+}
+
+// writeBefore sets the deadline of writes, unless the one that stands is about as good.
+func (c *conn) writeBefore() {
+	c.now = time.Now()
+	idle := c.srv.opts.WriteIdle
+	if c.now.Sub(c.writeFrom) < idle/8 {
+		return
+	}
+	c.writeFrom = c.now
+	// It fails only on a closed connection, and then so does the write.
+	_ = c.Conn.SetWriteDeadline(c.now.Add(idle))
+}
