@@ -100,7 +100,7 @@ func (d *decoder) list(key *Key, n *yaml.Node, path string) *value {
 		return v
 	}
 	if n.Kind != yaml.SequenceNode {
-		d.probs.add(d.origin(n), path, "want %s, got %s", typeName(key), got(n))
+		d.probs.add(d.origin(n), path, "want %s, got %s", d.schema.typeName(key), got(n))
 		return v
 	}
 	v.set, v.origin, v.kids = true, d.origin(n), nil
@@ -118,7 +118,7 @@ func (d *decoder) object(key *Key, n *yaml.Node, path string) *value {
 		return d.schema.newDefault(key)
 	}
 	if n.Kind != yaml.MappingNode {
-		d.probs.add(d.origin(n), path, "want %s, got %s", typeName(key), got(n))
+		d.probs.add(d.origin(n), path, "want %s, got %s", d.schema.typeName(key), got(n))
 		return d.schema.newDefault(key)
 	}
 	pairs := d.pairs(n, path)
@@ -187,10 +187,7 @@ func (d *decoder) poolKey(key *Key, pairs []pair) (pool *Key, known bool) {
 }
 
 func (d *decoder) unknown(key *Key, p pair, path string) {
-	names := make([]string, len(key.Keys))
-	for i := range key.Keys {
-		names[i] = key.Keys[i].Name
-	}
+	names := key.names()
 	hint := didYouMean(p.name, names)
 	if hint == "" {
 		if home := d.schema.home(p.name); home != "" {
@@ -296,7 +293,7 @@ func (m *merger) fields(n *yaml.Node) {
 func (d *decoder) scalar(key *Key, n *yaml.Node, path string) *value {
 	v := d.schema.newDefault(key)
 	if n.Kind != yaml.ScalarNode || isNull(n) {
-		d.probs.add(d.origin(n), path, "want %s, got %s", d.typeName(key), got(n))
+		d.probs.add(d.origin(n), path, "want %s, got %s", d.schema.typeName(key), got(n))
 		return v
 	}
 	if !d.checkTag(n, path) {
@@ -309,7 +306,7 @@ func (d *decoder) scalar(key *Key, n *yaml.Node, path string) *value {
 	}
 	expanded := text != n.Value
 	if !expanded && !d.style(key, n) {
-		d.probs.add(d.origin(n), path, "want %s, got the %s %s", d.typeName(key), styleName(n), quoted(text))
+		d.probs.add(d.origin(n), path, "want %s, got the %s %s", d.schema.typeName(key), styleName(n), quoted(text))
 		return v
 	}
 	if err := d.set(v, text, d.dir); err != nil {
@@ -321,9 +318,9 @@ func (d *decoder) scalar(key *Key, n *yaml.Node, path string) *value {
 }
 
 // typeName is typeName with the kinds of this build.
-func (d *decoder) typeName(key *Key) string {
+func (s *schema) typeName(key *Key) string {
 	if key.Type == kindType {
-		return "one of " + strings.Join(d.schema.kindNames(), ", ")
+		return "one of " + strings.Join(s.kindNames(), ", ")
 	}
 	return typeName(key)
 }

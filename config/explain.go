@@ -34,7 +34,7 @@ func (c *Config) Explain(path string) (Explanation, error) {
 	if err != nil {
 		return Explanation{}, err
 	}
-	e := explainKey(v.key, at)
+	e := newSchema(c.kinds).explain(v.key, at)
 	if v.key.Type != Object && v.key.Type != List {
 		e.Value, e.Origin = v.shown(), v.origin.String()
 		if !v.set {
@@ -66,7 +66,7 @@ func (c *Config) explainKey(path string) (Explanation, error) {
 		}
 		next := s.fieldOfAny(key, bare)
 		if next == nil {
-			return Explanation{}, fmt.Errorf("%s: there is no setting %s", quoted(path), quoted(bare))
+			return Explanation{}, fmt.Errorf("%s: there is no setting %s%s", quoted(path), quoted(bare), didYouMean(bare, key.names()))
 		}
 		key = next
 		for ; items > 0; items-- {
@@ -76,7 +76,7 @@ func (c *Config) explainKey(path string) (Explanation, error) {
 			key = key.Item
 		}
 	}
-	return explainKey(key, path), nil
+	return s.explain(key, path), nil
 }
 
 func (s *schema) fieldOfAny(key *Key, name string) *Key {
@@ -91,8 +91,8 @@ func (s *schema) fieldOfAny(key *Key, name string) *Key {
 	return nil
 }
 
-func explainKey(key *Key, path string) Explanation {
-	e := Explanation{Path: path, Type: typeName(key), Doc: key.Doc, Raise: key.Raise, Default: key.Default}
+func (s *schema) explain(key *Key, path string) Explanation {
+	e := Explanation{Path: path, Type: s.typeName(key), Doc: key.Doc, Raise: key.Raise, Default: key.Default}
 	if key.Type == List && key.Default != "" {
 		e.Default = "[" + strings.ReplaceAll(key.Default, ",", ", ") + "]"
 	}

@@ -123,6 +123,14 @@ func (k *Key) field(name string) *Key {
 	return nil
 }
 
+func (k *Key) names() []string {
+	names := make([]string, len(k.Keys))
+	for i := range k.Keys {
+		names[i] = k.Keys[i].Name
+	}
+	return names
+}
+
 // isPool says whether k describes a pool: the fields of a pool depend on its
 // kind.
 func (k *Key) isPool() bool { return k.field("kind") != nil && k.field("kind").Type == kindType }

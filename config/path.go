@@ -45,7 +45,7 @@ func (c *Config) find(path string) (*value, string, error) {
 		}
 		i := keyIndex(v.key, name)
 		if i < 0 {
-			return nil, "", fmt.Errorf("%s: there is no setting %s in %s", quoted(path), quoted(name), place(at))
+			return nil, "", fmt.Errorf("%s: there is no setting %s in %s%s", quoted(path), quoted(name), place(at), didYouMean(name, v.key.names()))
 		}
 		v, at = v.kids[i], v.kidPath(at, i)
 	}
@@ -76,7 +76,7 @@ func (v *value) item(name string) (int, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("%s has %d items and none is %s", v.key.Name, len(v.kids), quoted(name))
+	return 0, fmt.Errorf("%s has no item %s", v.key.Name, quoted(name))
 }
 
 // identity is what makes an item of a list itself, wherever it stands: its

@@ -49,15 +49,8 @@ func render(v *value, origins bool) *yaml.Node {
 	}
 	n := &yaml.Node{Kind: yaml.ScalarNode, Value: v.shown(), Tag: "!!str"}
 	switch v.key.Type {
-	case Int, Float:
-		if v.text != "auto" {
-			n.Tag = "!!float"
-			if v.key.Type == Int {
-				n.Tag = "!!int"
-			}
-		}
-	case Bool:
-		n.Tag = "!!bool"
+	case Int, Float, Bool:
+		n.Tag = "" // plain, whatever the text looks like
 	default:
 		n.Value = escapeEnv(n.Value)
 	}
