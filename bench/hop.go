@@ -76,7 +76,7 @@ func Hop(ctx context.Context, opts HopOptions) (Comparison, error) {
 	if err != nil {
 		return Comparison{}, fmt.Errorf("make a folder for the servers: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	request := InferRequest(noopModel, opts.Bytes/4)
 	servers, err := startHop(ctx, opts, dir, request)
 	defer func() {

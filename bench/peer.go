@@ -32,7 +32,6 @@ type Server struct {
 	cmd   *exec.Cmd
 	words tail
 	ended chan struct{}
-	err   error // of Wait, set before ended is closed
 	once  sync.Once
 }
 
@@ -63,7 +62,7 @@ func (s *Server) start(cmd *exec.Cmd, l net.Listener) error {
 	s.cmd = cmd
 	s.ended = make(chan struct{})
 	go func() {
-		s.err = cmd.Wait()
+		_ = cmd.Wait() // Alive tells how it ended
 		close(s.ended)
 	}()
 	return nil
@@ -76,7 +75,7 @@ func (s *Server) Processes() []int { return processTree(s.cmd.Process.Pid) }
 func (s *Server) Alive() error {
 	select {
 	case <-s.ended:
-		return fmt.Errorf("%s ended (%v): %s", s.Name, s.err, s.words.String())
+		return fmt.Errorf("%s ended (%s): %s", s.Name, s.cmd.ProcessState, s.words.String())
 	default:
 		return nil
 	}

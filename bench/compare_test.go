@@ -1,0 +1,106 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// fake is a subject whose cost is base times the round's factor, disturbed in the rounds named.
+type fake struct {
+	base      float64
+	disturbed []int
+}
+
+func (f fake) subject(name string, order *[]string) Subject {
+	round := -1
+	return Subject{Name: name, Measure: func(context.Context) (Block, error) {
+		round++
+		*order = append(*order, name)
+		b := Block{Cost: f.base * float64(1+round%3), PerSec: 1000}
+		if slices.Contains(f.disturbed, round) {
+			b.Foreign, b.Cost = 0.5, 1e6
+		}
+		return b, nil
+	}}
+}
+
+func TestCompareGoesForthAndBack(t *testing.T) {
+	var order []string
+	c, err := Compare(t.Context(), Plan{Anchor: "b", Rounds: 3}, []Subject{
+		fake{base: 2}.subject("a", &order), fake{base: 1}.subject("b", &order), fake{base: 3}.subject("c", &order),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(order, ""); got != "abccbaabc" {
+		t.Errorf("order %q, want abccbaabc", got)
+	}
+	for name, want := range map[string]float64{"a": 2, "b": 1, "c": 3} {
+		r, ok := c.Row(name)
+		// The machine got three times slower from round to round; the ratio within a round did not move.
+		if !ok || r.Ratio.Median != want || r.Ratio.Low != want || r.Ratio.High != want || r.Ratio.N != 3 {
+			t.Errorf("%s: ratio %+v, want exactly %g", name, r.Ratio, want)
+		}
+		if r.Cost.Median != 2*want {
+			t.Errorf("%s: cost %+v, want a median of %g", name, r.Cost, 2*want)
+		}
+	}
+}
+
+func TestCompareLeavesOutDisturbedBlocks(t *testing.T) {
+	var order []string
+	c, err := Compare(t.Context(), Plan{Anchor: "a", Rounds: 4}, []Subject{
+		fake{base: 1, disturbed: []int{0, 2}}.subject("a", &order), fake{base: 2, disturbed: []int{1}}.subject("b", &order),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := c.Row("b")
+	if c.Disturbed != 3 || b.Ratio.N != 4 || b.Ratio.High != 2 || b.Cost.N != 6 {
+		t.Errorf("disturbed %d, b %+v: want 3, and 4 pairs in 7 rounds", c.Disturbed, b)
+	}
+	if len(c.Blocks) != 14 {
+		t.Errorf("%d blocks, want 14", len(c.Blocks))
+	}
+}
+
+func TestCompareGivesUp(t *testing.T) {
+	var order []string
+	c, err := Compare(t.Context(), Plan{Anchor: "a", Rounds: 2, MaxRounds: 3}, []Subject{
+		fake{base: 1, disturbed: []int{0, 1, 2}}.subject("a", &order),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := Document{Name: "x", Title: "X", Comparisons: []Comparison{c}}
+	if got := string(doc.Markdown(false)); !strings.Contains(got, "Only 0 of 2 wanted rounds were undisturbed.") || !strings.Contains(got, "3 of 3 blocks were left out") {
+		t.Errorf("the report does not say that nothing was measured well:\n%s", got)
+	}
+	if got := string(comparisonPlot(&c)); !strings.Contains(got, "no undisturbed block") {
+		t.Errorf("neither does the plot:\n%s", got)
+	}
+}
+
+func TestCompareRefuses(t *testing.T) {
+	var order []string
+	a, broken := fake{base: 1}.subject("a", &order), errors.New("broken")
+	for _, tc := range []struct {
+		name     string
+		subjects []Subject
+		want     string
+	}{
+		{"nothing", nil, "no subjects"},
+		{"no anchor", []Subject{{Name: "b"}}, `the anchor "a"`},
+		{"two of a name", []Subject{a, a}, `two subjects named "a"`},
+		{"a subject that fails", []Subject{{Name: "a", Measure: func(context.Context) (Block, error) { return Block{}, broken }}}, "measure a: broken"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if _, err := Compare(t.Context(), Plan{Anchor: "a"}, tc.subjects); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("Compare = %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
