@@ -92,10 +92,13 @@ func NewAccessLog(opts AccessOptions, logger *zap.Logger) *AccessLog {
 
 // Log writes e if the options say so. It keeps nothing of e.
 func (l *AccessLog) Log(e *Access) {
-	why := l.why(e)
-	if why == "" {
-		return
+	if why := l.Why(e.Code, e.Total); why != "" {
+		l.Write(e, why)
 	}
+}
+
+// Write writes e for the reason that Why gave: a caller for whom filling in e is work asks first.
+func (l *AccessLog) Write(e *Access, why string) {
 	ce := l.logger.Check(zapcore.InfoLevel, "request")
 	if ce == nil {
 		return
@@ -106,9 +109,9 @@ func (l *AccessLog) Log(e *Access) {
 	ce.Write(zap.Inline(&line))
 }
 
-// why is the reason to log e, or "".
-func (l *AccessLog) why(e *Access) string {
-	if e.Code != "" && e.Code != "OK" {
+// Why is the reason to log a request that ended with code after total, or "" if there is none.
+func (l *AccessLog) Why(code string, total time.Duration) string {
+	if code != "" && code != "OK" {
 		switch l.opts.Errors {
 		case ErrorsAll:
 			return "error"
@@ -116,7 +119,7 @@ func (l *AccessLog) why(e *Access) string {
 			return ""
 		}
 	}
-	if l.opts.Slow > 0 && e.Total >= l.opts.Slow {
+	if l.opts.Slow > 0 && total >= l.opts.Slow {
 		return "slow"
 	}
 	if l.sample > 0 && rand.Uint64()>>1 < l.sample {
