@@ -128,6 +128,15 @@ func (h *Histogram) grow() *[]atomic.Int64 {
 	return h.words.Load()
 }
 
+// Totals returns how many values were observed so far, and their sum.
+func (h *Histogram) Totals() (count, sum int64) {
+	counts, sum := h.snapshot()
+	for _, n := range counts {
+		count += n
+	}
+	return count, sum
+}
+
 // Release gives back the reference that With took.
 func (h *Histogram) Release() { h.release() }
 
