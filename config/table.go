@@ -176,7 +176,7 @@ func accessLogKeys() []Key {
 		{
 			Name: "sample", Type: Percent, Default: "1%", Max: 100,
 			Doc:   "The share of requests that are logged.",
-			Raise: "More lines; at 100% logging costs more than many a request.",
+			Raise: "More lines, and more work for each request that is logged.",
 		},
 		{
 			Name: "slow", Type: Duration, Default: "100ms",
@@ -185,7 +185,7 @@ func accessLogKeys() []Key {
 		},
 		{
 			Name: "errors", Type: Enum, Values: []string{ErrorsAll, ErrorsSampled, ErrorsNone}, Default: ErrorsAll,
-			Doc: "Failed requests: all are logged, they are sampled like the others, or none is logged for having failed, sampled ones included.",
+			Doc: "Failed requests: all are logged, they are sampled like the others, or none is logged.",
 		},
 	}
 }
