@@ -45,6 +45,13 @@ func NewCounterFamily(r *Registry, opts Opts) *CounterFamily {
 // With returns the counter for values, one a label, and takes a reference on its series: give it back by Release.
 func (f *CounterFamily) With(values ...string) *Counter { return f.family.with(values) }
 
+// Each calls fn with the label values and the count of every series, for views that are not a scrape.
+func (f *CounterFamily) Each(fn func(values []string, n int64)) {
+	for _, s := range f.family.snapshot() {
+		fn(s.values, s.handle.Value())
+	}
+}
+
 // Row returns the counters for the given values of all labels but the last, whose values are the closed list enum.
 func (f *CounterFamily) Row(enum []string, values ...string) *CounterRow {
 	return &CounterRow{

@@ -74,3 +74,10 @@ func NewUpDownFamily(r *Registry, opts Opts) *UpDownFamily {
 
 // With returns the UpDown for values, one a label, and takes a reference on its series: give it back by Release.
 func (f *UpDownFamily) With(values ...string) *UpDown { return f.family.with(values) }
+
+// Each calls fn with the label values and the figure of every series.
+func (f *UpDownFamily) Each(fn func(values []string, n int64)) {
+	for _, s := range f.family.snapshot() {
+		fn(s.values, s.handle.Value())
+	}
+}

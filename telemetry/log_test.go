@@ -182,6 +182,39 @@ func TestPipeThatMovesAgainGetsWholeLines(t *testing.T) {
 	}
 }
 
+// TestCloseAmongWriters closes a log while others write: each line is out whole or counted.
+func TestCloseAmongWriters(t *testing.T) {
+	var out bytes.Buffer
+	l := newTestLog(t, LogOptions{Output: &out, Burst: -1, Ring: 2048})
+	const workers, each = 4, 500
+	halfway := make(chan struct{}, workers)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := range each {
+				if i == each/2 {
+					halfway <- struct{}{}
+				}
+				l.Logger().Info("line")
+			}
+		})
+	}
+	for range workers {
+		<-halfway
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	written := uint64(bytes.Count(out.Bytes(), []byte("\n")))
+	wg.Wait()
+	if full, failed := l.Dropped(); failed != 0 || written+full != workers*each {
+		t.Errorf("%d lines out and %d dropped of %d", written, full, workers*each)
+	}
+	if err := l.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
 func TestSyncGivesUpOnStuckOutput(t *testing.T) {
 	r, w := io.Pipe()
 	s := newSink(w, 100)

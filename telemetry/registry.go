@@ -91,11 +91,11 @@ func Describe(r *Registry) []Desc {
 
 // register publishes a family. Names are literals of this product, so a bad or doubled one is a fault of the program.
 func (r *Registry) register(kind Kind, opts Opts, bounds []float64, c prometheus.Collector) {
-	if err := checkName(kind, opts); err != nil {
-		panic("BUG: metric " + opts.Name + ": " + err.Error())
-	}
 	if r == nil {
 		return
+	}
+	if err := checkName(kind, opts); err != nil {
+		panic("BUG: metric " + opts.Name + ": " + err.Error())
 	}
 	if err := r.prom.Register(c); err != nil {
 		panic("BUG: metric " + opts.Name + ": " + err.Error())
