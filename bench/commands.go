@@ -133,6 +133,9 @@ func writeReport(w io.Writer, r *Report) {
 		line("from sending", &r.Service)
 		line("generator lag", &r.Lag)
 	}
+	if late := r.Late(); late != nil {
+		fmt.Fprintf(w, "doubtful      %v\n", late)
+	}
 	if r.CPU.Target > 0 {
 		fmt.Fprintf(w, "CPU           %s a request, other work used %.1f%% of the machine\n", short(r.CPUPerRequest()), 100*r.CPU.Foreign())
 	}
@@ -151,11 +154,12 @@ func hopCommand(ctx context.Context, self Self, args []string, stdout, stderr io
 	fs := flags("hop", "hop [-rounds 10] [-results DIR]", stderr)
 	opts := HopOptions{Self: self, Words: stderr}
 	fs.StringVar(&opts.Parts, "parts", "", "where nginx and HAProxy are unpacked (default .cache/proxies)")
-	connections := fs.String("connections", "32,1", "closed-loop connections, a table for each number")
+	loads := fs.String("loads", "32,1,32@10000", "a table for each of these: CONNECTIONS in a closed loop, or CONNECTIONS@RATE")
 	fs.IntVar(&opts.Bytes, "bytes", 1024, "tensor bytes of a request")
 	fs.IntVar(&opts.Rounds, "rounds", 10, "undisturbed rounds wanted")
 	fs.DurationVar(&opts.Block, "block", 2500*time.Millisecond, "measured time of a block")
 	fs.Float64Var(&opts.MaxForeign, "max-foreign", 0.1, "share of the machine that other work may use in a block")
+	fs.DurationVar(&opts.Patience, "patience", 10*time.Second, "how long a block may wait for other work to pause")
 	only := fs.String("only", "", "subjects to measure, by name, separated by commas (default all)")
 	results := fs.String("results", "", "folder for the report: Markdown, JSON and plots")
 	if err := parse(fs, args); err != nil {
@@ -164,13 +168,13 @@ func hopCommand(ctx context.Context, self Self, args []string, stdout, stderr io
 	if *only != "" {
 		opts.Only = strings.Split(*only, ",")
 	}
-	counts, err := parseCounts(*connections)
+	wanted, err := parseLoads(*loads)
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("-loads: %w", err)}
 	}
 	var all []Comparison
-	for _, n := range counts {
-		opts.Connections = n
+	for _, load := range wanted {
+		opts.Load = load
 		c, err := Hop(ctx, opts)
 		if err != nil {
 			return err
@@ -188,18 +192,6 @@ func hopCommand(ctx context.Context, self Self, args []string, stdout, stderr io
 const hopText = `Each server reads the whole body of the same request and answers by itself: no upstream. One worker each
 (GOMAXPROCS=1, worker_processes 1, nbthread 1), logs off, keep-alive, the load generator in a process of its own.
 CPU is the time that the server's threads ran (/proc/PID/task/*/schedstat) over the requests it answered.`
-
-func parseCounts(s string) ([]int, error) {
-	var counts []int
-	for part := range strings.SplitSeq(s, ",") {
-		var n int
-		if _, err := fmt.Sscanf(part, "%d", &n); err != nil || n < 1 || fmt.Sprint(n) != part {
-			return nil, fmt.Errorf("-connections: %.128q is not a list of numbers", s)
-		}
-		counts = append(counts, n)
-	}
-	return counts, nil
-}
 
 func commandLine(name string, args []string) string {
 	return strings.TrimSpace("sluice bench " + name + " " + strings.Join(args, " "))

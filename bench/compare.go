@@ -18,15 +18,16 @@ type Subject struct {
 
 // Block is one measurement of one subject.
 type Block struct {
-	Subject  string        `json:"subject"`
-	Round    int           `json:"round"`
-	Cost     float64       `json:"cost"`    // what is compared; by default CPU time per request in microseconds
-	PerSec   float64       `json:"per_sec"` // completed requests a second
-	P50      time.Duration `json:"p50_ns"`
-	P99      time.Duration `json:"p99_ns"`
-	Foreign  float64       `json:"foreign"` // share of the machine that other work used meanwhile
-	Extra    float64       `json:"extra,omitempty"`
-	Disturbs bool          `json:"disturbed"` // over the limit of foreign work: left out
+	Subject string        `json:"subject"`
+	Round   int           `json:"round"`
+	Cost    float64       `json:"cost"`    // what is compared; by default CPU time per request in microseconds
+	PerSec  float64       `json:"per_sec"` // completed requests a second
+	P50     time.Duration `json:"p50_ns"`
+	P99     time.Duration `json:"p99_ns"`
+	Foreign float64       `json:"foreign"` // share of the machine that other work used meanwhile
+	Extra   float64       `json:"extra,omitempty"`
+	// Disturbed blocks are left out: over the limit of foreign work, or with a generator that was late.
+	Disturbed bool `json:"disturbed"`
 }
 
 // Plan says how subjects are compared.
@@ -46,6 +47,8 @@ type Plan struct {
 	MaxRounds int `json:"max_rounds"`
 	// MaxForeign is the share of the machine that other work may use in a block, default 0.1.
 	MaxForeign float64 `json:"max_foreign"`
+	// Patience is how long a block may wait for other work to pause, default 0: not at all.
+	Patience time.Duration `json:"-"`
 	// Seed of the bootstrap, default 1.
 	Seed uint64 `json:"seed"`
 	// Tell, when not nil, is called after every block.
@@ -107,13 +110,16 @@ func Compare(ctx context.Context, plan Plan, subjects []Subject) (Comparison, er
 			if round%2 == 1 {
 				s = subjects[len(subjects)-1-i]
 			}
+			if err := awaitQuiet(ctx, plan.Patience, plan.MaxForeign); err != nil {
+				return Comparison{}, err
+			}
 			b, err := s.Measure(ctx)
 			if err != nil {
 				return Comparison{}, fmt.Errorf("measure %s: %w", s.Name, err)
 			}
 			b.Subject, b.Round = s.Name, round
-			b.Disturbs = b.Foreign > plan.MaxForeign
-			if b.Disturbs {
+			b.Disturbed = b.Disturbed || b.Foreign > plan.MaxForeign
+			if b.Disturbed {
 				c.Disturbed++
 			}
 			c.Blocks = append(c.Blocks, b)
@@ -149,12 +155,12 @@ func checkSubjects(plan Plan, subjects []Subject) error {
 func (c *Comparison) pairs(name string, f func(b, anchor *Block)) {
 	anchors := map[int]*Block{}
 	for i := range c.Blocks {
-		if b := &c.Blocks[i]; b.Subject == c.Plan.Anchor && !b.Disturbs {
+		if b := &c.Blocks[i]; b.Subject == c.Plan.Anchor && !b.Disturbed {
 			anchors[b.Round] = b
 		}
 	}
 	for i := range c.Blocks {
-		if b := &c.Blocks[i]; b.Subject == name && !b.Disturbs {
+		if b := &c.Blocks[i]; b.Subject == name && !b.Disturbed {
 			f(b, anchors[b.Round])
 		}
 	}
@@ -230,6 +236,8 @@ func processSubject(self Self, s *Server, opts Options) Subject {
 			P50:     r.Latency.Quantile(0.5),
 			P99:     r.Latency.Quantile(0.99),
 			Foreign: r.CPU.Foreign(),
+			// Its latencies would be the generator's.
+			Disturbed: r.Late() != nil,
 		}, nil
 	}}
 }

@@ -111,7 +111,7 @@ func (c *Comparison) markdown(b *bytes.Buffer) {
 			fmt.Fprintf(b, "- %s: %s\n", r.Name, r.Note)
 		}
 	}
-	fmt.Fprintf(b, "\n%d of %d blocks were left out because other work used more than %.0f %% of the machine.\n", c.Disturbed, len(c.Blocks), 100*p.MaxForeign)
+	fmt.Fprintf(b, "\n%d of %d blocks were left out: other work used more than %.0f %% of the machine, or the generator was late.\n", c.Disturbed, len(c.Blocks), 100*p.MaxForeign)
 	if least := c.least(); least < p.Rounds {
 		fmt.Fprintf(b, "**Only %d of %d wanted rounds were undisturbed.**\n", least, p.Rounds)
 	}

@@ -263,3 +263,39 @@ func TestNewRequest(t *testing.T) {
 		t.Errorf("NewRequest = %q, want %q", got, want)
 	}
 }
+
+func TestParseLoads(t *testing.T) {
+	got, err := parseLoads("32,1,8@2500.5")
+	want := []Load{{Connections: 32}, {Connections: 1}, {Connections: 8, Rate: 2500.5}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("parseLoads = %v, %v, want %v", got, err, want)
+	}
+	words := ""
+	for _, l := range got {
+		words += l.String() + "; "
+	}
+	if words != "32 connections, closed loop; 1 connection, closed loop; 8 connections, open loop at 2500.5/s; " {
+		t.Errorf("in words: %s", words)
+	}
+	for _, bad := range []string{"", "x", "0", "1,", "4@", "4@-1", "4@NaN", "@100", "4@1@2"} {
+		if got, err := parseLoads(bad); err == nil {
+			t.Errorf("parseLoads(%q) = %v", bad, got)
+		}
+	}
+}
+
+func TestReportTellsALateGenerator(t *testing.T) {
+	r := Report{Options: Options{Rate: 100}}
+	for range 100 {
+		r.Lag.Record(90 * time.Microsecond)
+	}
+	if err := r.Late(); err != nil {
+		t.Errorf("90 us: %v", err)
+	}
+	for range 5 {
+		r.Lag.Record(time.Millisecond)
+	}
+	if err := r.Late(); err == nil {
+		t.Error("a p99 of a millisecond passed")
+	}
+}

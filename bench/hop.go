@@ -20,14 +20,15 @@ type HopOptions struct {
 	Self Self
 	// Parts is where unpacked nginx and HAProxy lie, default ".cache/proxies".
 	Parts string
-	// Connections of the closed loop, default 32.
-	Connections int
+	// Load is how requests are sent, default 32 connections in a closed loop.
+	Load Load
 	// Bytes of tensor data in a request, default 1024.
 	Bytes int
-	// Rounds, Block and MaxForeign as in Plan and Options; default 10 rounds of 2.5 s, 0.1.
+	// Rounds, Block, MaxForeign and Patience as in Plan and Options; default 10 rounds of 2.5 s, 0.1, 0.
 	Rounds     int
 	Block      time.Duration
 	MaxForeign float64
+	Patience   time.Duration
 	// Only, when not empty, names the subjects to measure.
 	Only []string
 	// Words takes progress, default nowhere.
@@ -39,8 +40,8 @@ func (o *HopOptions) EnsureDefaults() {
 	if o.Parts == "" {
 		o.Parts = filepath.Join(".cache", "proxies")
 	}
-	if o.Connections == 0 {
-		o.Connections = 32
+	if o.Load.Connections == 0 {
+		o.Load.Connections = 32
 	}
 	if o.Bytes == 0 {
 		o.Bytes = 1024
@@ -53,8 +54,8 @@ func (o *HopOptions) EnsureDefaults() {
 	}
 }
 
-// noopModel is the model that a hop is measured with: FP32 in, one FP32 out.
-const noopModel = "noop"
+// noopModel is the model of the puppet that a hop is measured with: it answers its input at once.
+const noopModel = "echo"
 
 // InferRequest is a binary v2 request over HTTP/1.1: one FP32 tensor x of one row, all of it binary, and binary output
 // asked for. The values are small and exact, so that any model can take them.
@@ -91,16 +92,18 @@ func Hop(ctx context.Context, opts HopOptions) (Comparison, error) {
 	for _, s := range servers {
 		subjects = append(subjects, processSubject(opts.Self, s, Options{
 			Request:     request,
-			Connections: opts.Connections,
+			Connections: opts.Load.Connections,
+			Rate:        opts.Load.Rate,
 			Duration:    opts.Block,
 		}))
 	}
 	return Compare(ctx, Plan{
 		Title:      fmt.Sprintf("Terminating a binary v2 request with %d bytes of FP32", opts.Bytes),
-		Load:       fmt.Sprintf("HTTP/1.1, %d connections, closed loop, blocks of %s", opts.Connections, opts.Block),
+		Load:       fmt.Sprintf("HTTP/1.1, %s, blocks of %s", opts.Load, opts.Block),
 		Anchor:     "bare fasthttp",
 		Rounds:     opts.Rounds,
 		MaxForeign: opts.MaxForeign,
+		Patience:   opts.Patience,
 		Tell:       tellBlock(opts.Words),
 	}, subjects)
 }
@@ -150,7 +153,7 @@ func startHop(ctx context.Context, opts HopOptions, dir string, request []byte) 
 func tellBlock(w io.Writer) func(Block) {
 	return func(b Block) {
 		mark := ""
-		if b.Disturbs {
+		if b.Disturbed {
 			mark = "  disturbed, left out"
 		}
 		fmt.Fprintf(w, "round %2d  %-28s %8.2f us  %9.0f/s  p50 %-9s p99 %-9s other work %4.1f%%%s\n",

@@ -135,6 +135,17 @@ type ErrorCounts struct {
 // Total is the number of all errors.
 func (e *ErrorCounts) Total() uint64 { return e.Status + e.Body + e.Protocol + e.Closed + e.Timeout }
 
+// maxLag is how late the generator may be at the 99th percentile before its latencies are its own and not the server's.
+const maxLag = 100 * time.Microsecond
+
+// Late returns an error if the generator could not keep to the plan of an open loop, although connections were idle.
+func (r *Report) Late() error {
+	if lag := r.Lag.Quantile(0.99); r.Options.Rate > 0 && lag > maxLag {
+		return fmt.Errorf("the generator itself was late: p99 %s, more than %s", short(lag), maxLag)
+	}
+	return nil
+}
+
 // PerSecond is the rate of completed requests.
 func (r *Report) PerSecond() float64 {
 	if r.Elapsed <= 0 {
@@ -149,6 +160,42 @@ func (r *Report) CPUPerRequest() time.Duration {
 		return 0
 	}
 	return r.CPU.Target / time.Duration(r.Completed)
+}
+
+// Load is how many connections send, and how fast.
+type Load struct {
+	Connections int
+	Rate        float64 // requests a second of an open loop; 0: closed loop
+}
+
+// String says it in words.
+func (l Load) String() string {
+	conns := fmt.Sprintf("%d connections", l.Connections)
+	if l.Connections == 1 {
+		conns = "1 connection"
+	}
+	if l.Rate == 0 {
+		return conns + ", closed loop"
+	}
+	return fmt.Sprintf("%s, open loop at %g/s", conns, l.Rate)
+}
+
+// parseLoads reads "32,1,32@10000": connections, and a rate behind the @.
+func parseLoads(s string) ([]Load, error) {
+	var loads []Load
+	for part := range strings.SplitSeq(s, ",") {
+		conns, rate, open := strings.Cut(part, "@")
+		n, err := strconv.Atoi(conns)
+		l := Load{Connections: n}
+		if err == nil && open {
+			l.Rate, err = strconv.ParseFloat(rate, 64)
+		}
+		if err != nil || n < 1 || open && !(l.Rate > 0) {
+			return nil, fmt.Errorf("%.128q is neither CONNECTIONS nor CONNECTIONS@RATE", part)
+		}
+		loads = append(loads, l)
+	}
+	return loads, nil
 }
 
 // Run sends until Duration is over or ctx ends and reports what it measured. It occupies one OS thread, allocates

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -123,6 +124,34 @@ func parseMachineTime(stat string) (time.Duration, error) {
 		sum += time.Duration(n) * tick
 	}
 	return sum, nil
+}
+
+// awaitQuiet returns once a fifth of a second went by in which less than the given share of the machine was used, or
+// patience is over.
+func awaitQuiet(ctx context.Context, patience time.Duration, share float64) error {
+	if patience <= 0 {
+		return ctx.Err()
+	}
+	const look = 200 * time.Millisecond
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	before, err := machineTime()
+	for end := time.Now().Add(patience); err == nil && time.Now().Before(end); {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		var now time.Duration
+		if now, err = machineTime(); err != nil {
+			break
+		}
+		if float64(now-before) < share*float64(look)*float64(runtime.NumCPU()) {
+			return nil
+		}
+		before = now
+	}
+	return err
 }
 
 // processTree is pid and all that descend from it: a server's workers are measured with their parent.
