@@ -69,7 +69,11 @@ const hexDigits = "0123456789abcdef"
 
 // appendString writes s, which must be UTF-8, as a JSON string.
 func appendString(dst, s []byte) []byte {
-	dst = append(dst, '"')
+	return append(appendEscaped(append(dst, '"'), s), '"')
+}
+
+// appendEscaped writes s without the quotes around it.
+func appendEscaped(dst, s []byte) []byte {
 	from := 0
 	for i, c := range s {
 		if c < 0x20 || c == '"' || c == '\\' {
@@ -77,7 +81,7 @@ func appendString(dst, s []byte) []byte {
 			from = i + 1
 		}
 	}
-	return append(append(dst, s[from:]...), '"')
+	return append(dst, s[from:]...)
 }
 
 // appendEscape writes one control character, quote or backslash.

@@ -40,8 +40,14 @@ type frame struct {
 	keys   int  // the object's first entry in scanner.keys
 }
 
+// keepScratch bounds the scratch memory that a scanner keeps for its next document.
+const keepScratch = 16 << 10
+
 func (s *scanner) reset(b []byte) {
-	clear(s.keys[:cap(s.keys)])
+	if cap(s.text) > keepScratch || cap(s.keys) > keepScratch/8 {
+		s.text, s.keys = nil, nil
+	}
+	clear(s.keys)
 	s.b, s.i, s.what, s.at, s.depth, s.nonfinite = b, 0, "", 0, 0, false
 	s.keys, s.text = s.keys[:0], s.text[:0]
 }
@@ -99,7 +105,9 @@ func (s *scanner) open(c byte) bool {
 
 // shut leaves the innermost object or array at its last byte.
 func (s *scanner) shut() {
-	s.keys = s.keys[:s.frames[s.depth].keys]
+	first := s.frames[s.depth].keys
+	clear(s.keys[first:])
+	s.keys = s.keys[:first]
 	s.depth--
 	s.i++
 }

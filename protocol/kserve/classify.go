@@ -1,0 +1,149 @@
+package kserve
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/tensor"
+)
+
+// ranks tells whether values of type d can be put in order.
+func ranks(d tensor.DType) bool { return d.IsFloat() || d.IsInteger() }
+
+// A ranked is a value's place. Higher keys are higher values; the bits are those of the element.
+type ranked struct {
+	key   uint64
+	bits  uint64
+	index int
+}
+
+// before puts higher values first, and of equal ones the one that stands first.
+func (a ranked) before(b ranked) bool {
+	return a.key > b.key || a.key == b.key && a.index < b.index
+}
+
+// classify replaces e.part, numbers of the given shape, by the k highest values of each row as text,
+// "score:index" or "score:index:label", and returns the new shape: [rows, k], or [k] where the first axis
+// is not one of rows. k is cut to what a row has.
+func (e *Encoder) classify(spec *infer.Spec, d tensor.DType, shape []int64, k int, batch bool) []int64 {
+	rows, row := int64(1), shape
+	byRow := len(shape) > 0 && (batch || len(shape) > 1 && len(spec.Dims) > 0 && spec.Dims[0] < 0)
+	if byRow {
+		rows, row = shape[0], shape[1:]
+	}
+	perRow, _ := tensor.Elements(row)
+	k = int(min(int64(k), perRow))
+	e.r.start(&e.part)
+	w := &e.labels
+	w.start(e.pool, &e.made, 0)
+	for range rows {
+		e.highest(d, int(perRow), k)
+		for _, c := range e.top {
+			label := ""
+			if c.index < len(spec.Labels) {
+				label = spec.Labels[c.index]
+			}
+			w.class(d, c, label)
+		}
+	}
+	w.flush()
+	e.part.Release()
+	e.part.AppendList(&e.made)
+	e.made.Release()
+	if byRow {
+		e.shape[0], e.shape[1] = rows, int64(k)
+		return e.shape[:2]
+	}
+	e.shape[0] = int64(k)
+	return e.shape[:1]
+}
+
+// highest sets e.top to the k highest of the next n values, in order. It keeps the best so far in a heap
+// whose root is the one to go next.
+func (e *Encoder) highest(d tensor.DType, n, k int) {
+	e.top = e.top[:0]
+	for i := range n {
+		b := e.r.fixed(d.Size())
+		if k == 0 {
+			continue
+		}
+		c := ranked{key: rankKey(d, b), bits: getUnsigned(b), index: i}
+		switch {
+		case len(e.top) < k:
+			e.top = append(e.top, c)
+			for j := len(e.top) - 1; j > 0 && e.top[(j-1)/2].before(e.top[j]); j = (j - 1) / 2 {
+				e.top[j], e.top[(j-1)/2] = e.top[(j-1)/2], e.top[j]
+			}
+		case c.before(e.top[0]):
+			e.top[0] = c
+			sink(e.top)
+		}
+	}
+	for last := len(e.top) - 1; last > 0; last-- {
+		e.top[0], e.top[last] = e.top[last], e.top[0]
+		sink(e.top[:last])
+	}
+}
+
+// sink restores the heap after its root changed.
+func sink(h []ranked) {
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= len(h) {
+			return
+		}
+		if child+1 < len(h) && h[child].before(h[child+1]) {
+			child++
+		}
+		if !h[i].before(h[child]) {
+			return
+		}
+		h[i], h[child] = h[child], h[i]
+		i = child
+	}
+}
+
+// rankKey maps a value to a number that orders as it does. NaN comes last; both zeros are equal.
+func rankKey(d tensor.DType, b []byte) uint64 {
+	f := 0.0
+	switch d {
+	case tensor.Int8, tensor.Int16, tensor.Int32, tensor.Int64:
+		return uint64(getSigned(b)) ^ 1<<63
+	case tensor.FP16:
+		f = float64(halfToFloat(binary.LittleEndian.Uint16(b)))
+	case tensor.BF16:
+		f = float64(brainToFloat(binary.LittleEndian.Uint16(b)))
+	case tensor.FP32:
+		f = float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
+	case tensor.FP64:
+		f = math.Float64frombits(binary.LittleEndian.Uint64(b))
+	default:
+		return getUnsigned(b)
+	}
+	if f != f {
+		return 0
+	}
+	bits := math.Float64bits(f + 0) // -0 + 0 is 0
+	if bits>>63 == 1 {
+		return ^bits
+	}
+	return bits | 1<<63
+}
+
+// class writes one class as a BYTES element.
+func (w *writer) class(d tensor.DType, c ranked, label string) {
+	w.room(4 + maxNumber + 22 + len(label))
+	at := len(w.buf)
+	w.buf = append(w.buf, 0, 0, 0, 0)
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], c.bits)
+	w.buf = appendElement(w.buf, d, b[:d.Size()])
+	w.buf = append(w.buf, ':')
+	w.buf = strconv.AppendInt(w.buf, int64(c.index), 10)
+	if label != "" {
+		w.buf = append(append(w.buf, ':'), label...)
+	}
+	binary.LittleEndian.PutUint32(w.buf[at:], uint32(len(w.buf)-at-4))
+}

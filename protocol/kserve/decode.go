@@ -1,0 +1,313 @@
+package kserve
+
+import (
+	"strconv"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/slab"
+)
+
+// NoHeader is the length to give for a request without Inference-Header-Content-Length: all of it is JSON.
+const NoHeader = -1
+
+// ParseHeaderLength reads the value of Inference-Header-Content-Length for a body of size bytes. An absent
+// header (nil) is [NoHeader].
+func ParseHeaderLength(value []byte, size int) (int, *infer.Error) {
+	if value == nil {
+		return NoHeader, nil
+	}
+	mag, neg, end, e := scanInteger(value, 0)
+	switch {
+	case e != numOK && e != numRange || end != len(value):
+		return 0, infer.Errorf(infer.Invalid, "Inference-Header-Content-Length is not a number")
+	case neg:
+		return 0, infer.Errorf(infer.Invalid, "Inference-Header-Content-Length is negative")
+	case e == numRange || mag > uint64(size):
+		return 0, infer.Errorf(infer.Invalid, "Inference-Header-Content-Length is larger than the request's %d bytes", size)
+	}
+	return int(mag), nil
+}
+
+// Source is a request as it came.
+type Source struct {
+	// Model is what the request must fit.
+	Model *infer.Model
+	// Body is the whole request. Decode reads it and leaves its references alone.
+	Body *slab.List
+	// HeaderLen is the length of the JSON part before binary tensors: [NoHeader] if all of the body is
+	// JSON, 0 if the body is nothing but the data of the model's only input.
+	HeaderLen int
+	// MaxBytes bounds the bytes of all tensors that come as JSON, whose text can be shorter than they
+	// are. 0: no bound.
+	MaxBytes int64
+	// AnyRows lets a request have more rows than Model.MaxBatch: whoever runs it splits it or runs it alone.
+	AnyRows bool
+}
+
+// Head is what a request says beside its tensors: how it is to be scheduled and how its answer is to be
+// written. It may be reused; its memory belongs to one request at a time.
+type Head struct {
+	// Timeout is how long the request may take from its arrival, 0: it does not say.
+	Timeout time.Duration
+	// Priority is the client's, 0: it does not say.
+	Priority uint64
+	// Binary asks for binary data for outputs that do not say otherwise.
+	Binary bool
+	// Outputs belong to the request's Outputs, in that order.
+	Outputs []OutputForm
+}
+
+// OutputForm is how one requested output is to be written.
+type OutputForm struct {
+	// Binary asks for binary data. Explicit tells that the client named it for this output.
+	Binary, Explicit bool
+	// Classes, if not 0, asks for that many of the highest values, as text, in place of the tensor.
+	Classes int
+}
+
+// binary tells whether the output at place i is to be written as binary data.
+func (h *Head) binary(i int) bool {
+	if i < len(h.Outputs) && h.Outputs[i].Explicit {
+		return h.Outputs[i].Binary
+	}
+	return h.Binary
+}
+
+func (h *Head) reset() { *h = Head{Outputs: h.Outputs[:0]} }
+
+// A Decoder reads requests. It keeps scratch memory between them and belongs to one goroutine at a time.
+type Decoder struct {
+	pool *slab.Pool
+	s    scanner
+	in   inputField // of the input being read
+
+	// Of the request being read.
+	src     Source
+	model   *infer.Model
+	req     *infer.Request
+	head    *Head
+	binary  int   // offset of the next binary tensor in the body
+	decoded int64 // bytes of the tensors that came as JSON
+	rowsOf  int   // the input that set the request's rows, -1 before one has
+}
+
+// NewDecoder returns a decoder that takes the memory for tensors that come as JSON from pool.
+func NewDecoder(pool *slab.Pool) *Decoder { return &Decoder{pool: pool} }
+
+// Decode reads a request into req, which must be new, and head. Binary tensors become views into the
+// body's slabs; nothing of req or head points into the body otherwise. After an error, req is in order and
+// to be released as usual.
+func (d *Decoder) Decode(src Source, req *infer.Request, head *Head) *infer.Error {
+	d.src, d.model, d.req, d.head = src, src.Model, req, head
+	d.decoded, d.rowsOf = 0, -1
+	head.reset()
+	req.Rows = 1
+	err := d.decode()
+	d.src, d.model, d.req, d.head, d.in = Source{}, nil, nil, nil, inputField{}
+	d.s.reset(nil)
+	return err
+}
+
+func (d *Decoder) decode() *infer.Error {
+	size := d.src.Body.Size()
+	switch n := d.src.HeaderLen; {
+	case n == NoHeader:
+		d.binary = size
+	case n == 0:
+		return d.raw()
+	case n < 0 || n > size:
+		return infer.Errorf(infer.Invalid, "Inference-Header-Content-Length is not within the request")
+	default:
+		d.binary = n
+	}
+	text, spare := d.text(d.binary)
+	d.s.reset(text)
+	err := d.document()
+	if spare != nil {
+		spare.Release()
+	}
+	return err
+}
+
+// text returns the first n bytes of the body in one run. If they lie in several slabs it copies them into
+// one that the caller releases.
+func (d *Decoder) text(n int) ([]byte, *slab.Slab) {
+	if n == 0 {
+		return nil, nil
+	}
+	if first := d.src.Body.At(0).B; len(first) >= n {
+		return first[:n:n], nil
+	}
+	spare := d.pool.Get(n)
+	b := spare.Bytes()[:n]
+	d.src.Body.CopyTo(b)
+	return b, spare
+}
+
+// document reads the JSON part and checks the request as a whole.
+func (d *Decoder) document() *infer.Error {
+	s := &d.s
+	inputs := false
+	s.open('{')
+	for key, ok := s.key(); ok; key, ok = s.key() {
+		var err *infer.Error
+		switch string(key) {
+		case "id":
+			err = d.id()
+		case "inputs":
+			inputs = true
+			err = d.inputs()
+		case "outputs":
+			err = d.outputs()
+		case "parameters":
+			err = d.parameters(ofRequest)
+		default:
+			s.skip()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !s.end() {
+		return d.fault()
+	}
+	if !inputs {
+		return infer.Errorf(infer.Invalid, "the request for model %s has no \"inputs\"", quote(d.model.Name))
+	}
+	if left := d.src.Body.Size() - d.binary; left > 0 {
+		return infer.Errorf(infer.Invalid, "unexpected additional input data: %d bytes more than the inputs of model %s take", left, quote(d.model.Name))
+	}
+	return d.complete()
+}
+
+// fault words the scanner's fault.
+func (d *Decoder) fault() *infer.Error {
+	return infer.Errorf(infer.Invalid, "the request cannot be parsed: %s at byte %d", d.s.what, d.s.at)
+}
+
+// maxID bounds a request's id, which ends up in logs.
+const maxID = 256
+
+func (d *Decoder) id() *infer.Error {
+	id, ok := d.s.string()
+	if !ok {
+		return d.fault()
+	}
+	if len(id) > maxID {
+		return infer.Errorf(infer.Invalid, "the request's id has %d bytes, the limit is %d", len(id), maxID)
+	}
+	for i := 0; i < len(id); {
+		r, n := utf8.DecodeRune(id[i:])
+		if !unicode.IsPrint(r) {
+			return infer.Errorf(infer.Invalid, "the request's id has a character that cannot be printed, at byte %d", i)
+		}
+		i += n
+	}
+	d.req.ID = d.req.Keep(id)
+	return nil
+}
+
+// outputs reads the list of requested outputs.
+func (d *Decoder) outputs() *infer.Error {
+	s := &d.s
+	s.open('[')
+	for s.more() {
+		if err := d.output(); err != nil {
+			return err
+		}
+	}
+	if s.failed() {
+		return d.fault()
+	}
+	return nil
+}
+
+func (d *Decoder) output() *infer.Error {
+	s := &d.s
+	at := len(d.head.Outputs)
+	d.head.Outputs = append(d.head.Outputs, OutputForm{})
+	index, named := -1, false
+	s.open('{')
+	for key, ok := s.key(); ok; key, ok = s.key() {
+		var err *infer.Error
+		switch string(key) {
+		case "name":
+			if name, ok := s.string(); ok {
+				named = true
+				index, err = d.outputIndex(name)
+			}
+		case "parameters":
+			err = d.parameters(ofOutput)
+		default:
+			s.skip()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.failed() {
+		return d.fault()
+	}
+	if !named {
+		return infer.Errorf(infer.Invalid, "output %d of the request for model %s has no \"name\"", at, quote(d.model.Name))
+	}
+	spec := &d.model.Outputs[index]
+	if d.head.Outputs[at].Classes > 0 && !ranks(spec.DType) {
+		return infer.Errorf(infer.Invalid, "output %s of model %s cannot be classified: its data type is %s", quote(spec.Name), quote(d.model.Name), spec.DType)
+	}
+	d.req.Outputs = append(d.req.Outputs, index)
+	return nil
+}
+
+func (d *Decoder) outputIndex(name []byte) (int, *infer.Error) {
+	index := d.model.Output(name)
+	if index < 0 {
+		return 0, infer.Errorf(infer.Invalid, "unexpected inference output %s for model %s, its outputs are %s", quote(name), quote(d.model.Name), specNames(d.model.Outputs))
+	}
+	for _, o := range d.req.Outputs {
+		if o == index {
+			return 0, infer.Errorf(infer.Invalid, "output %s already exists in the request for model %s", quote(name), quote(d.model.Name))
+		}
+	}
+	return index, nil
+}
+
+// maxQuoted bounds what an error repeats of a client's string.
+const maxQuoted = 128
+
+// quote returns s in single quotes, cut, with everything escaped that could do harm in a log.
+func quote[T []byte | string](s T) string {
+	text := string(s)
+	cut := len(text) > maxQuoted
+	if cut {
+		text = text[:maxQuoted]
+		for len(text) > 0 && !utf8.ValidString(text[len(text)-min(len(text), utf8.UTFMax):]) {
+			text = text[:len(text)-1]
+		}
+	}
+	q := []byte(strconv.Quote(text))
+	q[0], q[len(q)-1] = '\'', '\''
+	if cut {
+		q = append(q, "..."...)
+	}
+	return string(q)
+}
+
+// specNames lists the names of a model's tensors.
+func specNames(specs []infer.Spec) string {
+	b := []byte{'['}
+	for i := range specs {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		if len(b) > 1024 {
+			b = append(b, "..."...)
+			break
+		}
+		b = append(b, quote(specs[i].Name)...)
+	}
+	return string(append(b, ']'))
+}

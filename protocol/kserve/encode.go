@@ -1,0 +1,345 @@
+package kserve
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/tensor"
+)
+
+// Answer is a response and what it takes to write it.
+type Answer struct {
+	Request *infer.Request
+	Head    *Head
+	// Model is the version that answered.
+	Model    *infer.Model
+	Response *infer.Response
+	// Rows are the ones of the response that answer this request.
+	Rows infer.Rows
+}
+
+// An Encoder writes answers. It keeps scratch memory between them and belongs to one goroutine at a time.
+type Encoder struct {
+	pool *slab.Pool
+	w    writer
+	r    reader
+	part slab.List // the rows of the output being written
+	tail slab.List // binary data, to follow the JSON part
+
+	shape [tensor.MaxRank]int64
+
+	// Of a classification.
+	top    []ranked
+	made   slab.List
+	labels writer
+}
+
+// NewEncoder returns an encoder that takes the memory for text from pool.
+func NewEncoder(pool *slab.Pool) *Encoder { return &Encoder{pool: pool} }
+
+// Encode writes the body of an answer to out, which must be empty: the JSON part in slabs of its own, then
+// views of the binary tensors. headerLen is the value for Inference-Header-Content-Length, 0 where the
+// answer must not have that header because it is JSON and nothing else. After an error, out is empty.
+func (e *Encoder) Encode(a Answer, out *slab.List) (headerLen int, err *infer.Error) {
+	e.w.start(e.pool, out, e.hint(&a))
+	err = e.document(&a)
+	e.w.flush()
+	if err == nil && e.tail.Size() > 0 {
+		headerLen = out.Size()
+		out.AppendList(&e.tail)
+	}
+	e.part.Release()
+	e.tail.Release()
+	if err != nil {
+		out.Release()
+	}
+	return headerLen, err
+}
+
+// hint estimates the length of the JSON part.
+func (e *Encoder) hint(a *Answer) int {
+	n := 512
+	for i := range a.Response.Outputs {
+		t := &a.Response.Outputs[i].Tensor
+		switch {
+		case a.Head.binary(i):
+			n += 128
+		case t.DType.Size() == 0:
+			n += t.Data.Size() + 128
+		default:
+			n += 3*t.Data.Size() + 128
+		}
+	}
+	return n
+}
+
+func (e *Encoder) document(a *Answer) *infer.Error {
+	w := &e.w
+	w.text("{")
+	if len(a.Request.ID) > 0 {
+		w.text(`"id":`)
+		w.quoted(a.Request.ID)
+		w.text(",")
+	}
+	w.text(`"model_name":`)
+	w.quoted(bytesOf(a.Model.Name))
+	w.text(`,"model_version":`)
+	w.quoted(bytesOf(a.Model.Version))
+	w.text(`,"outputs":[`)
+	if asked := a.Request.Outputs; len(asked) > 0 {
+		for i, index := range asked {
+			o := outputOf(a.Response, index)
+			if o == nil {
+				return badBackend(a.Model, index, "is missing in the backend's answer")
+			}
+			if err := e.output(a, i, o); err != nil {
+				return err
+			}
+		}
+	} else {
+		for i := range a.Response.Outputs {
+			if err := e.output(a, i, &a.Response.Outputs[i]); err != nil {
+				return err
+			}
+		}
+	}
+	w.text("]}")
+	return nil
+}
+
+func outputOf(r *infer.Response, index int) *infer.Output {
+	for i := range r.Outputs {
+		if r.Outputs[i].Index == index {
+			return &r.Outputs[i]
+		}
+	}
+	return nil
+}
+
+func badBackend(m *infer.Model, index int, what string) *infer.Error {
+	err := infer.Errorf(infer.BadBackend, "output %s of model %s %s", quote(m.Outputs[index].Name), quote(m.Name), what)
+	err.Origin = infer.FromBackend
+	return err
+}
+
+// output writes one output, whose form stands at place i of the head.
+func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
+	shape := e.shapeOf(a, &o.Tensor)
+	elements, err := tensor.Elements(shape)
+	if err != nil {
+		return badBackend(a.Model, o.Index, err.Error())
+	}
+	e.part.Release()
+	a.Rows.Append(&e.part, &o.Tensor)
+	dtype := o.DType
+	if size := dtype.Size(); size > 0 && int64(e.part.Size()) != elements*int64(size) {
+		return badBackend(a.Model, o.Index, "has data that does not agree with its shape")
+	}
+	if i < len(a.Head.Outputs) && a.Head.Outputs[i].Classes > 0 {
+		spec := &a.Model.Outputs[o.Index]
+		if !ranks(dtype) {
+			return infer.Errorf(infer.Invalid, "output %s of model %s cannot be classified: its data type is %s", quote(spec.Name), quote(a.Model.Name), dtype)
+		}
+		shape = e.classify(spec, dtype, shape, a.Head.Outputs[i].Classes, a.Model.MaxBatch > 0)
+		dtype = tensor.Bytes
+		elements, _ = tensor.Elements(shape)
+	}
+	w := &e.w
+	if i > 0 {
+		w.text(",")
+	}
+	w.text(`{"name":`)
+	w.quoted(bytesOf(a.Model.Outputs[o.Index].Name))
+	w.text(`,"datatype":"`)
+	w.text(dtype.String())
+	w.text(`","shape":`)
+	w.room(21*len(shape) + 2)
+	w.buf = tensor.AppendShape(w.buf, shape)
+	if a.Head.binary(i) {
+		w.text(`,"parameters":{"binary_data_size":`)
+		w.room(20)
+		w.buf = strconv.AppendInt(w.buf, int64(e.part.Size()), 10)
+		w.text("}}")
+		e.tail.AppendList(&e.part)
+		return nil
+	}
+	w.text(`,"data":[`)
+	if what := e.data(dtype, elements); what != "" {
+		if dtype == tensor.Bytes && what == notText {
+			return infer.Errorf(infer.Invalid, "output %s of model %s %s", quote(a.Model.Outputs[o.Index].Name), quote(a.Model.Name), what)
+		}
+		return badBackend(a.Model, o.Index, what)
+	}
+	w.text("]}")
+	return nil
+}
+
+// shapeOf returns the shape of the answer's rows of t.
+func (e *Encoder) shapeOf(a *Answer, t *tensor.Tensor) []int64 {
+	if a.Rows.N < 0 || len(t.Shape) == 0 || len(t.Shape) > tensor.MaxRank {
+		return t.Shape
+	}
+	shape := e.shape[:copy(e.shape[:], t.Shape)]
+	shape[0] = a.Rows.N
+	return shape
+}
+
+const (
+	notText = "holds bytes that are not UTF-8: request it as binary data"
+	broken  = "has data that does not agree with its shape"
+)
+
+// data writes the elements of e.part. It returns what is wrong with them, if anything is.
+func (e *Encoder) data(d tensor.DType, elements int64) string {
+	r := &e.r
+	r.start(&e.part)
+	if d == tensor.Bytes {
+		return e.texts(elements)
+	}
+	w := &e.w
+	size := d.Size()
+	for n := range elements {
+		b := r.fixed(size)
+		if b == nil {
+			return broken
+		}
+		w.room(maxNumber + 1)
+		if n > 0 {
+			w.buf = append(w.buf, ',')
+		}
+		w.buf = appendElement(w.buf, d, b)
+	}
+	return ""
+}
+
+// maxNumber is the length of the longest number that appendElement writes.
+const maxNumber = 32
+
+// appendElement writes the element of type d that b holds.
+func appendElement(dst []byte, d tensor.DType, b []byte) []byte {
+	le := binary.LittleEndian
+	switch d {
+	case tensor.FP32:
+		return appendFloat(dst, float64(math.Float32frombits(le.Uint32(b))), 32)
+	case tensor.FP64:
+		return appendFloat(dst, math.Float64frombits(le.Uint64(b)), 64)
+	case tensor.FP16:
+		return appendFloat(dst, float64(halfToFloat(le.Uint16(b))), 32)
+	case tensor.BF16:
+		return appendFloat(dst, float64(brainToFloat(le.Uint16(b))), 32)
+	case tensor.Bool:
+		return strconv.AppendBool(dst, b[0] != 0)
+	case tensor.Int8, tensor.Int16, tensor.Int32, tensor.Int64:
+		return strconv.AppendInt(dst, getSigned(b), 10)
+	}
+	return strconv.AppendUint(dst, getUnsigned(b), 10)
+}
+
+func getUnsigned(b []byte) uint64 {
+	switch len(b) {
+	case 1:
+		return uint64(b[0])
+	case 2:
+		return uint64(binary.LittleEndian.Uint16(b))
+	case 4:
+		return uint64(binary.LittleEndian.Uint32(b))
+	}
+	return binary.LittleEndian.Uint64(b)
+}
+
+func getSigned(b []byte) int64 {
+	shift := 64 - 8*len(b)
+	return int64(getUnsigned(b)) << shift >> shift
+}
+
+// texts writes BYTES elements as strings.
+func (e *Encoder) texts(elements int64) string {
+	r, w := &e.r, &e.w
+	for n := range elements {
+		size, ok := r.prefix()
+		if !ok {
+			return broken
+		}
+		w.room(2)
+		if n > 0 {
+			w.buf = append(w.buf, ',')
+		}
+		w.buf = append(w.buf, '"')
+		if what := e.runes(size); what != "" {
+			return what
+		}
+		w.room(1)
+		w.buf = append(w.buf, '"')
+	}
+	if r.some(1) != nil {
+		return broken
+	}
+	return ""
+}
+
+// textChunk is how much of a string is written at a time: an escape takes up to six times its byte.
+const textChunk = 4 << 10
+
+// runes writes the text of one BYTES element of size bytes. A rune may straddle two views, so its first
+// bytes wait in held for the others.
+func (e *Encoder) runes(size int) string {
+	r, w := &e.r, &e.w
+	var held [utf8.UTFMax]byte
+	kept := 0
+	for size > 0 {
+		if kept > 0 {
+			b := r.some(1)
+			if b == nil {
+				return broken
+			}
+			held[kept] = b[0]
+			kept, size = kept+1, size-1
+			if utf8.FullRune(held[:kept]) {
+				if !utf8.Valid(held[:kept]) {
+					return notText
+				}
+				w.room(kept)
+				w.buf = append(w.buf, held[:kept]...)
+				kept = 0
+			}
+			continue
+		}
+		b := r.some(min(size, textChunk))
+		if b == nil {
+			return broken
+		}
+		size -= len(b)
+		whole := len(b) - partialRune(b)
+		if !utf8.Valid(b[:whole]) {
+			return notText
+		}
+		w.room(6*whole + 2)
+		w.buf = appendEscaped(w.buf, b[:whole])
+		kept = copy(held[:], b[whole:])
+	}
+	if kept > 0 {
+		return notText
+	}
+	return ""
+}
+
+// partialRune returns how many bytes at the end of b begin a rune that is not whole.
+func partialRune(b []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
+		if c := b[len(b)-n]; utf8.RuneStart(c) {
+			if utf8.FullRune(b[len(b)-n:]) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// bytesOf returns the bytes of a string, not to be written to.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

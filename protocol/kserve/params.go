@@ -1,0 +1,220 @@
+package kserve
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/sluice-serving/sluice/infer"
+)
+
+const (
+	// maxParams bounds the parameters of one object.
+	maxParams = 64
+
+	// maxSequenceID bounds a sequence id that is text.
+	maxSequenceID = 128
+
+	// maxClasses is the most that a classification may ask for.
+	maxClasses = math.MaxInt32
+)
+
+// A param is a parameter as it stands in the document. An unsigned integer above an int64's range has big
+// set and lies in Int as its bits.
+type param struct {
+	infer.Param
+	big bool
+}
+
+// An owner is what an object of parameters belongs to.
+type owner uint8
+
+const (
+	ofRequest owner = iota
+	ofInput
+	ofOutput
+)
+
+// parameters reads an object of parameters.
+func (d *Decoder) parameters(of owner) *infer.Error {
+	s := &d.s
+	n := 0
+	s.open('{')
+	for key, ok := s.key(); ok; key, ok = s.key() {
+		if n++; n > maxParams {
+			return infer.Errorf(infer.Invalid, "more than %d parameters in one object", maxParams)
+		}
+		p := param{Param: infer.Param{Key: key}}
+		err := d.paramValue(&p)
+		switch {
+		case err != nil:
+		case of == ofRequest:
+			err = d.requestParameter(&p)
+		case of == ofInput:
+			err = d.inputParameter(&p)
+		default:
+			err = d.outputParameter(&p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.failed() {
+		return d.fault()
+	}
+	return nil
+}
+
+// paramValue reads a parameter's value: a string, a bool or a number.
+func (d *Decoder) paramValue(p *param) *infer.Error {
+	s := &d.s
+	ok := true
+	switch c := s.peek(); {
+	case c == '"':
+		p.Kind = infer.ParamString
+		p.String, ok = s.string()
+	case c == 't':
+		p.Kind, p.Int = infer.ParamBool, 1
+		ok = s.literal("true")
+	case c == 'f':
+		p.Kind = infer.ParamBool
+		ok = s.literal("false")
+	case c == '-' || isDigit(c):
+		return d.paramNumber(p)
+	default:
+		if s.skip() {
+			return infer.Errorf(infer.Invalid, "parameter %s is not a string, a number or a bool", quote(p.Key))
+		}
+		ok = false
+	}
+	if !ok {
+		return d.fault()
+	}
+	return nil
+}
+
+func (d *Decoder) paramNumber(p *param) *infer.Error {
+	s := &d.s
+	mag, neg, end, e := scanInteger(s.b, s.i)
+	lit := s.b[s.i:end]
+	switch e {
+	case numSyntax:
+		s.fail(end, "invalid number")
+		return d.fault()
+	case numInteger:
+		num, _, _ := scanDecimal(lit, 0)
+		p.Kind = infer.ParamFloat
+		if p.Float, _ = num.float64(lit); math.IsInf(p.Float, 0) {
+			e = numRange
+		}
+	default:
+		p.Kind, p.Int = infer.ParamInt, int64(mag)
+		if neg {
+			p.Int = -p.Int
+		}
+		p.big = mag > math.MaxInt64 && !neg
+		if neg && mag > 1<<63 {
+			e = numRange
+		}
+	}
+	if e == numRange {
+		return infer.Errorf(infer.Invalid, "parameter %s is out of range", quote(p.Key))
+	}
+	s.i = end
+	return nil
+}
+
+// requestParameter takes a parameter of the whole request.
+func (d *Decoder) requestParameter(p *param) *infer.Error {
+	switch key := unsafe.String(unsafe.SliceData(p.Key), len(p.Key)); key {
+	case "binary_data_output":
+		if p.Kind != infer.ParamBool {
+			return wrongParam(p, "must be true or false")
+		}
+		d.head.Binary = p.Int != 0
+		return nil
+	case "timeout":
+		if p.Kind != infer.ParamInt || p.Int < 0 && !p.big {
+			return wrongParam(p, "must be a whole number of microseconds")
+		}
+		us := p.Int
+		if p.big || us > math.MaxInt64/1000 {
+			us = math.MaxInt64 / 1000
+		}
+		d.head.Timeout = time.Duration(us) * time.Microsecond
+		return nil
+	case "priority":
+		if p.Kind != infer.ParamInt || p.Int < 0 && !p.big {
+			return wrongParam(p, "must be a whole number that is not negative")
+		}
+		d.head.Priority = uint64(p.Int)
+		return nil
+	case "sequence_id":
+		whole := p.Kind == infer.ParamInt && (p.Int >= 0 || p.big)
+		if !whole && (p.Kind != infer.ParamString || len(p.String) > maxSequenceID) {
+			return wrongParam(p, "must be a whole number that is not negative or a string of at most "+strconv.Itoa(maxSequenceID)+" bytes")
+		}
+	case "sequence_start", "sequence_end":
+		if p.Kind != infer.ParamBool {
+			return wrongParam(p, "must be true or false")
+		}
+	case "headers":
+		return wrongParam(p, "is reserved")
+	default:
+		if strings.HasPrefix(key, "triton_") || strings.HasPrefix(key, "sluice_") {
+			return wrongParam(p, "is reserved")
+		}
+		if p.big {
+			return wrongParam(p, "is out of range")
+		}
+	}
+	p.Key, p.String = d.req.Keep(p.Key), d.req.Keep(p.String)
+	d.req.Params = append(d.req.Params, p.Param)
+	return nil
+}
+
+func wrongParam(p *param, what string) *infer.Error {
+	return infer.Errorf(infer.Invalid, "parameter %s %s", quote(p.Key), what)
+}
+
+// sharedMemory refuses a tensor that lies in memory of the client's machine.
+func sharedMemory(key []byte) *infer.Error {
+	if !strings.HasPrefix(string(key), "shared_memory_") {
+		return nil
+	}
+	return infer.Errorf(infer.Unsupported, "shared memory regions are not supported: send the tensor's data in the request")
+}
+
+// inputParameter takes a parameter of one input.
+func (d *Decoder) inputParameter(p *param) *infer.Error {
+	if string(p.Key) != "binary_data_size" {
+		return sharedMemory(p.Key)
+	}
+	if p.Kind != infer.ParamInt || p.Int < 0 {
+		return wrongParam(p, "must be a whole number of bytes")
+	}
+	d.in.size, d.in.hasSize = p.Int, true
+	return nil
+}
+
+// outputParameter takes a parameter of the requested output that was added last.
+func (d *Decoder) outputParameter(p *param) *infer.Error {
+	form := &d.head.Outputs[len(d.head.Outputs)-1]
+	switch string(p.Key) {
+	case "binary_data":
+		if p.Kind != infer.ParamBool {
+			return wrongParam(p, "must be true or false")
+		}
+		form.Binary, form.Explicit = p.Int != 0, true
+	case "classification":
+		if p.Kind != infer.ParamInt || p.Int < 0 || p.Int > maxClasses {
+			return wrongParam(p, "must be a whole number of classes, not negative and below 2147483648")
+		}
+		form.Classes = int(p.Int)
+	default:
+		return sharedMemory(p.Key)
+	}
+	return nil
+}
