@@ -21,8 +21,8 @@ const (
 	keepStaging = 64 << 20
 )
 
-// Frame carries runs, one at a time: Begin, Add for each input, Stage, Input to fill each one in, Run,
-// then Output and Copy for what it answered, and Release.
+// Frame carries runs, one at a time: Begin, Want for each output, Add for each input, Stage, Input to
+// fill each one in, Run, then Output and Copy for what it answered, and Release.
 type Frame struct {
 	frame *C.sluice_frame // C memory
 	ports int             // capacity of in, out, names and values
@@ -32,9 +32,9 @@ type Frame struct {
 	used    int64
 
 	running struct {
-		sync.Mutex // guards the options against Terminate while Close frees them
-		on         bool
-		ended      bool
+		sync.Mutex
+		key   any // of the run under way; nil: none
+		ended bool
 	}
 }
 
@@ -50,8 +50,6 @@ func NewFrame() (*Frame, error) {
 
 // Close frees the frame.
 func (f *Frame) Close() {
-	f.running.Lock()
-	defer f.running.Unlock()
 	C.sluice_free_options(f.frame.options)
 	C.free(unsafe.Pointer(f.frame.in))
 	C.free(unsafe.Pointer(f.frame.out))
@@ -62,18 +60,15 @@ func (f *Frame) Close() {
 	f.frame, f.staging = nil, nil
 }
 
-// Begin starts a run of s that computes all of its outputs.
+// Begin starts a run of s.
 func (f *Frame) Begin(s *Session) {
 	f.reserve(max(len(s.Inputs), len(s.Outputs)))
 	f.frame.session = s.handle
 	f.frame.ins, f.frame.outs, f.used = 0, 0, 0
-	for i := range s.Outputs {
-		f.want(&s.Outputs[i])
-	}
 }
 
-// want asks for an output.
-func (f *Frame) want(p *Port) {
+// Want asks for an output. A run has at least one.
+func (f *Frame) Want(p *Port) {
 	t := &f.outs()[f.frame.outs]
 	t.name, t.value = p.name, nil
 	f.frame.outs++
@@ -140,24 +135,27 @@ func (f *Frame) Input(i int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(t.data)), int(t.size))
 }
 
-// Run runs the session. Release must follow, whatever it returns.
-func (f *Frame) Run() error {
-	f.running.Lock()
-	f.running.on = true
-	f.running.Unlock()
+// Run runs the session. key names the run to Terminate and may be nil. Release must follow, whatever Run
+// returns.
+func (f *Frame) Run(key any) error {
+	f.setRunning(key)
 	status := C.sluice_run(f.frame)
-	f.running.Lock()
-	f.running.on = false
-	f.running.Unlock()
+	f.setRunning(nil)
 	return take(status)
 }
 
-// Terminate makes the run that is under way, if any, end early with an error. Any goroutine may call
-// it; the caller makes sure that it is the run he means.
-func (f *Frame) Terminate() {
+func (f *Frame) setRunning(key any) {
+	f.running.Lock()
+	f.running.key = key
+	f.running.Unlock()
+}
+
+// Terminate makes the run that key names, if it is under way, end early with an error. Any goroutine may
+// call it.
+func (f *Frame) Terminate(key any) {
 	f.running.Lock()
 	defer f.running.Unlock()
-	if f.frame != nil && f.running.on {
+	if key != nil && f.running.key == key {
 		f.running.ended = true
 		C.sluice_terminate(f.frame.options, 1)
 	}

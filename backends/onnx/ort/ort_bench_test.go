@@ -24,9 +24,10 @@ func BenchmarkRun(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f.Begin(s)
+		wantAll(f, s)
 		f.Add(&s.Inputs[0], shape, 64, 256)
 		f.Stage()
-		if err := f.Run(); err != nil {
+		if err := f.Run(nil); err != nil {
 			b.Fatal(err)
 		}
 		_ = f.Output(1)

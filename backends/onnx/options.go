@@ -1,0 +1,94 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Options configures a Pool.
+type Options struct {
+	// Repository is the folder of the models: MODEL/VERSION/model.onnx. Required.
+	Repository string
+	// Devices are what the models run on: cpu, cuda:0, cuda:1 and so on. Default cpu alone. Each version
+	// has sessions, and so its weights, on every one.
+	Devices []string
+	// SessionsPerDevice is how many sessions of a version a device has. Default 1. More take memory for
+	// another copy of the weights, and help only models that do not run concurrently with themselves.
+	SessionsPerDevice int
+	// Threads is how many threads an operator of a CPU session uses. Default (0): half of the cores, one if
+	// there are more sessions than cores. More make one run faster and leave fewer workers.
+	Threads int
+	// Workers is how many batches a device runs at a time. Default (0): for the CPU the cores over Threads,
+	// for CUDA two. More overlap copies with runs, and delay each other.
+	Workers int
+	// Library is the ONNX Runtime library. Default: the first that [FindLibrary] knows.
+	Library string
+	// MaxRows is how many rows a merged run may have where the model's config.pbtxt does not say. Default 32.
+	MaxRows int64
+}
+
+// EnsureDefaults fills in what is not set and does not depend on the machine.
+func (o *Options) EnsureDefaults() {
+	if len(o.Devices) == 0 {
+		o.Devices = []string{"cpu"}
+	}
+	if o.SessionsPerDevice == 0 {
+		o.SessionsPerDevice = 1
+	}
+	if o.MaxRows == 0 {
+		o.MaxRows = 32
+	}
+}
+
+// Validate returns an error that names every setting that cannot be.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Repository == "" {
+		errs = append(errs, errors.New("repository: missing"))
+	}
+	seen := map[string]bool{}
+	for i, d := range o.Devices {
+		if _, err := parseDevice(d); err != nil {
+			errs = append(errs, fmt.Errorf("devices[%d]: %w", i, err))
+		}
+		if seen[d] {
+			errs = append(errs, fmt.Errorf("devices[%d]: %q is there twice", i, d))
+		}
+		seen[d] = true
+	}
+	for _, n := range []struct {
+		name string
+		v    int
+		max  int
+	}{
+		{"sessions_per_device", o.SessionsPerDevice, 64},
+		{"threads", o.Threads, 1024},
+		{"workers", o.Workers, 1024},
+	} {
+		if n.v < 0 || n.v > n.max {
+			errs = append(errs, fmt.Errorf("%s: %d is not between 0 and %d", n.name, n.v, n.max))
+		}
+	}
+	if o.MaxRows < 1 {
+		errs = append(errs, fmt.Errorf("max rows: %d is not positive", o.MaxRows))
+	}
+	return errors.Join(errs...)
+}
+
+// cpuDevice is the number of the device that is no CUDA device.
+const cpuDevice = -1
+
+// parseDevice returns the number of a CUDA device, or cpuDevice.
+func parseDevice(name string) (int, error) {
+	if name == "cpu" {
+		return cpuDevice, nil
+	}
+	if number, ok := strings.CutPrefix(name, "cuda:"); ok {
+		if n, err := strconv.Atoi(number); err == nil && n >= 0 && n < 1024 && strconv.Itoa(n) == number {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no device: want cpu or cuda:N", name)
+}

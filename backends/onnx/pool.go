@@ -1,0 +1,406 @@
+//go:build cgo
+
+package onnx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/backends/onnx/ort"
+	"github.com/sluice-serving/sluice/infer"
+)
+
+// Pool is a repository of models and their sessions. It implements [infer.Catalog]; its devices
+// are the endpoints of [Devices].
+type Pool struct {
+	// Immutable after New.
+	opts    Options
+	log     *zap.Logger
+	shared  *Devices
+	devices []*device
+	threads int
+
+	loaders chan struct{} // one slot a core: a loader holds one
+	closed  chan struct{}
+
+	mu struct {
+		sync.Mutex // never held across a load
+		models     map[string]*model
+		versions   int // of all models, as scanned
+		closed     bool
+	}
+	working sync.WaitGroup // loads and unloads under way
+}
+
+// model is the versions of one name.
+type model struct {
+	turn     chan struct{} // one slot: loads and unloads of a model take turns
+	versions []*version    // sorted; guarded by the pool's mu
+	loads    uint64
+}
+
+// New returns a pool whose models are known but not loaded. It loads the ONNX Runtime library into the
+// process if that has not happened yet.
+func New(opts Options, devices *Devices, log *zap.Logger) (*Pool, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	if err := loadLibrary(opts.Library); err != nil {
+		return nil, err
+	}
+	p := &Pool{opts: opts, log: log, shared: devices, closed: make(chan struct{})}
+	p.loaders = make(chan struct{}, runtime.GOMAXPROCS(0))
+	p.mu.models = map[string]*model{}
+	names, err := scan(opts.Repository)
+	if err != nil {
+		return nil, fmt.Errorf("repository: %w", err)
+	}
+	for _, name := range names {
+		f, err := open(opts.Repository, name)
+		if err != nil {
+			log.Warn("model folder", zap.String("model", name), zap.Error(err))
+			continue
+		}
+		p.register(f)
+	}
+	workers := p.size()
+	for _, name := range opts.Devices {
+		n := workers
+		if number, _ := parseDevice(name); number != cpuDevice && opts.Workers == 0 {
+			n = cudaWorkers
+		}
+		d, err := devices.acquire(name, n)
+		if err != nil {
+			return nil, fmt.Errorf("device %s: %w", name, err)
+		}
+		p.devices = append(p.devices, d)
+	}
+	for _, m := range p.mu.models {
+		for _, v := range m.versions {
+			v.devices = p.devices
+		}
+	}
+	return p, nil
+}
+
+// cudaWorkers is how many batches a CUDA device runs at a time: two overlap copies with kernels.
+const cudaWorkers = 2
+
+func loadLibrary(path string) error {
+	looked := []string{path}
+	if path == "" {
+		path, looked = FindLibrary()
+	}
+	if err := ort.Load(path); err != nil {
+		return fmt.Errorf("ONNX Runtime is missing: %w (looked at %s; `make onnxruntime` fetches it, SLUICE_ONNXRUNTIME names another)",
+			err, strings.Join(looked, ", "))
+	}
+	return nil
+}
+
+// size decides on threads, and returns the workers of a CPU device: threads x workers = cores.
+func (p *Pool) size() (workers int) {
+	cores := runtime.GOMAXPROCS(0)
+	p.threads = p.opts.Threads
+	if p.threads == 0 {
+		p.threads = max(1, cores/2)
+		if p.mu.versions*p.opts.SessionsPerDevice > cores {
+			p.threads = 1
+		}
+	}
+	if p.opts.Workers > 0 {
+		return p.opts.Workers
+	}
+	return max(1, cores/p.threads)
+}
+
+// threadsNow returns the threads of a session that is made now: one, once there are more sessions than
+// cores, whatever there were at the start.
+func (p *Pool) threadsNow() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.opts.Threads == 0 && p.mu.versions*p.opts.SessionsPerDevice > runtime.GOMAXPROCS(0) {
+		return 1
+	}
+	return p.threads
+}
+
+// register makes the versions of a folder known. The caller holds mu or is alone.
+func (p *Pool) register(f folder) *model {
+	m := p.mu.models[f.name]
+	if m == nil {
+		m = &model{turn: make(chan struct{}, 1)}
+		p.mu.models[f.name] = m
+	}
+	for _, file := range f.versions {
+		if slices.ContainsFunc(m.versions, func(v *version) bool { return v.number == file.version }) {
+			continue
+		}
+		m.versions = append(m.versions, &version{
+			name: f.name, number: file.version, devices: p.devices,
+			state: infer.Unavailable, reason: "not loaded",
+		})
+		p.mu.versions++
+	}
+	slices.SortFunc(m.versions, func(a, b *version) int { return compareVersions(a.number, b.number) })
+	return m
+}
+
+// Close unloads everything and returns when the last run has ended. Nothing may be submitted any more.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	if p.mu.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.mu.closed = true
+	close(p.closed)
+	var all []*version
+	for _, m := range p.mu.models {
+		all = append(all, m.versions...)
+	}
+	p.mu.Unlock()
+	p.working.Wait()
+	for _, v := range all {
+		p.settle(v, nil, infer.Unavailable, "closed")
+	}
+}
+
+var errClosed = errors.New("the pool is closed")
+
+// begin marks work under way that Close waits for.
+func (p *Pool) begin() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.closed {
+		return errClosed
+	}
+	p.working.Add(1)
+	return nil
+}
+
+// List implements [infer.Catalog].
+func (p *Pool) List(context.Context) ([]infer.VersionStatus, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	names := make([]string, 0, len(p.mu.models))
+	for name := range p.mu.models {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var list []infer.VersionStatus
+	for _, name := range names {
+		for _, v := range p.mu.models[name].versions {
+			s := infer.VersionStatus{Name: v.name, Version: v.number, State: v.state, Reason: v.reason}
+			if l := v.current.Load(); l != nil {
+				s.Model = l.model.Load()
+			}
+			list = append(list, s)
+		}
+	}
+	return list, nil
+}
+
+// find returns a version that the pool knows, or nil.
+func (p *Pool) find(name, number string) *version {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.mu.models[name]; m != nil {
+		for _, v := range m.versions {
+			if v.number == number {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// Describe implements [infer.Catalog].
+func (p *Pool) Describe(_ context.Context, name, number string) (*infer.Model, error) {
+	v := p.find(name, number)
+	if v == nil {
+		return nil, infer.Errorf(infer.UnknownVersion, "the pool has no version %.32q of model %.128q", number, name)
+	}
+	l := v.current.Load()
+	if l == nil {
+		return nil, errUnloaded
+	}
+	return l.model.Load(), nil
+}
+
+// Ready implements [infer.Catalog].
+func (p *Pool) Ready(_ context.Context, name, number string) (bool, error) {
+	v := p.find(name, number)
+	return v != nil && v.current.Load() != nil, nil
+}
+
+// LoadAll loads every model that the pool knows, as many at a time as there are cores. Versions that fail
+// are kept with their reason; only ctx and Close end it early.
+func (p *Pool) LoadAll(ctx context.Context) error {
+	p.mu.Lock()
+	names := make([]string, 0, len(p.mu.models))
+	for name := range p.mu.models {
+		names = append(names, name)
+	}
+	p.mu.Unlock()
+	slices.Sort(names)
+	var each sync.WaitGroup
+	next := make(chan string)
+	for range min(cap(p.loaders), len(names)) {
+		each.Go(func() {
+			for name := range next {
+				p.Load(ctx, name) // what fails is kept and logged by version
+			}
+		})
+	}
+	for _, name := range names {
+		next <- name
+	}
+	close(next)
+	each.Wait()
+	return ctx.Err()
+}
+
+// Load implements [infer.Catalog]: it reads the model's folder again, loads versions that are new, changed
+// or were not servable, and unloads those whose folder is gone. It returns an error if one of them fails;
+// the others serve all the same.
+func (p *Pool) Load(ctx context.Context, name string) error {
+	if err := p.begin(); err != nil {
+		return err
+	}
+	defer p.working.Done()
+	f, err := open(p.opts.Repository, name)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || checkName(name) != nil {
+			return infer.Errorf(infer.UnknownModel, "the repository has no model %.128q", name)
+		}
+		return fmt.Errorf("open model %s: %w", name, err)
+	}
+	p.mu.Lock()
+	m := p.register(f)
+	p.mu.Unlock()
+	if err := p.take(ctx, m.turn); err != nil {
+		return err
+	}
+	defer func() { <-m.turn }()
+	var errs []error
+	for _, file := range f.versions {
+		if err := p.take(ctx, p.loaders); err != nil {
+			return err
+		}
+		err := p.refresh(m, f, file)
+		<-p.loaders
+		if err != nil {
+			errs = append(errs, fmt.Errorf("version %s: %s", file.version, scrub(err.Error())))
+		}
+	}
+	p.forget(m, f)
+	p.shared.group.Room()
+	if len(errs) > 0 {
+		return &infer.Error{Code: infer.NotReady, Origin: infer.FromBackend, Text: errors.Join(errs...).Error()}
+	}
+	return nil
+}
+
+// take takes a place in a channel of places, unless ctx or the pool ends first.
+func (p *Pool) take(ctx context.Context, places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.closed:
+		return errClosed
+	}
+}
+
+// refresh loads one version, if that would change anything.
+func (p *Pool) refresh(m *model, f folder, file file) error {
+	p.mu.Lock()
+	i := slices.IndexFunc(m.versions, func(v *version) bool { return v.number == file.version })
+	v := m.versions[i]
+	if v.state == infer.Ready && v.file.path == file.path && v.file.stamp == file.stamp && v.config == f.stamp {
+		p.mu.Unlock()
+		return nil
+	}
+	if v.current.Load() == nil {
+		v.state, v.reason = infer.Loading, ""
+	}
+	p.mu.Unlock()
+	l, err := p.load(v, f, file)
+	if err != nil {
+		p.log.Error("model version failed to load", zap.String("model", v.name), zap.String("version", v.number), zap.Error(err))
+		p.settle(v, nil, infer.Unavailable, err.Error())
+		return err
+	}
+	p.mu.Lock()
+	v.file, v.config = file, f.stamp
+	p.mu.Unlock()
+	p.settle(v, l, infer.Ready, "")
+	p.log.Info("model version ready", zap.String("model", v.name), zap.String("version", v.number),
+		zap.String("merge", l.model.Load().Merge))
+	return nil
+}
+
+// settle puts what was loaded in place of what was there, and frees that after its last run.
+func (p *Pool) settle(v *version, l *loaded, state infer.State, reason string) {
+	p.mu.Lock()
+	v.state, v.reason = state, reason
+	old := v.current.Swap(l)
+	p.mu.Unlock()
+	if old != nil {
+		old.retire()
+	}
+}
+
+// forget unloads versions whose folder is gone.
+func (p *Pool) forget(m *model, f folder) {
+	var gone []*version
+	p.mu.Lock()
+	m.versions = slices.DeleteFunc(m.versions, func(v *version) bool {
+		if slices.ContainsFunc(f.versions, func(file file) bool { return file.version == v.number }) {
+			return false
+		}
+		gone = append(gone, v)
+		p.mu.versions--
+		return true
+	})
+	p.mu.Unlock()
+	for _, v := range gone {
+		p.settle(v, nil, infer.Unavailable, "its folder is gone")
+	}
+}
+
+// Unload implements [infer.Catalog]: it lets the last runs of a model end and frees its sessions.
+func (p *Pool) Unload(ctx context.Context, name string) error {
+	if err := p.begin(); err != nil {
+		return err
+	}
+	defer p.working.Done()
+	p.mu.Lock()
+	m := p.mu.models[name]
+	p.mu.Unlock()
+	if m == nil {
+		return infer.Errorf(infer.UnknownModel, "the pool has no model %.128q", name)
+	}
+	if err := p.take(ctx, m.turn); err != nil {
+		return err
+	}
+	defer func() { <-m.turn }()
+	p.mu.Lock()
+	versions := slices.Clone(m.versions)
+	p.mu.Unlock()
+	for _, v := range versions {
+		p.settle(v, nil, infer.Unavailable, "unloaded")
+	}
+	return nil
+}

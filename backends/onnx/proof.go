@@ -1,0 +1,145 @@
+//go:build cgo
+
+package onnx
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluice-serving/sluice/infer"
+)
+
+// warmUp bounds the time that a version spends on runs after its proof.
+const warmUp = 2 * time.Second
+
+// prove finds out whether rows of a candidate may share a run, with inputs made up, and warms the version
+// up: best effort, on the workers of all its devices. stop ends it early.
+func (l *loaded) prove(stop <-chan struct{}) {
+	if unranked(l.sessions[0][0].Inputs) {
+		if l.maxRows > 0 {
+			l.decide(mergePending, "not yet: inputs cannot be made up without their rank; the first real requests decide")
+		}
+		return
+	}
+	last := ""
+	for _, r := range recipes() {
+		p := prover{loaded: l, stop: stop, sample: sample{
+			recipe: r, inputs: l.model.Load().Inputs, batched: l.maxRows > 0,
+		}}
+		first, refusal := p.run(0, []int{0})
+		if refusal != "" {
+			last = refusal
+			continue
+		}
+		first.Release()
+		if l.maxRows > 0 {
+			if why := p.refute(); why != "" {
+				l.decide(mergeNever, "never: made-up rows, run together: "+why)
+			} else {
+				l.decide(mergeProven, fmt.Sprintf("up to %d rows: proved with made-up rows", l.maxRows))
+			}
+		}
+		p.warm()
+		return
+	}
+	if l.maxRows > 0 {
+		l.decide(mergePending, "not yet: the model accepts no made-up input; the first real requests decide ("+last+")")
+	}
+}
+
+// prover runs made-up rows.
+type prover struct {
+	loaded *loaded
+	stop   <-chan struct{}
+	sample sample
+}
+
+// run runs rows on a device. The text says why there is no response.
+func (p *prover) run(device int, rows []int) (r *infer.Response, refusal string) {
+	var err *infer.Error
+	if !p.loaded.version.devices[device].do(p.stop, func(w *worker) { r, err = p.sample.run(w, p.loaded, rows) }) {
+		return nil, "interrupted"
+	}
+	if err != nil {
+		return nil, err.Text
+	}
+	return r, ""
+}
+
+// refute compares rows of runs of two and three, each in two orders, with the rows alone, and returns what
+// differs.
+func (p *prover) refute() string {
+	model := p.loaded.model.Load()
+	const rows = 5
+	var alone [rows]*infer.Response
+	defer func() {
+		for _, r := range alone {
+			if r != nil {
+				r.Release()
+			}
+		}
+	}()
+	for n := range rows {
+		r, refusal := p.run(0, []int{n})
+		if refusal != "" {
+			return refusal
+		}
+		alone[n] = r
+	}
+	for _, order := range [][]int{{0, 1}, {1, 0}, {2, 3, 4}, {4, 2, 3}} {
+		r, refusal := p.run(0, order)
+		if refusal != "" {
+			return refusal
+		}
+		why := ""
+		for i, n := range order {
+			if why = differs(model, alone[n], r, int64(i), 1); why != "" {
+				break
+			}
+		}
+		if why == "" {
+			why = wrongRows(model, r, int64(len(order)))
+		}
+		r.Release()
+		if why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// wrongRows says which output of a run has not as many rows as the run.
+func wrongRows(model *infer.Model, r *infer.Response, rows int64) string {
+	for i := range r.Outputs {
+		if o := &r.Outputs[i]; len(o.Shape) == 0 || o.Shape[0] != rows {
+			return fmt.Sprintf("output %q has not one row for each of the run's", model.Outputs[o.Index].Name)
+		}
+	}
+	return ""
+}
+
+// warm runs growing numbers of rows on every device, so that the first real requests find what the library
+// allocates and tunes on first use.
+func (p *prover) warm() {
+	started := time.Now()
+	for device := range p.loaded.version.devices {
+		most := 1
+		if p.loaded.merging() == mergeProven {
+			most = int(p.loaded.maxRows)
+		}
+		for n := 1; ; n = min(2*n, most) {
+			rows := make([]int, n)
+			for i := range rows {
+				rows[i] = i
+			}
+			r, refusal := p.run(device, rows)
+			if refusal != "" {
+				return
+			}
+			r.Release()
+			if n == most || time.Since(started) > warmUp {
+				break
+			}
+		}
+	}
+}
