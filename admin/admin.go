@@ -112,7 +112,7 @@ func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
 func (h *Handler) pools(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, struct {
 		Pools []Pool `json:"pools"`
-	}{h.deps.Pools()})
+	}{listed(h.deps.Pools())})
 }
 
 func (h *Handler) pool(w http.ResponseWriter, r *http.Request) {

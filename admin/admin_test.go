@@ -500,6 +500,34 @@ func TestWebPagesOfOtherOriginsAreRefused(t *testing.T) {
 	}
 }
 
+func TestUnixSocketTakesAnyHost(t *testing.T) {
+	g := &gateway{}
+	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "admin.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer(New(g.deps(zap.NewNop())), zap.NewNop())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ln) }()
+	defer func() {
+		_ = server.Close()
+		<-ended
+	}()
+	conn, err := net.Dial("unix", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /v1/pools HTTP/1.1\r\nHost: sluice\r\nConnection: close\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
+		t.Errorf("answered %s", answer)
+	}
+}
+
 func TestRequestID(t *testing.T) {
 	g := start(t)
 	for name, c := range map[string]struct {

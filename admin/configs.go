@@ -39,9 +39,7 @@ func (h *Handler) reload(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	if done.Changes == nil {
-		done.Changes = []string{}
-	}
+	done.Changes = listed(done.Changes)
 	reply(w, http.StatusOK, done)
 }
 

@@ -70,12 +70,18 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) bool {
 		refuse(w, http.StatusForbidden, infer.Forbidden.String(), "the admin API takes no requests from web pages of other origins")
 		return false
 	}
-	if token == nil && !localHost(r.Host) {
+	if token == nil && !unixSocket(r) && !localHost(r.Host) {
 		refuse(w, http.StatusForbidden, infer.Forbidden.String(),
 			"without a token the admin API answers to localhost and to IP addresses only, not to the host "+quoted(r.Host))
 		return false
 	}
 	return true
+}
+
+// unixSocket says whether r came over a unix socket, which no web page can reach.
+func unixSocket(r *http.Request) bool {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && addr.Network() == "unix"
 }
 
 // localHost says whether a Host header is one that no DNS answer can have led here.

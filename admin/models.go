@@ -16,7 +16,7 @@ import (
 func (h *Handler) models(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, struct {
 		Models []Model `json:"models"`
-	}{h.deps.Models()})
+	}{listed(h.deps.Models())})
 }
 
 func (h *Handler) model(w http.ResponseWriter, r *http.Request) {

@@ -47,6 +47,14 @@ func reply(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(out.Bytes())
 }
 
+// listed makes an empty list of none, which JSON would show as null.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
 func refuse(w http.ResponseWriter, status int, code, text string) {
 	reply(w, status, failure{Error: text, Code: code, RequestID: w.Header().Get(requestIDHeader)})
 }
