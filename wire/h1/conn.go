@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
 )
 
 // request is a head and the buffer that it lies in. It is pooled: a connection has one only while it has
@@ -42,14 +41,14 @@ const (
 // conn is the connection that fasthttp serves. Read, Write and Close are its side of it.
 type conn struct {
 	// Immutable after newConn.
-	srv    *Server
-	net.Conn             // what bytes go through: the socket, or TLS over it
-	sock   net.Conn      // the socket
-	ready  syscall.RawConn // of the socket, where reading can wait without a buffer; else nil
-	recv   func(fd uintptr) bool
-	opened time.Time
-	expire time.Time // by MaxConnectionAge; zero: never
-	key    addrKey
+	srv      *Server
+	net.Conn                 // what bytes go through: the socket, or TLS over it
+	sock     net.Conn        // the socket
+	ready    syscall.RawConn // of the socket, where reading can wait without a buffer; else nil
+	recv     func(fd uintptr) bool
+	opened   time.Time
+	expire   time.Time // by MaxConnectionAge; zero: never
+	key      addrKey
 
 	// Owned by the serving goroutine.
 	req       *request
@@ -183,13 +182,10 @@ func (c *conn) rewind() {
 // room makes sure that n bytes can be read behind those in the buffer.
 func (c *conn) room(n int) {
 	req := c.req
-	if len(req.buf)-req.w >= n {
+	if len(req.buf)-req.w >= n || len(req.buf) == largeBuffer {
 		return
 	}
-	large := c.srv.largeBuffer()
-	copy(large, req.buf[:req.w])
-	c.srv.releaseBuffer(req.buf)
-	req.buf = large
+	c.srv.grow(req)
 }
 
 // idle waits for the first bytes of a request, holding no buffer, and tells whether there are any.

@@ -213,4 +213,3 @@ func (c *conn) closes(ctx *fasthttp.RequestCtx) (Reason, bool) {
 	}
 	return "", false
 }
-

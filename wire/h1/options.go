@@ -53,6 +53,9 @@ type Options struct {
 
 	// ServerName is sent in the header field Server. Default empty: none is sent.
 	ServerName string
+
+	// Metrics is told what happens.
+	Metrics Metrics
 }
 
 const (

@@ -1,0 +1,352 @@
+package h1
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
+)
+
+// Server serves HTTP/1.1 on any number of listeners.
+type Server struct {
+	// Immutable after New.
+	opts    Options
+	metrics Metrics
+	pool    *slab.Pool
+	handler wire.Handler
+	log     *zap.Logger
+	fast    *fasthttp.Server
+	watch   *watchLoop
+	spare   *spare
+	stop    chan struct{} // closed by Shutdown
+
+	requests    sync.Pool // *request with a small buffer
+	large       sync.Pool // *[]byte
+	inflaters   sync.Pool
+	compressors sync.Pool
+
+	draining atomic.Bool
+	inFlight atomic.Int64
+	served   sync.WaitGroup // goroutines of connections, refusals and the drain
+
+	mu struct {
+		sync.Mutex
+		conns     map[*conn]struct{}
+		perIP     map[addrKey]int
+		listeners map[net.Listener]struct{}
+		refusing  int
+		stopped   bool
+		empty     chan struct{} // set by Shutdown; closed when conns is empty
+	}
+}
+
+// Stats is what a server holds at a moment.
+type Stats struct {
+	Connections int
+	InFlight    int64 // requests that a handler has
+}
+
+// New returns a server that has handler answer requests whose bodies lie in slabs of pool.
+func New(opts Options, pool *slab.Pool, handler wire.Handler, log *zap.Logger) (*Server, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	loop, err := newWatchLoop()
+	if err != nil {
+		return nil, fmt.Errorf("h1: %w", err)
+	}
+	s := &Server{
+		opts: opts, metrics: opts.Metrics, pool: pool, handler: handler, log: log,
+		watch: loop, spare: newSpare(), stop: make(chan struct{}),
+	}
+	s.mu.conns = make(map[*conn]struct{})
+	s.mu.perIP = make(map[addrKey]int)
+	s.mu.listeners = make(map[net.Listener]struct{})
+	s.fast = &fasthttp.Server{
+		Handler:         s.handle,
+		Name:            opts.ServerName,
+		Logger:          silent{},
+		Concurrency:     1 << 30, // the bound is ours, before fasthttp sees a connection
+		ReadBufferSize:  2 * len(headHTTP10),
+		WriteBufferSize: 1 << 10,
+
+		NoDefaultServerHeader:         opts.ServerName == "",
+		NoDefaultContentType:          true,
+		DisableHeaderNamesNormalizing: true,
+		DisablePreParseMultipartForm:  true,
+		SecureErrorLogMessage:         true,
+	}
+	return s, nil
+}
+
+// silent is fasthttp's logger: what it would say is counted by reason instead.
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
+
+// Stats returns what the server holds now.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	n := len(s.mu.conns)
+	s.mu.Unlock()
+	return Stats{Connections: n, InFlight: s.inFlight.Load()}
+}
+
+// ServeConn serves one connection that somebody else accepted, and returns at once.
+func (s *Server) ServeConn(sock net.Conn, tls *TLS) {
+	transport := sock
+	if tls != nil {
+		transport = tls.server(sock)
+	}
+	c := newConn(s, sock, transport, keyOf(sock.RemoteAddr()), time.Now())
+	if !s.admit(c) {
+		return
+	}
+	s.metrics.opened()
+	if err := s.watch.add(c); err != nil {
+		s.log.Warn("a client's going will show late", zap.Error(err))
+	}
+	go func() {
+		defer s.served.Done()
+		_ = s.fast.ServeConn(c) // counted by reason in Close
+	}()
+}
+
+// admit registers c, or has it refused.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.mu.stopped:
+		_ = c.sock.Close()
+		return false
+	case len(s.mu.conns) >= s.opts.MaxConnections,
+		s.opts.MaxConnectionsPerIP > 0 && c.key.Addr.IsValid() && s.mu.perIP[c.key] >= s.opts.MaxConnectionsPerIP:
+		s.turnAway(c)
+		return false
+	}
+	s.mu.conns[c] = struct{}{}
+	if c.key.Addr.IsValid() {
+		s.mu.perIP[c.key]++
+	}
+	s.served.Add(1)
+	return true
+}
+
+// mostRefusing bounds the connections that are being told that there are too many.
+const mostRefusing = 256
+
+// turnAway answers a connection beyond the limit. It holds mu.
+func (s *Server) turnAway(c *conn) {
+	s.metrics.refused(&refuseConnections)
+	if s.mu.refusing == mostRefusing {
+		_ = c.sock.Close()
+		return
+	}
+	s.mu.refusing++
+	s.served.Add(1)
+	go func() {
+		defer s.served.Done()
+		c.refuse(&refuseConnections)
+		c.lingerOn()
+		_ = c.Conn.Close()
+		s.mu.Lock()
+		s.mu.refusing--
+		s.mu.Unlock()
+	}()
+}
+
+// forget takes c out. Its socket is about to be closed.
+func (s *Server) forget(c *conn) {
+	s.watch.remove(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.mu.conns[c]; !ok {
+		return
+	}
+	delete(s.mu.conns, c)
+	if c.key.Addr.IsValid() {
+		if s.mu.perIP[c.key]--; s.mu.perIP[c.key] == 0 {
+			delete(s.mu.perIP, c.key)
+		}
+	}
+	if s.mu.empty != nil && len(s.mu.conns) == 0 {
+		close(s.mu.empty)
+		s.mu.empty = nil
+	}
+}
+
+// snapshot returns the connections that there are now.
+func (s *Server) snapshot() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*conn, 0, len(s.mu.conns))
+	for c := range s.mu.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// BeginDrain has every answer from now on close its connection, and closes idle connections, evenly
+// spread over a time, so that their clients do not all come back elsewhere at once. It returns at once.
+// New connections are still served: closing the listener before balancers know would refuse clients.
+func (s *Server) BeginDrain(spread time.Duration) {
+	if s.draining.Swap(true) {
+		return
+	}
+	all := s.snapshot()
+	if len(all) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.stopped {
+		return
+	}
+	s.served.Add(1)
+	go func() {
+		defer s.served.Done()
+		s.pokeSpread(all, spread)
+	}()
+}
+
+// pokeSpread closes connections one after the other; a map gave them in no order.
+func (s *Server) pokeSpread(all []*conn, spread time.Duration) {
+	step := spread / time.Duration(len(all))
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for _, c := range all {
+		select {
+		case <-timer.C:
+		case <-s.stop:
+			return
+		}
+		c.poke(ClosedDrain)
+		timer.Reset(step)
+	}
+}
+
+// poke has the connection closed as soon as it is idle.
+func (c *conn) poke(why Reason) {
+	c.poked.Store(&why)
+	if c.state.Load() == stateIdle {
+		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // fails only if it is closed already
+	}
+}
+
+// Shutdown stops accepting, closes idle connections, waits until those in use have had their answer, or
+// until ctx is done: then it tells the watchers of what is left that the client is gone, closes those
+// connections, and returns an error that says how many they were.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	s.mu.Lock()
+	if s.mu.stopped {
+		s.mu.Unlock()
+		return nil
+	}
+	s.mu.stopped = true
+	empty := make(chan struct{})
+	if len(s.mu.conns) == 0 {
+		close(empty)
+	} else {
+		s.mu.empty = empty
+	}
+	close(s.stop)
+	for ln := range s.mu.listeners {
+		_ = ln.Close() // Serve returns either way
+	}
+	s.mu.Unlock()
+	for _, c := range s.snapshot() {
+		c.poke(ClosedDrain)
+	}
+	var err error
+	select {
+	case <-empty:
+	case <-ctx.Done():
+		err = s.force(empty)
+	}
+	s.watch.close()
+	s.spare.close()
+	return err
+}
+
+// forceTime is how long handlers have to return once their clients are cut off.
+const forceTime = 500 * time.Millisecond
+
+func (s *Server) force(empty <-chan struct{}) error {
+	all := s.snapshot()
+	for _, c := range all {
+		c.forced.Store(true)
+		c.watch.gone(wire.Reset)
+		_ = c.sock.Close()
+	}
+	timer := time.NewTimer(forceTime)
+	defer timer.Stop()
+	select {
+	case <-empty:
+	case <-timer.C:
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return fmt.Errorf("h1: %d connections were still in use at the end of the grace", len(all))
+}
+
+// addrKey is whom a connection counts for: an IPv4 address or an IPv6 /64; the zero key is nobody.
+type addrKey struct{ netip.Addr }
+
+func keyOf(a net.Addr) addrKey {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return addrKey{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if ip.Is6() {
+		p, err := ip.Prefix(64)
+		if err != nil {
+			return addrKey{}
+		}
+		ip = p.Addr()
+	}
+	return addrKey{ip}
+}
+
+// acquire returns a request with an empty buffer.
+func (s *Server) acquire() *request {
+	if req, ok := s.requests.Get().(*request); ok {
+		return req
+	}
+	return &request{buf: make([]byte, smallBuffer)}
+}
+
+// release takes a request back.
+func (s *Server) release(req *request) {
+	req.r, req.w = 0, 0
+	if len(req.buf) != smallBuffer {
+		large := req.buf
+		s.large.Put(&large)
+		req.buf = make([]byte, smallBuffer)
+	}
+	s.requests.Put(req)
+}
+
+// grow gives req the large buffer, with what it holds.
+func (s *Server) grow(req *request) {
+	large, ok := s.large.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, largeBuffer)
+		large = &b
+	}
+	copy(*large, req.buf[:req.w])
+	req.buf = *large
+}
