@@ -37,6 +37,7 @@ type Batch struct {
 	live   atomic.Int32 // members that are not done, and 1 while the batch forms
 	over   atomic.Bool
 	inline [1]Member
+	next   *Batch  // in a burst's list of batches to start
 	mem    *Memory // nil for a batch embedded in its call
 	shard  uint32
 }
@@ -52,7 +53,8 @@ func (m *Memory) NewBatch() *Batch {
 	return b
 }
 
-// OpenSingle returns the batch embedded in c, empty.
+// OpenSingle returns the batch embedded in c, empty. It is for c's first run only: after a refusal the batch
+// may still be on its way out.
 func (c *Call) OpenSingle() *Batch {
 	b := &c.Single
 	b.Members = b.inline[:0]
@@ -70,6 +72,16 @@ func (b *Batch) open() {
 // Add claims c and makes it a member with rows of its request. It fails if c is done. The batch takes a
 // reference of its own.
 func (b *Batch) Add(c *Call, rows Rows) bool {
+	c.Retain()
+	if b.Adopt(c, rows) {
+		return true
+	}
+	c.Release()
+	return false
+}
+
+// Adopt is Add for a claimer that holds a reference of its own to c: the batch takes that over unless it fails.
+func (b *Batch) Adopt(c *Call, rows Rows) bool {
 	// The member counts before the claim: whoever finishes the call right after it must find itself counted.
 	b.refs.Add(1)
 	b.live.Add(1)
@@ -79,7 +91,6 @@ func (b *Batch) Add(c *Call, rows Rows) bool {
 		b.live.Add(-1)
 		return false
 	}
-	c.Retain()
 	b.Members = append(b.Members, Member{Call: c, Rows: rows})
 	n := rows.N
 	if n < 0 {
@@ -94,9 +105,31 @@ func (b *Batch) Add(c *Call, rows Rows) bool {
 // batch need not run, and its owner fails it.
 func (b *Batch) Seal() bool { return b.live.Add(-1) > 0 }
 
-// Discard drops a batch that was never run and has no members.
+// Refuse ends a batch that its runner did not accept. Its owner then takes members back or fails them, one by
+// one, and gives the batch up by Discard.
+func (b *Batch) Refuse() {
+	if b.over.Swap(true) {
+		panic("BUG: infer: batch refused after its end")
+	}
+}
+
+// TakeBack moves member i of a refused batch back to Queued, for its owner to queue again; the batch does not
+// count it any more. It fails if the call is done. The batch's reference to the call stays until Discard.
+func (b *Batch) TakeBack(i int) bool {
+	if !b.over.Load() {
+		panic("BUG: infer: member taken from a batch that is not over")
+	}
+	if !b.Members[i].Call.Unclaim() {
+		return false
+	}
+	b.live.Add(-1)
+	b.refs.Add(-1) // not the last one: its owner's stands
+	return true
+}
+
+// Discard drops the owner's reference to a batch that never ran: it has no members, or was refused.
 func (b *Batch) Discard() {
-	if len(b.Members) != 0 {
+	if len(b.Members) != 0 && !b.over.Load() {
 		panic("BUG: infer: batch with members discarded")
 	}
 	b.release()

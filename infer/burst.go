@@ -15,6 +15,10 @@ type Burst struct {
 
 	n     int
 	conns [burstConns]Flusher
+
+	// What Start and Started keep.
+	starting    bool
+	first, last *Batch
 }
 
 // Begin starts a burst now.
@@ -61,4 +65,32 @@ func (b *Burst) Flush() {
 		f.Flush()
 	}
 	b.n = 0
+}
+
+// Start asks whether the caller is to start b now, which is so unless batches are being started further down
+// on this goroutine's stack: a runner that finishes inside Run would pile up a frame for every batch that
+// waits. Whoever is told yes goes on with what Started returns.
+func (b *Burst) Start(batch *Batch) bool {
+	if !b.starting {
+		b.starting = true
+		return true
+	}
+	if b.first == nil {
+		b.first = batch
+	} else {
+		b.last.next = batch
+	}
+	b.last = batch
+	return false
+}
+
+// Started returns the next batch to start, nil if there is none and others may start theirs again.
+func (b *Burst) Started() *Batch {
+	batch := b.first
+	if batch == nil {
+		b.starting = false
+		return nil
+	}
+	b.first, batch.next = batch.next, nil
+	return batch
 }

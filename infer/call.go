@@ -74,7 +74,9 @@ type Call struct {
 	Queue struct {
 		Prev, Next *Call
 		Lane       any
-		Since      int64
+		Since      int64  // when it came, on the clock of Now
+		Number     uint64 // in the order of coming
+		Refusals   int    // of runs that it was part of
 	}
 
 	// wheel is the expiry's, guarded by its shard's lock.
@@ -245,7 +247,7 @@ func (c *Call) Release() {
 	c.Request, c.Target, c.Expiry, c.Error, c.Response = nil, nil, nil, nil, nil
 	c.Deadline, c.Stamps, c.From = 0, Stamps{}, idle
 	clear(c.conts[:])
-	c.Queue.Lane, c.Queue.Since = nil, 0
+	c.Queue.Lane, c.Queue.Refusals = nil, 0
 	c.word.Store((c.word.Load()>>phaseBits + 1) << phaseBits)
 	c.mem.shards[c.shard].calls.Add(-1)
 	c.mem.calls.Put(c)
