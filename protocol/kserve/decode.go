@@ -183,9 +183,11 @@ func (d *Decoder) document() *infer.Error {
 	return d.complete()
 }
 
-// fault words the scanner's fault.
-func (d *Decoder) fault() *infer.Error {
-	return infer.Errorf(infer.Invalid, "the request cannot be parsed: %s at byte %d", d.s.what, d.s.at)
+func (d *Decoder) fault() *infer.Error { return d.s.fault() }
+
+// fault words what was wrong with the document.
+func (s *scanner) fault() *infer.Error {
+	return infer.Errorf(infer.Invalid, "the request cannot be parsed: %s at byte %d", s.what, s.at)
 }
 
 // maxID bounds a request's id, which ends up in logs.
