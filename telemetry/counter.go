@@ -82,6 +82,14 @@ func (r *CounterRow) At(i int) *Counter {
 	return r.resolve(i)
 }
 
+// Value is the count of the enumeration's i-th value, which it does not bring into being.
+func (r *CounterRow) Value(i int) int64 {
+	if c := r.counters[i].Load(); c != nil {
+		return c.Value()
+	}
+	return 0
+}
+
 func (r *CounterRow) resolve(i int) *Counter {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,0 +1,151 @@
+package server
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/slab"
+)
+
+// maxQuestion bounds the bodies of requests that infer nothing.
+const maxQuestion = 1 << 20
+
+// errExtensions refuses what Triton has and this server has not.
+var errExtensions = infer.Errorf(infer.Unsupported,
+	"this server does not have the extension that the path belongs to: shared memory, tracing, logging, generation, and loading models by clients are not supported")
+
+// describe answers everything but inference.
+func (e *inference) describe(t target) {
+	switch t.op {
+	case opUnknown:
+		e.refusePath()
+		return
+	case opUnsupported:
+		e.refuse(errExtensions)
+		return
+	case opIndex:
+		if !bytes.Equal(e.x.Method(), methodPost) {
+			e.refuseMethod("POST")
+			return
+		}
+		e.index()
+		return
+	}
+	if m := e.x.Method(); !bytes.Equal(m, methodGet) && !bytes.Equal(m, methodHead) {
+		e.refuseMethod("GET, HEAD")
+		return
+	}
+	switch t.op {
+	case opServerLive:
+		e.tell(http.StatusOK, kserve.ServerLive(true))
+	case opServerReady:
+		ready := e.server.front.Ready()
+		e.tell(statusIf(ready, http.StatusServiceUnavailable), kserve.ServerReady(ready))
+	case opServerMetadata:
+		e.tell(http.StatusOK, kserve.ServerMetadata("sluice", e.server.opts.Version, kserve.Extensions()))
+	case opAllStats:
+		e.tell(http.StatusOK, kserve.Statistics(e.server.statistics("", "")))
+	default:
+		e.describeModel(t)
+	}
+}
+
+// statusIf is 200 if yes, else no.
+func statusIf(yes bool, no int) int {
+	if yes {
+		return http.StatusOK
+	}
+	return no
+}
+
+// describeModel answers a question about one model.
+func (e *inference) describeModel(t target) {
+	model, err := e.find(t)
+	if t.op == opModelReady {
+		e.tell(statusIf(err == nil, http.StatusBadRequest), kserve.ModelReady(string(e.query.Name), err == nil))
+		return
+	}
+	if err != nil {
+		e.refuse(err)
+		return
+	}
+	switch t.op {
+	case opModelMetadata:
+		e.tell(http.StatusOK, kserve.ModelMetadata(model, e.server.readyVersions(model.Name)))
+	case opModelConfig:
+		backend, _, _ := strings.Cut(model.Platform, "_")
+		e.tell(http.StatusOK, kserve.ModelConfig(model, backend))
+	case opModelStats:
+		version := ""
+		if len(e.query.Version) > 0 {
+			version = model.Version
+		}
+		e.tell(http.StatusOK, kserve.Statistics(e.server.statistics(model.Name, version)))
+	}
+}
+
+// find returns the version that a path names: what an inference there would be decoded against.
+func (e *inference) find(t target) (*infer.Model, *infer.Error) {
+	var ok, ok2 bool
+	e.query.Name, e.scratch, ok = unescape(t.model, e.scratch)
+	e.query.Version, e.scratch, ok2 = unescape(t.version, e.scratch)
+	if !ok || !ok2 {
+		return nil, errEscape
+	}
+	e.query.Header = e.x
+	route, err := e.server.front.Lookup(&e.query)
+	if err != nil {
+		return nil, asError(err)
+	}
+	e.query.Hold.Drop()
+	return route.Model, nil
+}
+
+// index answers what there is in the repository.
+func (e *inference) index() {
+	var body slab.List
+	defer body.Release()
+	if err := e.x.ReadBody(&body, maxQuestion); err != nil {
+		e.refuseWire(err)
+		return
+	}
+	readyOnly, err := kserve.ParseIndexRequest(body.Flatten(e.server.memory.Slabs))
+	if err != nil {
+		e.refuse(err)
+		return
+	}
+	e.tell(http.StatusOK, kserve.RepositoryIndex(e.server.front.Versions(), readyOnly))
+}
+
+// tell replies with a JSON body.
+func (e *inference) tell(status int, json []byte) {
+	e.body(json)
+	e.reply.Status, e.reply.ContentType = status, typeJSON
+	e.send()
+}
+
+// readyVersions lists the versions of a model that can serve.
+func (s *Server) readyVersions(model string) []string {
+	var names []string
+	for _, v := range s.front.Versions() {
+		if v.Name == model && v.State == infer.Ready {
+			names = append(names, v.Version)
+		}
+	}
+	return names
+}
+
+// statistics returns the totals of the versions that can serve: of one model or version, or of all for "".
+func (s *Server) statistics(model, version string) []kserve.ModelStats {
+	var all []kserve.ModelStats
+	for _, v := range s.front.Versions() {
+		if v.State != infer.Ready || model != "" && v.Name != model || version != "" && v.Version != version {
+			continue
+		}
+		all = append(all, s.metrics.stats(v.Name, v.Version))
+	}
+	return all
+}

@@ -1,0 +1,21 @@
+// Package server is the edge of the data plane: protocol in, protocol out. It turns exchanges of the wire into
+// calls of [infer.Front], and has the one table from codes to HTTP status.
+//
+// # Model
+//
+// [Server.Serve] reads the path and hands the exchange to one of a few handlers. The one that matters is the
+// inference: it looks the model up, reads the body into slabs, decodes it against the model, submits a call,
+// waits for it, and writes the answer. Everything that this needs lives in one pooled object ([inference]), so
+// that a request in steady state allocates nothing.
+//
+// # Concurrency
+//
+// One goroutine of the transport serves an exchange from end to end. Two others may touch its inference: the
+// one that finishes the call (it only wakes the first), and the transport's watch over hang-ups (it only
+// finishes the call).
+//
+// # Ownership
+//
+// The inference holds the first reference to its request, and to its call until the answer is written down.
+// The views of an answer pass to the transport with Reply.
+package server

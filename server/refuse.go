@@ -1,0 +1,72 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/wire"
+)
+
+// The refusals of the edge itself.
+var (
+	errEscape  = infer.Errorf(infer.Invalid, "the path has a percent sign that does not begin an escape")
+	errTimeout = infer.Errorf(infer.Invalid, "X-Request-Timeout-Ms is not a positive number of milliseconds")
+)
+
+// refuse answers with an error.
+func (e *inference) refuse(err *infer.Error) {
+	e.code = err.Code
+	if err.Origin == infer.FromGateway && e.series != nil {
+		e.series.rejected.At(int(err.Code)).Inc()
+	}
+	if err.Cause != nil {
+		if ce := e.server.log.Check(zap.WarnLevel, "a request failed"); ce != nil {
+			ce.Write(zap.ByteString("request_id", e.requestID), zap.Stringer("code", err.Code), zap.Error(err))
+		}
+	}
+	if retryable(err.Code) {
+		after := max(err.After, time.Second)
+		e.headerInt(headerRetry, int64((after+time.Second-1)/time.Second))
+	}
+	e.sendError(httpStatus[err.Code], err.Code.String(), err.Text)
+}
+
+// refuseWire answers with what the transport refused. Anything but a [wire.Error] is a fault of ours.
+func (e *inference) refuseWire(err error) {
+	var w *wire.Error
+	if !errors.As(err, &w) {
+		e.refuse(asError(err))
+		return
+	}
+	e.code = codeOf(w.Status)
+	if w.Status == http.StatusTooManyRequests || w.Status == http.StatusServiceUnavailable {
+		e.series.rejected.At(int(e.code)).Inc()
+		e.headerInt(headerRetry, 1)
+	}
+	e.sendError(w.Status, w.Code, w.Text)
+}
+
+// refuseMethod answers that the path is there and the method is not.
+func (e *inference) refuseMethod(allow string) {
+	e.header(headerAllow, []byte(allow))
+	e.sendError(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "this path takes "+allow)
+}
+
+// refusePath answers that there is no such path.
+func (e *inference) refusePath() {
+	e.sendError(http.StatusNotFound, "NO_SUCH_PATH", "there is nothing at this path")
+}
+
+func (e *inference) sendError(status int, code, text string) {
+	at := len(e.scratch)
+	e.scratch = kserve.AppendError(e.scratch, text, code, e.requestID)
+	e.reply.Body.Release()
+	e.body(e.scratch[at:])
+	e.reply.Status, e.reply.ContentType = status, typeJSON
+	e.send()
+}

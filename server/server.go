@@ -1,0 +1,112 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/telemetry"
+	"github.com/sluice-serving/sluice/wire"
+)
+
+// Options configures a Server.
+type Options struct {
+	// Prefix comes before every path, for instance /ml; default none.
+	Prefix string
+	// KeepHalfClosed serves queued requests whose client has closed its sending side. Default: they are taken
+	// out of the queue, since most such clients are gone.
+	KeepHalfClosed bool
+	// MaxBody bounds the body of requests that lead to no model, in bytes. Default 1 MiB.
+	MaxBody int64
+	// Version is the product's version, for the server's metadata.
+	Version string
+}
+
+// EnsureDefaults fills in what is not set.
+func (o *Options) EnsureDefaults() {
+	if o.MaxBody == 0 {
+		o.MaxBody = 1 << 20
+	}
+}
+
+// Validate names the first setting that makes no sense.
+func (o *Options) Validate() error {
+	if o.Prefix != "" && (o.Prefix[0] != '/' || o.Prefix[len(o.Prefix)-1] == '/') {
+		return fmt.Errorf("prefix %q: want a leading slash and no trailing one", o.Prefix)
+	}
+	return nil
+}
+
+// Deps is what a Server works with.
+type Deps struct {
+	Front   infer.Front
+	Memory  *infer.Memory
+	Metrics *Metrics
+	Log     *zap.Logger
+}
+
+// Server answers the exchanges of the data port. It implements [wire.Handler].
+type Server struct {
+	// Immutable after New.
+	opts    Options
+	front   infer.Front
+	memory  *infer.Memory
+	metrics *Metrics
+	log     *zap.Logger
+	ids     *telemetry.IDs
+	unknown *Series // of requests that name no model
+	prefix  []byte
+
+	access atomic.Pointer[telemetry.AccessLog]
+	pool   sync.Pool // of *inference
+}
+
+// New returns a server.
+func New(opts Options, deps Deps) (*Server, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		opts: opts, front: deps.Front, memory: deps.Memory, metrics: deps.Metrics, log: deps.Log,
+		ids: telemetry.NewIDs(), unknown: deps.Metrics.Bind(unknownModel, ""), prefix: []byte(opts.Prefix),
+	}
+	s.SetAccessLog(telemetry.NewAccessLog(telemetry.AccessOptions{Errors: telemetry.ErrorsNone}, zap.NewNop()))
+	s.pool.New = func() any { return newInference(s) }
+	return s, nil
+}
+
+// SetAccessLog changes what is logged of requests from now on.
+func (s *Server) SetAccessLog(l *telemetry.AccessLog) { s.access.Store(l) }
+
+var (
+	methodGet  = []byte("GET")
+	methodHead = []byte("HEAD")
+	methodPost = []byte("POST")
+)
+
+// Serve answers an exchange.
+func (s *Server) Serve(x wire.Exchange) {
+	e := s.pool.Get().(*inference)
+	e.begin(x)
+	path, ok := bytes.CutPrefix(x.Path(), s.prefix)
+	t := target{}
+	if ok {
+		t = parsePath(path)
+	}
+	if t.op == opInfer {
+		if bytes.Equal(x.Method(), methodPost) {
+			e.infer(t)
+		} else {
+			e.refuseMethod("POST")
+		}
+	} else {
+		e.describe(t)
+	}
+	e.end()
+	s.pool.Put(e)
+}
