@@ -187,6 +187,10 @@ func (d *decoder) poolKey(key *Key, pairs []pair) (pool *Key, known bool) {
 }
 
 func (d *decoder) unknown(key *Key, p pair, path string) {
+	if d.probs.full() {
+		d.probs.more++
+		return
+	}
 	names := key.names()
 	hint := didYouMean(p.name, names)
 	if hint == "" {

@@ -89,12 +89,14 @@ type problems struct {
 }
 
 func (p *problems) add(o Origin, path, format string, args ...any) {
-	if len(p.list) == maxProblems {
+	if p.full() {
 		p.more++
 		return
 	}
 	p.list = append(p.list, Problem{Origin: o, Path: path, Message: fmt.Sprintf(format, args...)})
 }
+
+func (p *problems) full() bool { return len(p.list) == maxProblems }
 
 func (p *problems) any() bool { return len(p.list) > 0 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -88,20 +89,24 @@ func documents(data []byte) (first, second *yaml.Node, err error) {
 	return first, second, nil
 }
 
-// message strips the library's name and its line number, which counts from
-// the start of the construct that failed, and from 0 for some failures.
-func message(err error) string {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
+// message splits a syntax error into its words and the line that the library
+// names: that of the construct which failed, not of what is wrong with it, and
+// counted from 0 for some failures. A hint, then; 0: none.
+func message(err error) (text string, hint int) {
+	text = strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(text, "line "); ok {
-		if _, after, ok := strings.Cut(rest, ": "); ok {
-			return after
+		if number, after, ok := strings.Cut(rest, ": "); ok {
+			if line, err := strconv.Atoi(number); err == nil {
+				return after, line
+			}
 		}
 	}
-	return text
+	return text, 0
 }
 
 // locate finds the line that a syntax error is on: the last line of the
-// shortest beginning of data that fails in the same words.
+// shortest beginning of data that fails in the same words. Each look parses a
+// beginning, so the search goes out from the hint in growing steps.
 func locate(data []byte, err error) (line, column int) {
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	ends := make([]int, len(lines))
@@ -110,17 +115,34 @@ func locate(data []byte, err error) (line, column int) {
 		end += len(l)
 		ends[i] = end
 	}
-	want := message(err)
-	i := sort.Search(len(lines)-1, func(i int) bool {
+	want, hint := message(err)
+	fails := func(i int) bool {
 		_, _, err := documents(data[:ends[i]])
-		return err != nil && message(err) == want
-	})
+		if err == nil {
+			return false
+		}
+		got, _ := message(err)
+		return got == want
+	}
+	last := len(lines) - 1 // fails: it is all of data
+	from := min(max(hint-2, 0), last)
+	if fails(from) {
+		from, last = 0, from
+	}
+	for step := 1; from+step < last; step *= 2 {
+		if fails(from + step) {
+			last = from + step
+			break
+		}
+		from += step
+	}
+	i := from + sort.Search(last-from, func(i int) bool { return fails(from + i) })
 	indent := len(lines[i]) - len(bytes.TrimLeft(lines[i], " \t\r\n"))
 	return i + 1, indent + 1
 }
 
 func yamlMessage(data []byte, line int, err error) string {
-	text := message(err)
+	text, _ := message(err)
 	lines := bytes.SplitN(data, []byte("\n"), line+1)
 	if line <= len(lines) {
 		l := lines[line-1]

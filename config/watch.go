@@ -49,8 +49,8 @@ type Watcher struct {
 	// immutable after Watch
 	opts    WatchOptions
 	events  *fsnotify.Watcher
-	changed chan struct{} // 1 slot: a poke
-	files   chan []string // 1 slot: the newest list
+	changed chan struct{}               // 1 slot: a poke
+	files   chan map[string]fingerprint // 1 slot: the newest list
 	stop    chan struct{}
 	done    chan struct{}
 	once    sync.Once
@@ -65,6 +65,16 @@ type fingerprint [sha256.Size]byte
 // Watch starts watching. Start it before the files are loaded, then no change
 // falls between. The caller must Close it.
 func Watch(files []string, opts WatchOptions) (*Watcher, error) {
+	w, err := newWatcher(files, opts)
+	if err != nil {
+		return nil, err
+	}
+	go w.loop()
+	return w, nil
+}
+
+// newWatcher makes a watcher whose loop is not running.
+func newWatcher(files []string, opts WatchOptions) (*Watcher, error) {
 	opts.EnsureDefaults()
 	events, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -74,20 +84,17 @@ func Watch(files []string, opts WatchOptions) (*Watcher, error) {
 		opts:    opts,
 		events:  events,
 		changed: make(chan struct{}, 1),
-		files:   make(chan []string, 1),
+		files:   make(chan map[string]fingerprint, 1),
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
-		seen:    make(map[string]fingerprint),
 	}
-	files = absoluteAll(files)
 	for _, dir := range dirs(files) {
 		if err := events.Add(dir); err != nil {
 			events.Close()
 			return nil, fmt.Errorf("watching the folder %s: %w", dir, err)
 		}
 	}
-	w.setFiles(files)
-	go w.loop()
+	w.seen = fingerprints(files)
 	return w, nil
 }
 
@@ -95,14 +102,14 @@ func Watch(files []string, opts WatchOptions) (*Watcher, error) {
 // Changes that come before the value is taken are one.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 
-// SetFiles replaces the files that are watched. One goroutine may call it at a
-// time.
+// SetFiles replaces the files that are watched; what changes after it returns
+// is seen. One goroutine may call it at a time.
 func (w *Watcher) SetFiles(files []string) {
 	select {
 	case <-w.files:
 	default:
 	}
-	w.files <- absoluteAll(files)
+	w.files <- fingerprints(files)
 }
 
 // Close stops watching and returns when the goroutine has ended. It may be
@@ -124,8 +131,8 @@ func (w *Watcher) loop() {
 		case <-w.stop:
 			return
 		case files := <-w.files:
-			w.watchDirs(dirs(files))
 			w.setFiles(files)
+			w.check() // for what changed before its folder was watched
 			continue
 		case <-w.events.Events:
 		case <-w.events.Errors: // events were lost
@@ -151,13 +158,13 @@ func wait(first, now time.Time, settle, longest time.Duration) time.Duration {
 
 // check looks at the files and says so when one has changed.
 func (w *Watcher) check() {
+	w.watchDirs(dirs(slices.Collect(maps.Keys(w.seen))))
 	changed := false
 	for name, was := range w.seen {
 		if is := takeFingerprint(name); is != was {
 			w.seen[name], changed = is, true
 		}
 	}
-	w.watchDirs(dirs(slices.Collect(maps.Keys(w.seen))))
 	if !changed {
 		return
 	}
@@ -167,23 +174,22 @@ func (w *Watcher) check() {
 	}
 }
 
-// setFiles notes the files, and keeps what is known of those watched already.
-func (w *Watcher) setFiles(files []string) {
-	seen := make(map[string]fingerprint, len(files))
-	for _, name := range files {
-		was, ok := w.seen[name]
-		if !ok {
-			was = takeFingerprint(name)
+// setFiles notes the files. Of those watched already it keeps what is known,
+// lest a change that has not settled be lost.
+func (w *Watcher) setFiles(files map[string]fingerprint) {
+	for name := range files {
+		if was, ok := w.seen[name]; ok {
+			files[name] = was
 		}
-		seen[name] = was
 	}
-	w.seen = seen
+	w.seen = files
 }
 
-func absoluteAll(files []string) []string {
-	out := make([]string, len(files))
-	for i, name := range files {
-		out[i] = absolute("", name)
+func fingerprints(files []string) map[string]fingerprint {
+	out := make(map[string]fingerprint, len(files))
+	for _, name := range files {
+		name = absolute("", name)
+		out[name] = takeFingerprint(name)
 	}
 	return out
 }
@@ -193,6 +199,7 @@ func absoluteAll(files []string) []string {
 func dirs(files []string) []string {
 	var out []string
 	for _, name := range files {
+		name = absolute("", name)
 		out = append(out, filepath.Dir(name))
 		if real, err := filepath.EvalSymlinks(name); err == nil {
 			out = append(out, filepath.Dir(real))

@@ -124,26 +124,41 @@ func TestWatchBehindLink(t *testing.T) {
 	wantChange(t, w)
 }
 
-// TestWatchIgnores: events that change no content are no change. A change
-// after them is seen once, so that one value is all that can be there.
-func TestWatchIgnores(t *testing.T) {
+// TestWatchCheck: only content counts, and changes that nobody took are one.
+func TestWatchCheck(t *testing.T) {
+	leak.FDs(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "sluice.yaml")
 	write(t, file, "a")
-	w := watch(t, file)
-	w.check() // on this goroutine: the loop has seen no event yet
-	write(t, filepath.Join(dir, "other"), "x")
-	write(t, file, "a")
-	if err := os.Chmod(file, 0o600); err != nil {
+	w, err := newWatcher([]string{file}, WatchOptions{}) // its loop does not run
+	if err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-w.Changed():
-		t.Error("a change was reported though the content is the same")
-	case <-time.NewTimer(100 * time.Millisecond).C:
+	defer w.events.Close()
+	for _, tt := range []struct {
+		name   string
+		change func()
+		want   int
+	}{
+		{"nothing", func() {}, 0},
+		{"another file", func() { write(t, filepath.Join(dir, "other"), "x") }, 0},
+		{"the same content", func() { write(t, file, "a") }, 0},
+		{"a change", func() { write(t, file, "b") }, 1},
+		{"nothing more", func() {}, 1},
+		{"a further change", func() { write(t, file, "c") }, 1},
+		{"taken", func() { <-w.Changed() }, 0},
+		{"a change of a new file", func() {
+			write(t, filepath.Join(dir, "cert.pem"), "x")
+			w.setFiles(fingerprints([]string{file, filepath.Join(dir, "cert.pem")}))
+			write(t, filepath.Join(dir, "cert.pem"), "y")
+		}, 1},
+	} {
+		tt.change()
+		w.check()
+		if got := len(w.changed); got != tt.want {
+			t.Errorf("after %s: %d changes are waiting, want %d", tt.name, got, tt.want)
+		}
 	}
-	write(t, file, "b")
-	wantChange(t, w)
 }
 
 func TestWatchSetFiles(t *testing.T) {
@@ -153,19 +168,8 @@ func TestWatchSetFiles(t *testing.T) {
 	write(t, cert, "a")
 	w := watch(t, file)
 	w.SetFiles([]string{file, cert})
-	// The write of the file is seen after the new list: both are there when
-	// the change arrives, whichever the loop took first.
-	for text := byte('b'); ; text++ {
-		write(t, cert, string(text))
-		select {
-		case <-w.Changed():
-			return
-		case <-time.NewTimer(50 * time.Millisecond).C:
-		}
-		if text == 'z' {
-			t.Fatal("a change of the second file was not seen")
-		}
-	}
+	write(t, cert, "b")
+	wantChange(t, w)
 }
 
 func TestWatchNoFolder(t *testing.T) {
