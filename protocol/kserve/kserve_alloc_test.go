@@ -1,0 +1,97 @@
+//go:build !race && !sluicedebug
+
+package kserve
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/slab"
+)
+
+// TestPathDoesNotAllocate takes requests with differing ids through the decoder and their echo through the
+// encoder, in every encoding.
+func TestPathDoesNotAllocate(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		make func(id int) ([]byte, int)
+	}{
+		{"binary", func(id int) ([]byte, int) {
+			head := fmt.Sprintf(`{"id":"r%d","parameters":{"timeout":%d,"binary_data_output":true,"p":"v"},"inputs":[{"name":"A","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}},`+
+				`{"name":"B","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}}],"outputs":[{"name":"SUM","parameters":{"binary_data":true}}]}`, id, 1000+id)
+			return append([]byte(head), f32(1, 2, 3, 4)...), len(head)
+		}},
+		{"json", func(id int) ([]byte, int) {
+			return fmt.Appendf(nil, `{"id":"r%d","inputs":[{"name":"A","shape":[1,2],"datatype":"FP32","data":[[0.30000001192092896,2e5]]},`+
+				`{"name":"B","shape":[1,2],"datatype":"FP32","data":[16777217.0,4]}],"outputs":[{"name":"SUM"},{"name":"DIFF","parameters":{"classification":2}}]}`, id), NoHeader
+		}},
+		{"data first, escapes", func(id int) ([]byte, int) {
+			return fmt.Appendf(nil, `{"id":"\u0072%d","inputs":[{"data":[NaN,2],"name":"\u0041","shape":[1,2],"datatype":"FP32"},`+
+				`{"name":"B","shape":[1,2],"datatype":"FP32","data":[3,4]}],"extra":{"x":[1,{"y":"\u00e9"}]}}`, id), NoHeader
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			mem, m := newMemory(), addSub()
+			const many = 8
+			var bodies [many]*slab.List
+			var heads [many]int
+			for i := range many {
+				var b []byte
+				b, heads[i] = tc.make(i * 999)
+				bodies[i] = bodyOf(mem.Slabs, b, 0)
+			}
+			dec, enc := NewDecoder(mem.Slabs), NewEncoder(mem.Slabs)
+			var head Head
+			var reply slab.List
+			i := 0
+			got := testing.AllocsPerRun(2000, func() {
+				i++
+				req := mem.NewRequest()
+				if err := dec.Decode(Source{Model: m, Body: bodies[i%many], HeaderLen: heads[i%many], MaxBytes: 1 << 20}, req, &head); err != nil {
+					t.Fatal(err)
+				}
+				resp := mem.NewResponse()
+				for i := range req.Inputs {
+					in := &req.Inputs[i]
+					o := resp.AddOutput()
+					o.Index, o.DType, o.Shape = in.Index, in.DType, in.Shape
+					o.Data.AppendList(&in.Data)
+				}
+				if _, err := enc.Encode(Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: infer.AllRows}, &reply); err != nil {
+					t.Fatal(err)
+				}
+				reply.Release()
+				resp.Release()
+				req.Release()
+			})
+			if got != 0 {
+				t.Errorf("%v allocations a request, want 0", got)
+			}
+		})
+	}
+}
+
+func TestNumbersDoNotAllocate(t *testing.T) {
+	lits := [][]byte{
+		[]byte("0.1"), []byte("123456789012345678901234567890.5e-20"), []byte("16777217.0000000000000000000000001"), []byte("65519.99999"),
+		[]byte("5.960464477539062500e-8"), []byte("2.98023223876953125e-8"), []byte("3.3895313892515355e38"), []byte("1e-320"),
+	}
+	buf := make([]byte, 0, 64)
+	got := testing.AllocsPerRun(200, func() {
+		for _, lit := range lits {
+			d, _, _ := scanDecimal(lit, 0)
+			f, _ := d.float64(lit)
+			g, _ := d.float32(lit)
+			h, _ := d.sixteen(lit, fp16)
+			b, _ := d.sixteen(lit, bf16)
+			buf = appendFloat(buf[:0], f, 64)
+			buf = appendFloat(buf[:0], float64(g), 32)
+			buf = appendFloat(buf[:0], float64(halfToFloat(h)), 32)
+			buf = appendFloat(buf[:0], float64(brainToFloat(b)), 32)
+		}
+	})
+	if got != 0 {
+		t.Errorf("%v allocations, want 0", got)
+	}
+}

@@ -1,0 +1,57 @@
+package kserve
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/tensor"
+)
+
+// BenchmarkRequest decodes a request with a row of 256 floats (1 KiB) and encodes its echo.
+func BenchmarkRequest(b *testing.B) {
+	m := &infer.Model{
+		Name: "echo", Version: "1", MaxBatch: 32,
+		Inputs: []infer.Spec{spec("x", tensor.FP32, -1, 256)}, Outputs: []infer.Spec{spec("y", tensor.FP32, -1, 256)},
+	}
+	text := benchText("short", 256)
+	data := make([]byte, 1024)
+	s := &scanner{}
+	s.reset(text)
+	s.elements(tensor.FP32, data)
+	head := `{"id":"42","inputs":[{"name":"x","shape":[1,256],"datatype":"FP32","parameters":{"binary_data_size":1024}}],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}`
+	for _, tc := range []struct {
+		name string
+		body []byte
+		head int
+	}{
+		{"binary", append([]byte(head), data...), len(head)},
+		{"json", fmt.Appendf(nil, `{"id":"42","inputs":[{"name":"x","shape":[1,256],"datatype":"FP32","data":%s}],"outputs":[{"name":"y"}]}`, text), NoHeader},
+	} {
+		b.Run(tc.name, func(b *testing.B) {
+			mem := newMemory()
+			body := bodyOf(mem.Slabs, tc.body, 0)
+			dec, enc := NewDecoder(mem.Slabs), NewEncoder(mem.Slabs)
+			var h Head
+			var reply slab.List
+			b.ReportAllocs()
+			for b.Loop() {
+				req := mem.NewRequest()
+				if err := dec.Decode(Source{Model: m, Body: body, HeaderLen: tc.head, MaxBytes: 1 << 20}, req, &h); err != nil {
+					b.Fatal(err)
+				}
+				resp := mem.NewResponse()
+				o := resp.AddOutput()
+				o.DType, o.Shape = tensor.FP32, req.Inputs[0].Shape
+				o.Data.AppendList(&req.Inputs[0].Data)
+				if _, err := enc.Encode(Answer{Request: req, Head: &h, Model: m, Response: resp, Rows: infer.AllRows}, &reply); err != nil {
+					b.Fatal(err)
+				}
+				reply.Release()
+				resp.Release()
+				req.Release()
+			}
+		})
+	}
+}
