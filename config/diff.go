@@ -5,9 +5,9 @@ import "fmt"
 // Diff says in words what differs between two configurations, one sentence a
 // setting, in the order of the file's format. Pools and models are matched by
 // name and versions by version, so that moving one is no difference.
-func Diff(old, new *Config) []string {
+func Diff(was, now *Config) []string {
 	var d differ
-	d.compare(old.root, new.root, "")
+	d.compare(was.root, now.root, "")
 	return d.out
 }
 

@@ -85,12 +85,12 @@ func Load(src Sources, kinds []Kind) (*Config, error) {
 func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %s", name, reason(err))
+		return nil, fmt.Errorf("cannot read %s: %s", plain(name), reason(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %s", name, reason(err))
+		return nil, fmt.Errorf("cannot read %s: %s", plain(name), reason(err))
 	}
 	return data, nil
 }

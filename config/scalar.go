@@ -118,6 +118,15 @@ func quoted(text string) string {
 	return strconv.Quote(text[:cut]) + "..."
 }
 
+// plain is a file's name as messages show it: in quotes only where it would
+// break the line.
+func plain(name string) string {
+	if q := strconv.Quote(name); q[1:len(q)-1] != name {
+		return q
+	}
+	return name
+}
+
 func wants(key *Key, text string) error {
 	return fmt.Errorf("want %s, got %s", typeName(key), quoted(text))
 }
@@ -159,7 +168,7 @@ func parseInt(key *Key, text string) (any, string, error) {
 // else that ParseFloat would take (hexadecimal, underscores).
 func decimal(text string) (float64, bool) {
 	for _, c := range []byte(text) {
-		if !(c >= '0' && c <= '9') && !strings.ContainsRune("+-.eE", rune(c)) {
+		if !strings.ContainsRune("0123456789+-.eE", rune(c)) {
 			return 0, false
 		}
 	}
@@ -243,7 +252,7 @@ func formatSize(n int64) string {
 
 func parseDuration(key *Key, text string) (any, string, error) {
 	d, err := time.ParseDuration(text)
-	if _, plain := decimal(text); plain {
+	if _, bare := decimal(text); bare {
 		return nil, "", fmt.Errorf("want %s, got %s (the unit is missing: write %ss)", typeName(key), quoted(text), text)
 	}
 	if err != nil {

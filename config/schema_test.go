@@ -176,7 +176,7 @@ func check(root, s map[string]any, doc any, path string) error {
 	case map[string]any:
 		return checkObject(root, s, doc, path)
 	}
-	if any, ok := s["anyOf"].([]any); ok && matches(root, any, doc, path) == 0 {
+	if forms, ok := s["anyOf"].([]any); ok && matches(root, forms, doc, path) == 0 {
 		return fmt.Errorf("%s: %v matches no form", path, doc)
 	}
 	return nil

@@ -116,13 +116,13 @@ func (v *validator) tls(path string, t TLS) {
 		v.add(path+".client_ca", "needs %s.cert and %s.key beside it", path, path)
 	case t.Cert != "" && readable(t.Cert) == nil && readable(t.Key) == nil:
 		if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
-			v.add(path+".cert", "%s and %s are no pair: %v", t.Cert, t.Key, err)
+			v.add(path+".cert", "%s and %s are no pair: %v", plain(t.Cert), plain(t.Key), err)
 		}
 	}
 	if t.ClientCA != "" && readable(t.ClientCA) == nil {
 		pem, err := os.ReadFile(t.ClientCA)
 		if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			v.add(path+".client_ca", "%s holds no certificate", t.ClientCA)
+			v.add(path+".client_ca", "%s holds no certificate", plain(t.ClientCA))
 		}
 	}
 }
@@ -269,18 +269,18 @@ func (v *validator) files() {
 func readable(name string) error {
 	info, err := os.Stat(name)
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %s", name, reason(err))
+		return fmt.Errorf("cannot read %s: %s", plain(name), reason(err))
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file", name)
+		return fmt.Errorf("%s is no regular file", plain(name))
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %s", name, reason(err))
+		return fmt.Errorf("cannot read %s: %s", plain(name), reason(err))
 	}
 	f.Close()
 	if info.Size() == 0 {
-		return fmt.Errorf("%s is empty", name)
+		return fmt.Errorf("%s is empty", plain(name))
 	}
 	return nil
 }
@@ -288,14 +288,14 @@ func readable(name string) error {
 func readableDir(name string) error {
 	info, err := os.Stat(name)
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %s", name, reason(err))
+		return fmt.Errorf("cannot read %s: %s", plain(name), reason(err))
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is no folder", name)
+		return fmt.Errorf("%s is no folder", plain(name))
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %s", name, reason(err))
+		return fmt.Errorf("cannot read %s: %s", plain(name), reason(err))
 	}
 	f.Close()
 	return nil

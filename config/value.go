@@ -95,29 +95,8 @@ func (v *value) field(name string) *value {
 	panic(fmt.Sprintf("BUG: config: no key %q in %q", name, v.key.Name))
 }
 
-// at follows field names from v.
-func (v *value) at(names ...string) *value {
-	for _, name := range names {
-		v = v.field(name)
-	}
-	return v
-}
-
 // str is the text of a scalar that holds a string.
 func (v *value) str() string { return v.data.(string) }
-
-// given says whether anything below v was set by more than defaults.
-func (v *value) given() bool {
-	if v.set && v.origin.Source != SourceDefault {
-		return true
-	}
-	for _, kid := range v.kids {
-		if kid.given() {
-			return true
-		}
-	}
-	return false
-}
 
 // walk visits v and all below it, with paths as models[0].name.
 func (v *value) walk(path string, visit func(path string, v *value)) {

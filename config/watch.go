@@ -90,7 +90,7 @@ func newWatcher(files []string, opts WatchOptions) (*Watcher, error) {
 	}
 	for _, dir := range dirs(files) {
 		if err := events.Add(dir); err != nil {
-			events.Close()
+			_ = events.Close()
 			return nil, fmt.Errorf("watching the folder %s: %w", dir, err)
 		}
 	}
@@ -122,7 +122,7 @@ func (w *Watcher) Close() error {
 
 func (w *Watcher) loop() {
 	defer close(w.done)
-	defer w.events.Close()
+	defer func() { _ = w.events.Close() }()
 	timer := time.NewTimer(w.opts.Recheck)
 	defer timer.Stop()
 	var first time.Time // of the events that have not settled; zero: none
@@ -135,7 +135,7 @@ func (w *Watcher) loop() {
 			w.check() // for what changed before its folder was watched
 			continue
 		case <-w.events.Events:
-		case <-w.events.Errors: // events were lost
+		case <-w.events.Errors: //nolint:errcheck // events were lost: look, as after one
 		case <-timer.C:
 			first = time.Time{}
 			w.check()
@@ -201,8 +201,8 @@ func dirs(files []string) []string {
 	for _, name := range files {
 		name = absolute("", name)
 		out = append(out, filepath.Dir(name))
-		if real, err := filepath.EvalSymlinks(name); err == nil {
-			out = append(out, filepath.Dir(real))
+		if target, err := filepath.EvalSymlinks(name); err == nil {
+			out = append(out, filepath.Dir(target))
 		}
 	}
 	slices.Sort(out)
@@ -215,11 +215,11 @@ func (w *Watcher) watchDirs(want []string) {
 	have := w.events.WatchList()
 	for _, dir := range have {
 		if !slices.Contains(want, dir) {
-			w.events.Remove(dir) // fails where the folder is gone, as it should be
+			_ = w.events.Remove(dir) // fails where the folder is gone, as it should be
 		}
 	}
 	for _, dir := range want {
-		w.events.Add(dir) // adding twice is harmless, and renews a watch whose folder was replaced
+		_ = w.events.Add(dir) // adding twice is harmless, and renews a watch whose folder was replaced
 	}
 }
 

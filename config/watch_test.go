@@ -115,12 +115,12 @@ func TestWatchKubernetes(t *testing.T) {
 // TestWatchBehindLink: the file that a link leads to is written where it is.
 func TestWatchBehindLink(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
-	real := filepath.Join(elsewhere, "real.yaml")
-	write(t, real, "a")
+	target := filepath.Join(elsewhere, "real.yaml")
+	write(t, target, "a")
 	link := filepath.Join(dir, "sluice.yaml")
-	symlink(t, real, link)
+	symlink(t, target, link)
 	w := watch(t, link)
-	write(t, real, "b")
+	write(t, target, "b")
 	wantChange(t, w)
 }
 
@@ -134,7 +134,7 @@ func TestWatchCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.events.Close()
+	defer func() { _ = w.events.Close() }()
 	for _, tt := range []struct {
 		name   string
 		change func()
