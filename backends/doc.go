@@ -3,10 +3,11 @@
 //
 // # Model
 //
-// A [Pool] is what the configuration calls one: a kind, a [infer.Catalog] of models, and a [Group] of
-// endpoints to run them on. An [Endpoint] is a device of this process or a server elsewhere. Its slots are
-// leave to have so many batches outstanding there. Pools whose endpoints are the same things share a group:
-// all pools of models that run in this process do, since they share its devices.
+// A [Pool] is what the configuration calls one: a kind, a [infer.Catalog] of models, and the slots of the
+// endpoints to run them on. An [Endpoint] is a device of this process or a server elsewhere; its slots are
+// leave to have so many batches outstanding there. A [Group] of endpoints is what has slots. Pools whose
+// endpoints are the same things share a group: all pools of models that run in this process do, since they
+// share its devices.
 //
 // # Concurrency
 //

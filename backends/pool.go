@@ -6,21 +6,19 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 )
 
-// Pool is a set of endpoints of one kind and the models that they serve. It lives as long as the
-// configuration names it with the same settings, over any number of generations.
+// Pool is a set of endpoints of one kind and the models that they serve. It lives as long as a configuration
+// names it with the same settings, over any number of generations.
 type Pool struct {
-	Name    string
-	Kind    string
-	Group   *Group
+	// Kind is the kind's name.
+	Kind string
+	// Slots are the slots of its endpoints. Pools that share endpoints share them, and a scheduler.
+	Slots infer.Slots
+	// Catalog knows its models.
 	Catalog infer.Catalog
-	// Closer ends what the kind started; it waits for the last runs, as long as ctx allows.
-	Closer func(ctx context.Context) error
-}
-
-// Close ends the pool.
-func (p *Pool) Close(ctx context.Context) error {
-	if p.Closer == nil {
-		return nil
-	}
-	return p.Closer(ctx)
+	// Endpoints tells how its endpoints stand.
+	Endpoints func() []EndpointStatus
+	// Changed yields after something that Catalog.List tells has changed; nil: it never does.
+	Changed <-chan struct{}
+	// Close ends the pool: it waits for the last runs, as long as ctx allows. Nothing is submitted any more.
+	Close func(ctx context.Context) error
 }

@@ -31,6 +31,9 @@ type Model struct {
 	// MaxBatch is how many rows may go in one run along axis 0 of every input and output. 0: axis 0 is
 	// not known to be a batch axis, and each request is a run of its own.
 	MaxBatch int64
+	// AnyRows lets a request have more rows than MaxBatch, which then only bounds what is merged; it runs by
+	// itself.
+	AnyRows bool
 	// Merge tells, in words, why requests are merged or not.
 	Merge string
 	// Decoupled models may send any number of responses to a request.

@@ -173,9 +173,9 @@ func (p *Pool) nominate(l *loaded, m *infer.Model, c modelConfig) {
 		why = "never: " + configName + " says max_batch_size 0"
 	}
 	if why == "" {
-		l.maxRows = p.opts.MaxRows
+		l.maxRows, l.anyRows = p.opts.MaxRows, true
 		if c.maxBatch > 0 {
-			l.maxRows = c.maxBatch
+			l.maxRows, l.anyRows = c.maxBatch, false
 		}
 	}
 	l.model.Store(m)

@@ -53,6 +53,7 @@ type loaded struct {
 	sessions [][]*ort.Session // by device, as version.devices
 	rows     []bool           // by input: axis 0 is the batch axis
 	maxRows  int64            // rows a merged run; 0: not a candidate
+	anyRows  bool             // nothing says that a request may not have more
 
 	merge atomic.Uint32               // merging
 	model atomic.Pointer[infer.Model] // as published; changes with merge
@@ -130,7 +131,7 @@ func (l *loaded) decide(m merging, why string) {
 	l.merge.Store(uint32(m))
 	model := *l.model.Load()
 	model.Merge = why
-	model.MaxBatch = l.maxRows
+	model.MaxBatch, model.AnyRows = l.maxRows, l.anyRows
 	if m == mergeNever {
 		model.MaxBatch = 0
 	}

@@ -43,8 +43,6 @@ type Source struct {
 	// MaxBytes bounds the bytes of all tensors that come as JSON, whose text can be shorter than they
 	// are. 0: no bound.
 	MaxBytes int64
-	// AnyRows lets a request have more rows than Model.MaxBatch: whoever runs it splits it or runs it alone.
-	AnyRows bool
 }
 
 // Head is what a request says beside its tensors: how it is to be scheduled and how its answer is to be

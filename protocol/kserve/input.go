@@ -234,7 +234,7 @@ func (d *Decoder) rows(shape []int64, index int) *infer.Error {
 	}
 	n := shape[0]
 	switch {
-	case n > m.MaxBatch && !d.src.AnyRows:
+	case n > m.MaxBatch && !m.AnyRows:
 		return infer.Errorf(infer.Invalid, "inference request batch-size must be <= %d for model %s, input %s has %d", m.MaxBatch, quote(m.Name), quote(m.Inputs[index].Name), n)
 	case d.rowsOf < 0:
 		d.rowsOf, d.req.Rows = index, n

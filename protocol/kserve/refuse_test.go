@@ -248,7 +248,9 @@ func TestJSONIsBoundedOnceDecoded(t *testing.T) {
 
 func TestAnyRows(t *testing.T) {
 	body := `{"inputs":[{"name":"A","shape":[9,2],"datatype":"FP32","data":[` + strings.Repeat("0,", 17) + `0]}]}`
-	decodeAs(t, Source{Model: optional(), HeaderLen: NoHeader, AnyRows: true}, []byte(body), 0, func(d *decoded) {
+	m := optional()
+	m.AnyRows = true
+	decodeAs(t, Source{Model: m, HeaderLen: NoHeader}, []byte(body), 0, func(d *decoded) {
 		if d.err != nil || d.req.Rows != 9 {
 			t.Errorf("%d rows, %v", d.req.Rows, d.err)
 		}
