@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,16 @@ func (o Options) Into(dst any) {
 	for i := o.n; i < len(o.v.kids); i++ {
 		fillField(reflect.ValueOf(dst).Elem(), o.v.kids[i])
 	}
+}
+
+// Equal says whether two pools have the same kind of options with the same
+// values, wherever they came from: what outlives a reload may then stay.
+func (o Options) Equal(other Options) bool {
+	return o.n == other.n && slices.EqualFunc(o.v.kids[o.n:], other.v.kids[other.n:], equal)
+}
+
+func equal(a, b *value) bool {
+	return a.key.Name == b.key.Name && a.set == b.set && a.text == b.text && slices.EqualFunc(a.kids, b.kids, equal)
 }
 
 // build makes the structs of a checked tree.

@@ -379,6 +379,26 @@ pools:
 	}
 }
 
+func TestOptionsEqual(t *testing.T) {
+	options := func(pool string) Options {
+		t.Helper()
+		return mustLoad(t, "version: 1\npools:\n  - {discover: true, "+pool+"}\n").Pools[0].Options
+	}
+	base := options("name: a, kind: onnx, repository: models, devices: [cpu]")
+	for pool, want := range map[string]bool{
+		"name: b, kind: onnx, repository: models":                         true, // the default device is cpu
+		"name: a, kind: onnx, repository: ../testdata/models":             true,
+		"name: a, kind: onnx, repository: models, threads: 1":             false,
+		`name: a, kind: onnx, repository: models, devices: ["cuda:0"]`:    false,
+		`name: a, kind: onnx, repository: models, devices: [cpu, cuda:1]`: false,
+		"name: a, kind: puppet, script: models":                           false,
+	} {
+		if got := base.Equal(options(pool)); got != want {
+			t.Errorf("%s: Equal = %v, want %v", pool, got, want)
+		}
+	}
+}
+
 func TestHash(t *testing.T) {
 	base := Sources{File: "testdata/sluice.yaml", Data: []byte("version: 1\nlisten: {http: {address: ':${PORT}'}}\n")}
 	env := func(port string) func(string) (string, bool) {

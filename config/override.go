@@ -15,12 +15,12 @@ import (
 // until a reload changes the same thing there (see [Config.Inherit]).
 type Override struct {
 	// Model names the model.
-	Model string
+	Model string `json:"model"`
 	// Weights, unless nil, replaces the model's split: a version that it does
 	// not name gets weight 0.
-	Weights map[string]float64
+	Weights map[string]float64 `json:"weights,omitempty"`
 	// Disabled lists the versions that are switched off, sorted.
-	Disabled []string
+	Disabled []string `json:"disabled,omitempty"`
 }
 
 func (o *Override) empty() bool { return o.Weights == nil && len(o.Disabled) == 0 }
