@@ -18,7 +18,8 @@ type Puppet struct {
 	wg   sync.WaitGroup
 	room atomic.Pointer[func()]
 
-	runs atomic.Int64
+	bursts sync.Pool
+	runs   atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -60,6 +61,7 @@ func New(opts Options) *Puppet {
 		panic("BUG: puppet: " + err.Error())
 	}
 	p := &Puppet{opts: opts, poke: make(chan struct{}, 1), stop: make(chan struct{})}
+	p.bursts.New = func() any { return new(infer.Burst) }
 	p.mu.slots = make(map[*infer.Model]int)
 	p.mu.unloaded = make(map[*infer.Model]bool)
 	p.mu.limit = opts.Slots
@@ -174,10 +176,11 @@ func (p *Puppet) Step() bool {
 	copy(p.mu.held, p.mu.held[1:])
 	p.mu.held = p.mu.held[:len(p.mu.held)-1]
 	p.mu.Unlock()
-	var burst infer.Burst
+	burst := p.bursts.Get().(*infer.Burst)
 	burst.Begin()
-	p.end(o, &burst)
+	p.end(o, burst)
 	burst.Flush()
+	p.bursts.Put(burst)
 	return true
 }
 
@@ -249,6 +252,7 @@ func (p *Puppet) serve() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var due []*outstanding
+	burst := new(infer.Burst)
 	for {
 		now := time.Now()
 		p.mu.Lock()
@@ -261,7 +265,11 @@ func (p *Puppet) serve() {
 		}
 		p.mu.Unlock()
 		if len(due) > 0 {
-			p.endAll(due)
+			burst.Begin()
+			for _, o := range due {
+				p.end(o, burst)
+			}
+			burst.Flush()
 			clear(due)
 			due = due[:0]
 			continue // a run may have been added and be due by now
@@ -278,13 +286,4 @@ func (p *Puppet) serve() {
 			return
 		}
 	}
-}
-
-func (p *Puppet) endAll(due []*outstanding) {
-	var burst infer.Burst
-	burst.Begin()
-	for _, o := range due {
-		p.end(o, &burst)
-	}
-	burst.Flush()
 }
