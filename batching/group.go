@@ -65,10 +65,14 @@ func (q *Queue) Submit(c *infer.Call, burst *infer.Burst) error {
 		return err
 	}
 	c.Then(infer.RoleLane, q)
-	if err := q.group.step(Event{Kind: Arrive, Queue: q, Call: c}, burst); err != nil {
-		return err
+	var room [actions]Action
+	out := q.group.tell(Event{Kind: Arrive, Queue: q, Call: c}, burst.Clock(), room[:0])
+	var rejected error
+	if last := len(out) - 1; last >= 0 && out[last].Kind == Reject {
+		rejected, out = out[last].Err, out[:last]
 	}
-	return nil
+	q.group.act(out, burst)
+	return rejected
 }
 
 // Done implements [infer.Continuation]: a call that is done while it waits leaves its lane at once.
@@ -90,13 +94,19 @@ func (g *Group) BatchDone(b *infer.Batch, err *infer.Error, burst *infer.Burst) 
 	g.step(Event{Kind: Result, Batch: b, Err: err}, burst)
 }
 
-// step tells the scheduler of an event and does what it wants done. It returns why the event's call was
-// rejected.
-func (g *Group) step(e Event, burst *infer.Burst) *infer.Error {
-	var room [4]Action
-	now := burst.Clock()
+// actions is how many actions of a step fit on the stack; more are rare, and allocated.
+const actions = 4
+
+// step tells the scheduler of an event and does what it wants done.
+func (g *Group) step(e Event, burst *infer.Burst) {
+	var room [actions]Action
+	g.act(g.tell(e, burst.Clock(), room[:0]), burst)
+}
+
+// tell takes the lock for one step of the scheduler.
+func (g *Group) tell(e Event, now int64, out []Action) []Action {
 	g.mu.Lock()
-	out := g.mu.scheduler.Step(e, now, room[:0])
+	out = g.mu.scheduler.Step(e, now, out)
 	early := g.mu.scheduler.Wake() < g.mu.armed
 	if early {
 		g.mu.armed = g.mu.scheduler.Wake()
@@ -108,29 +118,33 @@ func (g *Group) step(e Event, burst *infer.Burst) *infer.Error {
 		default:
 		}
 	}
-	if len(out) == 0 {
-		return nil
-	}
-	if burst != nil {
-		return g.perform(out, burst)
-	}
-	burst = g.bursts.Get().(*infer.Burst)
-	burst.Now = now
-	err := g.perform(out, burst)
-	burst.Flush()
-	g.bursts.Put(burst)
-	return err
+	return out
 }
 
-func (g *Group) perform(out []Action, burst *infer.Burst) (rejected *infer.Error) {
+// act does what the scheduler wants done. Without a burst it brings one, so that what runs at once, and what
+// that makes run, does so in one.
+func (g *Group) act(out []Action, burst *infer.Burst) {
+	if len(out) == 0 {
+		return
+	}
+	if burst != nil {
+		g.perform(out, burst)
+		return
+	}
+	burst = g.bursts.Get().(*infer.Burst)
+	burst.Begin()
+	g.perform(out, burst)
+	burst.Flush()
+	g.bursts.Put(burst)
+}
+
+func (g *Group) perform(out []Action, burst *infer.Burst) {
 	for i := range out {
 		a := &out[i]
 		switch a.Kind {
 		case Run:
 			queueOf(a.Batch).metrics.formed(a.Batch, a.Cause)
 			start(a.Batch, burst)
-		case Reject:
-			rejected = a.Err
 		case Fail:
 			a.Call.Fail(a.Err, burst)
 			a.Call.Release()
@@ -141,9 +155,10 @@ func (g *Group) perform(out []Action, burst *infer.Burst) (rejected *infer.Error
 		case Return:
 			g.slots.Release(a.Slot)
 			g.step(Event{Kind: Room}, burst)
+		case Reject:
+			panic("BUG: batching: rejected a call that nobody brought")
 		}
 	}
-	return rejected
 }
 
 func queueOf(b *infer.Batch) *Queue { return b.Members[0].Call.Queue.Lane.(*lane).queue }

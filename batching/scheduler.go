@@ -42,7 +42,7 @@ type ActionKind uint8
 // The actions.
 const (
 	Run     ActionKind = iota // hand Batch to the runner of its slot
-	Reject                    // Call was not accepted, for Err
+	Reject                    // Call was not accepted, for Err; always the last action
 	Fail                      // finish Call with Err, then drop the reference that comes with it
 	Drop                      // drop the reference that comes with Call
 	Discard                   // give up Batch, which was refused
