@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Put nginx, HAProxy and wrk under .cache/proxies/bin, to measure beside, without
-# installing them: the distribution's packages are downloaded and unpacked there.
+# Put nginx with its echo module, HAProxy and wrk under .cache/proxies, to measure
+# beside, without installing them: the distribution's packages are downloaded and unpacked there.
 # Needs apt, not root. A system without apt must have the three on its PATH.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,6 +8,7 @@ cache=$(mkdir -p "$here/../../.cache" && cd "$here/../../.cache" && pwd)
 dir=$cache/proxies
 wanted=$(sha256sum <"$0")
 programs=(nginx haproxy wrk)
+packages=(nginx libnginx-mod-http-echo haproxy wrk)
 packages=(nginx libnginx-mod-http-echo haproxy wrk) # the echo module makes nginx read a body and answer by itself
 
 if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$wanted" ]; then
