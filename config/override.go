@@ -92,6 +92,12 @@ func (c *Config) discovers() bool {
 	return slices.ContainsFunc(c.Pools, func(p Pool) bool { return p.Discover })
 }
 
+// BaseWeights gives a listed model's weights without overrides; nil for a model that is not listed.
+func (c *Config) BaseWeights(model string) map[string]float64 {
+	weights, _ := c.baseWeights(model)
+	return weights
+}
+
 // baseWeights gives a listed model's weights without overrides.
 func (c *Config) baseWeights(model string) (weights map[string]float64, listed bool) {
 	m := c.base.findModel(model)

@@ -28,6 +28,7 @@ type Model struct {
 	Headers  []string
 	Deadline time.Duration
 	MaxBody  int64
+	Edge     any // the edge's own, for [infer.Route].Edge
 }
 
 // Table is the routing of one generation, immutable.
@@ -118,6 +119,7 @@ func answerFor(m *Model, v *Version) answer {
 func (m *Model) route(targets ...*infer.Target) *infer.Route {
 	return &infer.Route{
 		Model: targets[0].Model, Targets: targets, Headers: m.Headers, Deadline: m.Deadline, MaxBody: m.MaxBody,
+		Edge: m.Edge,
 	}
 }
 

@@ -22,7 +22,7 @@ func (p *Pool) load(v *version, f folder, file file) (*loaded, error) {
 	if file.err != nil {
 		return nil, file.err
 	}
-	l := &loaded{version: v, gone: make(chan struct{})}
+	l := &loaded{version: v, gone: make(chan struct{}), changed: p.opts.OnChange}
 	l.refs.Store(1)
 	if err := p.open(l, file.path); err != nil {
 		l.free()

@@ -27,6 +27,9 @@ type Options struct {
 	Library string
 	// MaxRows is how many rows a merged run may have where the model's config.pbtxt does not say. Default 32.
 	MaxRows int64
+	// OnChange, if set, is called after something that List tells has changed, on any goroutine and under no
+	// lock. It must not block.
+	OnChange func()
 }
 
 // EnsureDefaults fills in what is not set and does not depend on the machine.
@@ -39,6 +42,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.MaxRows == 0 {
 		o.MaxRows = 32
+	}
+	if o.OnChange == nil {
+		o.OnChange = func() {}
 	}
 }
 

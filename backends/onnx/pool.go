@@ -147,7 +147,7 @@ func (p *Pool) register(f folder) *model {
 		}
 		m.versions = append(m.versions, &version{
 			name: f.name, number: file.version, devices: p.devices,
-			state: infer.Unavailable, reason: "not loaded",
+			state: infer.Loading, reason: "waits to be loaded",
 		})
 		p.mu.versions++
 	}
@@ -357,6 +357,7 @@ func (p *Pool) settle(v *version, l *loaded, state infer.State, reason string) {
 	v.state, v.reason = state, reason
 	old := v.current.Swap(l)
 	p.mu.Unlock()
+	p.opts.OnChange()
 	if old != nil {
 		old.retire()
 	}

@@ -53,6 +53,7 @@ type loaded struct {
 	sessions [][]*ort.Session // by device, as version.devices
 	rows     []bool           // by input: axis 0 is the batch axis
 	maxRows  int64            // rows a merged run; 0: not a candidate
+	changed  func()           // tells that model is another one
 	anyRows  bool             // nothing says that a request may not have more
 
 	merge atomic.Uint32               // merging
@@ -136,6 +137,7 @@ func (l *loaded) decide(m merging, why string) {
 		model.MaxBatch = 0
 	}
 	l.model.Store(&model)
+	l.changed()
 }
 
 func (l *loaded) merging() merging { return merging(l.merge.Load()) }
