@@ -92,7 +92,8 @@ func (c *Config) discovers() bool {
 	return slices.ContainsFunc(c.Pools, func(p Pool) bool { return p.Discover })
 }
 
-// BaseWeights gives a listed model's weights without overrides; nil for a model that is not listed.
+// BaseWeights gives the weights of a listed model's versions without overrides;
+// nil for a model that is not listed.
 func (c *Config) BaseWeights(model string) map[string]float64 {
 	weights, _ := c.baseWeights(model)
 	return weights

@@ -77,6 +77,14 @@ func TestOverrides(t *testing.T) {
 			t.Errorf("%s: overrides %+v, want %+v", tt.name, got, tt.list)
 		}
 	}
+	for _, c := range []*Config{base, off} {
+		if got, want := c.BaseWeights("m"), (map[string]float64{"1": 95, "2": 5}); !reflect.DeepEqual(got, want) {
+			t.Errorf("BaseWeights = %v, want %v", got, want)
+		}
+	}
+	if got := base.BaseWeights("x"); got != nil {
+		t.Errorf("BaseWeights of no model = %v, want nil", got)
+	}
 	if back.Hash() != base.Hash() || split.Hash() == base.Hash() || off.Hash() == split.Hash() {
 		t.Errorf("hashes: base %s, split %s, off %s, back %s", base.Hash(), split.Hash(), off.Hash(), back.Hash())
 	}
