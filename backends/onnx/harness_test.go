@@ -172,6 +172,7 @@ func (b *bench) submit(t testing.TB, m *infer.Model, calls ...*infer.Call) {
 			t.Fatal("a fresh call is done")
 		}
 	}
+	batch.Seal()
 	if err := slot.Runner.Run(batch, nil); err != nil {
 		t.Fatal(err)
 	}

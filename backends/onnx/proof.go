@@ -26,12 +26,10 @@ func (l *loaded) prove(stop <-chan struct{}) {
 		p := prover{loaded: l, stop: stop, sample: sample{
 			recipe: r, inputs: l.model.Load().Inputs, batched: l.maxRows > 0,
 		}}
-		first, refusal := p.run(0, []int{0})
-		if refusal != "" {
-			last = refusal
+		if last = p.alone(); last != "" {
+			p.drop()
 			continue
 		}
-		first.Release()
 		if l.maxRows > 0 {
 			if why := p.refute(); why != "" {
 				l.decide(mergeNever, "never: made-up rows, run together: "+why)
@@ -39,6 +37,7 @@ func (l *loaded) prove(stop <-chan struct{}) {
 				l.decide(mergeProven, fmt.Sprintf("up to %d rows: proved with made-up rows", l.maxRows))
 			}
 		}
+		p.drop()
 		p.warm()
 		return
 	}
@@ -52,6 +51,28 @@ type prover struct {
 	loaded *loaded
 	stop   <-chan struct{}
 	sample sample
+	rows   [proofRows]*infer.Response // alone
+}
+
+// proofRows is how many rows a proof compares.
+const proofRows = 5
+
+// alone runs each row by itself, just one if the version is no candidate, and says which the model refused.
+func (p *prover) alone() (refusal string) {
+	for n := range p.rows {
+		if p.rows[n], refusal = p.run(0, []int{n}); refusal != "" || p.loaded.maxRows == 0 {
+			return refusal
+		}
+	}
+	return ""
+}
+
+func (p *prover) drop() {
+	for _, r := range p.rows {
+		if r != nil {
+			r.Release()
+		}
+	}
 }
 
 // run runs rows on a device. The text says why there is no response.
@@ -70,22 +91,6 @@ func (p *prover) run(device int, rows []int) (r *infer.Response, refusal string)
 // differs.
 func (p *prover) refute() string {
 	model := p.loaded.model.Load()
-	const rows = 5
-	var alone [rows]*infer.Response
-	defer func() {
-		for _, r := range alone {
-			if r != nil {
-				r.Release()
-			}
-		}
-	}()
-	for n := range rows {
-		r, refusal := p.run(0, []int{n})
-		if refusal != "" {
-			return refusal
-		}
-		alone[n] = r
-	}
 	for _, order := range [][]int{{0, 1}, {1, 0}, {2, 3, 4}, {4, 2, 3}} {
 		r, refusal := p.run(0, order)
 		if refusal != "" {
@@ -93,7 +98,7 @@ func (p *prover) refute() string {
 		}
 		why := ""
 		for i, n := range order {
-			if why = differs(model, alone[n], r, int64(i), 1); why != "" {
+			if why = differs(model, p.rows[n], r, int64(i), 1); why != "" {
 				break
 			}
 		}

@@ -25,7 +25,7 @@ type recipe struct {
 func recipes() []recipe { return []recipe{{10, 32}, {2, 32}, {10, 64}, {2, 64}} }
 
 // sample makes up inputs for rows of a model. Row n of an input is the same in every run, and differs from
-// row n+1 wherever its type has room for it.
+// row n+1 wherever its type has room for it: by sign, too, since what a model answers may hang on that.
 type sample struct {
 	recipe
 	inputs  []infer.Spec
@@ -55,9 +55,9 @@ func (s *sample) row(dst []byte, index, n int, elements int64) []byte {
 	rng := rand.New(rand.NewPCG(uint64(index)+1, uint64(n)+1))
 	d := s.inputs[index].DType
 	for i := range elements {
-		integer := rng.Int64N(s.integers)
+		integer, float := rng.Int64N(s.integers), rng.NormFloat64()
 		if i == 0 {
-			integer = (int64(n)*3 + 1) % s.integers
+			integer, float = (int64(n)*3+1)%s.integers, math.Copysign(float, float64(n&1)-0.5)
 		}
 		switch d {
 		case tensor.Bool:
@@ -65,13 +65,13 @@ func (s *sample) row(dst []byte, index, n int, elements int64) []byte {
 		case tensor.Bytes:
 			dst = appendText(dst, rng, integer)
 		case tensor.FP16:
-			dst = binary.LittleEndian.AppendUint16(dst, floatToHalf(rng.NormFloat64()))
+			dst = binary.LittleEndian.AppendUint16(dst, floatToHalf(float))
 		case tensor.BF16:
-			dst = binary.LittleEndian.AppendUint16(dst, uint16(math.Float32bits(float32(rng.NormFloat64()))>>16))
+			dst = binary.LittleEndian.AppendUint16(dst, uint16(math.Float32bits(float32(float))>>16))
 		case tensor.FP32:
-			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(rng.NormFloat64())))
+			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(float)))
 		case tensor.FP64:
-			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(rng.NormFloat64()))
+			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(float))
 		default:
 			var b [8]byte
 			binary.LittleEndian.PutUint64(b[:], uint64(integer))
@@ -81,13 +81,13 @@ func (s *sample) row(dst []byte, index, n int, elements int64) []byte {
 	return dst
 }
 
-// appendText appends a short word behind its length.
+// appendText appends a word, or a few, behind their length.
 func appendText(dst []byte, rng *rand.Rand, first int64) []byte {
 	n := 1 + rng.IntN(8)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
 	dst = append(dst, 'a'+byte(first))
 	for range n - 1 {
-		dst = append(dst, 'a'+byte(rng.IntN(26)))
+		dst = append(dst, "abcdefghijklmnopqrstuvwxyz    "[rng.IntN(30)])
 	}
 	return dst
 }

@@ -101,7 +101,9 @@ func (w *worker) singly(l *loaded, b *infer.Batch, merged string) {
 		w.answers[i] = nil
 	}
 	w.answers = w.answers[:0]
-	b.Finish(nil, &w.burst)
+	nothing := w.device.mem.NewResponse() // nobody is left to read it
+	b.Finish(nothing, &w.burst)
+	nothing.Release()
 }
 
 // proveReal runs members that were answered alone once merged, and once merged the other way round, and
