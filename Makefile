@@ -33,7 +33,7 @@ export SLUICE_ONNXRUNTIME ?= $(RUNTIME)
 .PHONY: run
 run: onnxruntime build ## serve the bundled digits models on the default ports until Ctrl-C
 	@echo
-	@echo "  Try this in another terminal; the digit is a 0:"
+	@echo "  Try this in another terminal; the digit is a 9:"
 	@echo
 	@echo "    curl -d @examples/digits/sample.json localhost:8000/v2/models/digits/infer"
 	@echo
@@ -64,6 +64,7 @@ test: parts build ## everything that must pass everywhere, with real clients
 	$(GO) test -count=1 -shuffle=on -timeout $(TIMEOUT) ./...
 	CGO_ENABLED=0 $(GO) build ./...
 	$(CLIENTS) -m unittest discover --start-directory tests/clients
+	PYTHONPATH=tests/clients $(CLIENTS) -m unittest discover --start-directory tests/docs
 
 .PHONY: race
 race: parts ## Go tests under the race detector
@@ -81,6 +82,25 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s) each
 cover: parts ## Go tests with coverage; the profile is .cache/cover.out
 	$(GO) test -count=1 -timeout $(TIMEOUT) -coverpkg=./... -coverprofile=$(CACHE)/cover.out ./...
 	@$(GO) tool cover -func=$(CACHE)/cover.out | tail -n 1
+
+##@ Measure
+
+.PHONY: bench
+bench: bench-hop bench-batch ## every comparison
+
+.PHONY: bench-hop
+bench-hop: build proxies ## what it costs to terminate a request, beside nginx, HAProxy and bare fasthttp
+	bin/sluice bench hop -results bench/results
+
+.PHONY: bench-batch
+bench-batch: build onnxruntime ## what batching brings
+	bin/sluice bench batch -results bench/results
+
+.PHONY: proxies
+proxies: ## fetch nginx, HAProxy and wrk into .cache/, to measure beside
+	@bench/parts/proxies.sh
+
+##@ Keep
 
 .PHONY: check
 check: parts lint ## format, lint, layers, version floors; short tests plain, -race, sluicedebug; build without cgo
