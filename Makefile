@@ -33,7 +33,7 @@ export SLUICE_ONNXRUNTIME ?= $(RUNTIME)
 .PHONY: run
 run: onnxruntime build ## serve the bundled digits models on the default ports until Ctrl-C
 	@echo
-	@echo "  Try this in another terminal; the digit is a 9:"
+	@echo "  Try this in another terminal; the digit is a 0:"
 	@echo
 	@echo "    curl -d @examples/digits/sample.json localhost:8000/v2/models/digits/infer"
 	@echo
