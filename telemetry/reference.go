@@ -7,6 +7,8 @@ import (
 	"strings"
 )
 
+//go:generate go test -count=1 -run TestReferencePage -rewrite .
+
 // Reference renders the families as the reference page of the docs.
 func Reference(descs []Desc) []byte {
 	var b bytes.Buffer

@@ -1,0 +1,134 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"flag"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/sluice-serving/sluice/batching"
+	"github.com/sluice-serving/sluice/server"
+	"github.com/sluice-serving/sluice/telemetry"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the reference page instead of comparing it")
+
+const (
+	root      = ".."
+	reference = root + "/docs/reference/metrics.md"
+)
+
+// product registers what a running gateway registers.
+func product(t *testing.T) *telemetry.Registry {
+	t.Helper()
+	r := telemetry.NewRegistry(telemetry.Build{})
+	log, err := telemetry.NewLog(telemetry.LogOptions{Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	log.Register(r)
+	server.NewMetrics(r)
+	batching.NewMetrics(r)
+	return r
+}
+
+func TestReferencePage(t *testing.T) {
+	want := telemetry.Reference(telemetry.Describe(product(t)))
+	if *rewrite {
+		if err := os.WriteFile(reference, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is stale: run go generate ./telemetry", reference)
+	}
+}
+
+// TestReferenceKnowsEveryFamily reads the sources for families, so that none is left out of product.
+func TestReferenceKnowsEveryFamily(t *testing.T) {
+	known := map[string]bool{}
+	for _, d := range telemetry.Describe(product(t)) {
+		known[d.Name] = true
+	}
+	found := 0
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), "."):
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil // does not build; other tests say so
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			name, ok := registeredName(n)
+			if !ok {
+				return true
+			}
+			found++
+			if !known["sluice_"+name] {
+				t.Errorf("%s registers %s, which the reference leaves out: add it to product in telemetry/reference_test.go", path, name)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found != len(known) {
+		t.Errorf("the sources register %d families, the product %d", found, len(known))
+	}
+}
+
+// registeredName is the name of the family that n registers, if n is a call that does.
+func registeredName(n ast.Node) (string, bool) {
+	call, ok := n.(*ast.CallExpr)
+	if !ok || len(call.Args) < 2 {
+		return "", false
+	}
+	var called string
+	switch fun := call.Fun.(type) {
+	case *ast.SelectorExpr:
+		called = fun.Sel.Name
+	case *ast.Ident:
+		called = fun.Name
+	}
+	if !strings.HasPrefix(called, "New") || !strings.HasSuffix(called, "Family") && !strings.HasSuffix(called, "Func") {
+		return "", false
+	}
+	if r, ok := call.Args[0].(*ast.Ident); ok && r.Name == "nil" {
+		return "", false
+	}
+	name := ""
+	ast.Inspect(call.Args[1], func(n ast.Node) bool {
+		field, ok := n.(*ast.KeyValueExpr)
+		if !ok {
+			return true
+		}
+		key, ok := field.Key.(*ast.Ident)
+		value, literal := field.Value.(*ast.BasicLit)
+		if ok && literal && key.Name == "Name" {
+			name, _ = strconv.Unquote(value.Value)
+		}
+		return true
+	})
+	return name, name != ""
+}
