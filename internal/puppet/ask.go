@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -14,21 +15,26 @@ import (
 func Ask(mem *infer.Memory, route *infer.Route, rows, width int64, tag uint32) *infer.Call {
 	r := mem.NewRequest()
 	r.Route, r.Rows = route, rows
+	Fill(r, mem.Slabs, rows, width, tag)
+	c := mem.NewCall(r)
+	r.Release()
+	return c
+}
+
+// Fill adds the input x of an [Echo] model to r: rows rows of width numbers made from tag.
+func Fill(r *infer.Request, slabs *slab.Pool, rows, width int64, tag uint32) {
 	in := r.AddInput()
 	in.DType = tensor.FP32
 	in.Shape = r.Dims(2)
 	in.Shape[0], in.Shape[1] = rows, width
 	n := int(rows * width)
-	s := mem.Slabs.Get(4 * n)
+	s := slabs.Get(4 * n)
 	v := s.View(0, 4*n)
 	for i := range n {
 		binary.LittleEndian.PutUint32(v.B[4*i:], number(tag, i))
 	}
 	in.Data.AppendOwned(v)
-	r.Bytes = int64(4 * n)
-	c := mem.NewCall(r)
-	r.Release()
-	return c
+	r.Bytes += int64(4 * n)
 }
 
 // number is number i of the rows of tag, as the bits of a float: ordinary floats, all different.

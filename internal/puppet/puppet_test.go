@@ -157,3 +157,32 @@ func TestCatalog(t *testing.T) {
 	}
 	p.Release(s)
 }
+
+func TestRunnerContract(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		opts Options
+	}{
+		{"at once", Options{}},
+		{"later", Options{Fixed: 100 * time.Microsecond, Row: 5 * time.Microsecond, Slots: 2}},
+		{"without a batch axis", Options{Models: []*infer.Model{Echo("echo", 0)}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			TestRunner(t, func(t *testing.T) Subject {
+				p := New(tc.opts)
+				t.Cleanup(func() {
+					p.Close()
+					if err := p.Check(); err != nil {
+						t.Error(err)
+					}
+				})
+				mem := newMemory()
+				return Subject{
+					Slots: p, Model: p.Model("echo"), Memory: mem,
+					Fill:  func(r *infer.Request, rows int64, tag uint32) { Fill(r, mem.Slabs, rows, 4, tag) },
+					Check: func(c *infer.Call, rows int64, tag uint32) error { return Answered(c, rows, 4, tag) },
+				}
+			})
+		})
+	}
+}
