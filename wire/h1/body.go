@@ -24,6 +24,7 @@ type body struct {
 	chunked  bool
 	left     int64 // of the body, or of the current chunk
 	end      bool  // all of it was read
+	begun    bool // some of it was read
 	failed   *refusal
 	expect   bool // the client waits for 100 (Continue)
 	inChunk  bool // the CRLF behind the current chunk is due
@@ -48,6 +49,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.failed != nil {
 		return 0, errBody
 	}
+	b.begun = true
 	if b.chunked && b.left == 0 && !b.end {
 		if r := b.nextChunk(); r != nil {
 			b.failed = r
@@ -298,5 +300,5 @@ func (b *body) skip() int64 {
 // mustClose tells, before the answer is written, whether the connection has to close because of what is
 // left of the body.
 func (b *body) mustClose() bool {
-	return !b.end && (b.failed != nil || b.expect || b.left > drainBytes)
+	return b.failed != nil || !b.end && (b.expect || b.left > drainBytes)
 }

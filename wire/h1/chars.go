@@ -2,7 +2,7 @@ package h1
 
 import "encoding/binary"
 
-// Sets of the ASCII characters 0-63 and 64-127 as bits.
+// Sets of the ASCII characters 0-63 and 64-127 as bits: tokens, hosts with ports, request targets.
 const (
 	tokenLow   = 0x03ff6cfa00000000 // ! # $ % & ' * + - . 0-9
 	tokenHigh  = 0x57ffffffc7fffffe // A-Z ^ _ ` a-z | ~
@@ -12,29 +12,63 @@ const (
 	targetHigh = 0x7fffffffffffffff // 64-126
 )
 
-func in(c byte, low, high uint64) bool {
-	if c < 64 {
-		return low>>c&1 != 0
-	}
-	return c < 128 && high>>(c-64)&1 != 0
-}
+// Kinds of characters.
+const (
+	token uint8 = 1 << iota
+	hostChar
+	targetChar
+	underscore
+)
 
-func isToken(c byte) bool { return in(c, tokenLow, tokenHigh) }
+// kinds tells of each byte what it may be part of. It is never written.
+var kinds = func() (t [256]uint8) {
+	for c := range 128 {
+		mark := func(low, high uint64, kind uint8) {
+			set := low
+			if c >= 64 {
+				set = high
+			}
+			if set>>(c%64)&1 != 0 {
+				t[c] |= kind
+			}
+		}
+		mark(tokenLow, tokenHigh, token)
+		mark(hostLow, hostHigh, hostChar)
+		mark(targetLow, targetHigh, targetChar)
+	}
+	t['_'] |= underscore
+	return t
+}()
+
+func isToken(c byte) bool { return kinds[c]&token != 0 }
 
 // tokenEnd returns where the token at the start of b ends.
 func tokenEnd(b []byte) int {
 	for i, c := range b {
-		if !isToken(c) {
+		if kinds[c]&token == 0 {
 			return i
 		}
 	}
 	return len(b)
 }
 
-// plainTarget tells whether b has only what a request target may have.
-func plainTarget(b []byte) bool {
+// nameEnd is tokenEnd, and tells whether the token has an underscore.
+func nameEnd(b []byte) (end int, under bool) {
+	var seen uint8
+	for i, c := range b {
+		k := kinds[c]
+		if k&token == 0 {
+			return i, seen&underscore != 0
+		}
+		seen |= k
+	}
+	return len(b), seen&underscore != 0
+}
+
+// all tells whether b has only characters of one kind.
+func all(b []byte, kind uint8) bool {
 	for _, c := range b {
-		if !in(c, targetLow, targetHigh) {
+		if kinds[c]&kind == 0 {
 			return false
 		}
 	}

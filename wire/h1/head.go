@@ -150,7 +150,7 @@ func known(method []byte) bool {
 }
 
 func (h *head) target(buf []byte, off int, target []byte) *refusal {
-	if len(target) == 0 || !plainTarget(target) {
+	if len(target) == 0 || !all(target, targetChar) {
 		return &refuseTarget
 	}
 	path := target
@@ -197,9 +197,12 @@ func (h *head) field(off int, line []byte, lim headLimits) *refusal {
 	if line[0] == ' ' || line[0] == '\t' {
 		return &refuseFold
 	}
-	n := tokenEnd(line)
-	if n == 0 || n == len(line) || line[n] != ':' {
+	n, under := nameEnd(line)
+	switch {
+	case n == 0 || n == len(line) || line[n] != ':':
 		return &refuseName
+	case under && twin(line[:n]):
+		return &refuseUnderscore
 	}
 	if h.n == lim.fields {
 		return &refuseHeaderCount
@@ -251,9 +254,6 @@ func (h *head) note(name, value []byte, at span) *refusal {
 		if equalFold(name, "transfer-encoding") {
 			h.transferEncoding(value)
 		}
-	}
-	if bytes.IndexByte(name, '_') >= 0 && twin(name) {
-		return &refuseUnderscore
 	}
 	return nil
 }
@@ -328,31 +328,38 @@ func (h *head) finish(buf []byte) *refusal {
 
 // plainHost tells whether b is a host name or address with an optional port.
 func plainHost(b []byte) bool {
-	if len(b) == 0 {
+	if len(b) == 0 || !all(b, hostChar) {
 		return false
 	}
-	for _, c := range b {
-		if !in(c, hostLow, hostHigh) {
+	if b[0] == '[' {
+		i := bytes.IndexByte(b, ']')
+		return i > 1 && bytes.IndexByte(b[1:], '[') < 0 && plainPort(b[i+1:])
+	}
+	for i, c := range b {
+		switch c {
+		case ':':
+			return i > 0 && plainPort(b[i:])
+		case '[', ']':
 			return false
 		}
 	}
-	host := b
-	if i := bytes.LastIndexByte(b, ':'); i >= 0 && i > bytes.LastIndexByte(b, ']') {
-		host = b[:i]
-		port := b[i+1:]
-		if len(port) > 5 {
+	return true
+}
+
+// plainPort tells whether b is empty or a colon and a port, which may be empty.
+func plainPort(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	if b[0] != ':' || len(b) > len(":65535") {
+		return false
+	}
+	for _, c := range b[1:] {
+		if !digit(c) {
 			return false
 		}
-		for _, c := range port {
-			if !digit(c) {
-				return false
-			}
-		}
 	}
-	if len(host) > 0 && host[0] == '[' {
-		return bytes.IndexByte(host, ']') == len(host)-1 && bytes.IndexByte(host[1:], '[') < 0
-	}
-	return len(host) > 0 && bytes.IndexAny(host, "[]:") < 0
+	return true
 }
 
 // twin tells whether name, with its underscores read as hyphens, is one that must not be smuggled past

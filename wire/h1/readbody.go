@@ -24,7 +24,9 @@ func (x *exchange) ReadBody(dst *slab.List, limit int64) error {
 	}
 	dst.Release()
 	b := &x.c.body
-	if b.failed == nil {
+	// A body that was refused unread, and of which little comes, is skipped, so that an overloaded server
+	// is not also asked for new connections. Anything else that is wrong ends the connection.
+	if unread := r == &refuseMemory || r == &refuseTooLarge || r == &refuseEncoding; b.failed == nil && (!unread || b.begun || b.chunked) {
 		b.failed = r
 	}
 	x.decode = r == &refuseEncoding
