@@ -34,6 +34,28 @@ func NewMetrics(r *telemetry.Registry) *Metrics {
 	}
 }
 
+// Batches returns how many batches of a version were handed to a backend.
+func (m *Metrics) Batches(model, version string) int64 {
+	total := int64(0)
+	m.batches.Each(func(values []string, n int64) {
+		if values[0] == model && values[1] == version {
+			total += n
+		}
+	})
+	return total
+}
+
+// Queued returns how many rows of a version wait.
+func (m *Metrics) Queued(model, version string) int64 {
+	total := int64(0)
+	m.queued.Each(func(values []string, n int64) {
+		if values[0] == model && values[1] == version {
+			total += n
+		}
+	})
+	return total
+}
+
 // queueMetrics are the handles of one queue. The zero value counts nothing.
 type queueMetrics struct {
 	rows     *telemetry.Histogram
