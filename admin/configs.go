@@ -54,11 +54,11 @@ func (h *Handler) check(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		reply(w, http.StatusOK, Check{
-			Valid: true, Problems: []Problem{}, Warnings: viewProblems(next.Warnings()),
+			Valid: true, Problems: []Problem{}, Warnings: ViewProblems(next.Warnings()),
 			Changes: config.Diff(h.deps.Config(), next),
 		})
 	case errors.As(err, &problems):
-		reply(w, http.StatusOK, Check{Problems: viewProblems(problems), Warnings: []Problem{}})
+		reply(w, http.StatusOK, Check{Problems: ViewProblems(problems), Warnings: []Problem{}})
 	default:
 		fail(w, err)
 	}

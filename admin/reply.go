@@ -65,7 +65,7 @@ func fail(w http.ResponseWriter, err error) {
 	if errors.As(err, &problems) {
 		reply(w, http.StatusBadRequest, failure{
 			Error: problems.Error(), Code: infer.Invalid.String(),
-			RequestID: w.Header().Get(requestIDHeader), Problems: viewProblems(problems),
+			RequestID: w.Header().Get(requestIDHeader), Problems: ViewProblems(problems),
 		})
 		return
 	}

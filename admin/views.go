@@ -189,7 +189,8 @@ type Override struct {
 	Disabled []string           `json:"disabled,omitempty"`
 }
 
-func viewProblems(list []config.Problem) []Problem {
+// ViewProblems shows what is wrong with a configuration.
+func ViewProblems(list []config.Problem) []Problem {
 	out := make([]Problem, len(list))
 	for i, p := range list {
 		out[i] = Problem{Path: p.Path, Message: p.Message}
@@ -207,6 +208,6 @@ func viewConfig(c *config.Config) EffectiveConfig {
 	}
 	return EffectiveConfig{
 		File: c.File(), Hash: c.Hash(), Settings: c.Entries(),
-		Overrides: overrides, Warnings: viewProblems(c.Warnings()),
+		Overrides: overrides, Warnings: ViewProblems(c.Warnings()),
 	}
 }

@@ -15,8 +15,8 @@
 // # Concurrency
 //
 // Everything here may be used from any goroutine. Two kinds of goroutine exist: each Log has one writer, started by
-// NewLog and ended by Close; the Prometheus client starts some during a scrape and waits for them. No call on a request path waits
-// for IO: a log line that finds the ring full is dropped and counted.
+// NewLog and ended by Close; the Prometheus client starts some during a scrape and waits for them. No call on a request
+// path waits for IO: a log line that finds the ring full is dropped and counted.
 //
 // # Ownership
 //
