@@ -80,6 +80,9 @@ func New(opts Options, deps Deps) (*Server, error) {
 	return s, nil
 }
 
+// Close gives up what the server holds. No exchange is being served.
+func (s *Server) Close() { s.unknown.Release() }
+
 // SetAccessLog changes what is logged of requests from now on.
 func (s *Server) SetAccessLog(l *telemetry.AccessLog) { s.access.Store(l) }
 

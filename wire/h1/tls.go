@@ -62,4 +62,7 @@ func (t *TLS) Reload() error {
 	return nil
 }
 
+// Listener returns ln with TLS on its connections, for servers that are not ours.
+func (t *TLS) Listener(ln net.Listener) net.Listener { return tls.NewListener(ln, t.base) }
+
 func (t *TLS) server(sock net.Conn) net.Conn { return tls.Server(sock, t.base) }

@@ -1,0 +1,106 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// wait serves until it is told to stop, and drains. It returns when the ports are closed.
+func (g *Gateway) wait(ctx context.Context, signals <-chan os.Signal) error {
+	for {
+		delay := true
+		select {
+		case <-ctx.Done():
+			delay = false
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				g.retiring.Go(func() { g.reloadOnSignal(ctx) })
+				continue
+			}
+			delay = s != os.Interrupt
+		}
+		return g.drainPorts(delay, signals)
+	}
+}
+
+// reloadOnSignal asks the loop to reload; the outcome is logged there.
+func (g *Gateway) reloadOnSignal(ctx context.Context) { _, _ = g.Reload(ctx) }
+
+// drainPorts fails readiness, goes on serving while balancers look away, then answers what is in flight and
+// closes. A further signal cuts any of it short.
+func (g *Gateway) drainPorts(delay bool, signals <-chan os.Signal) error {
+	cfg := g.current.Load().cfg
+	g.draining.Store(true)
+	wait := cfg.Drain.Delay
+	if !delay {
+		wait = 0
+	}
+	g.logger.Info("draining", zap.Duration("delay", wait), zap.Duration("grace", cfg.Drain.Grace))
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // ended by the second signal or return
+	defer cancel()
+	stopped := make(chan struct{})
+	defer close(stopped)
+	cut := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if s == syscall.SIGHUP {
+					continue
+				}
+				close(cut)
+				cancel()
+				return
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	g.ports.beginDrain(wait)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	bounded, cancelBound := context.WithTimeout(ctx, cfg.Drain.Grace)
+	defer cancelBound()
+	err := g.ports.shutdown(bounded)
+	select {
+	case <-cut:
+		return errEnded
+	default:
+		return err
+	}
+}
+
+// writeReadyFile writes the bound addresses so that a reader sees all of them or no file.
+func writeReadyFile(path string, addresses map[string]string) error {
+	data, err := json.Marshal(addresses)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	_, err = tmp.Write(append(data, '\n'))
+	if e := tmp.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name()) // the error that is returned matters
+		return fmt.Errorf("ready file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,302 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/admin"
+	"github.com/sluice-serving/sluice/config"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/router"
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/telemetry"
+)
+
+// Options configures a Gateway.
+type Options struct {
+	// Sources is where the configuration comes from.
+	Sources config.Sources
+	// Kinds are the kinds of pools that there are: [Kinds] in the product.
+	Kinds []Kind
+	// ReadyFile, if set, is written once the gateway is ready, with the bound addresses as JSON.
+	ReadyFile string
+	// Build says what is running.
+	Build telemetry.Build
+}
+
+// Gateway is a running data plane.
+type Gateway struct {
+	// Immutable after New.
+	opts    Options
+	kinds   []config.Kind
+	log     *telemetry.Log
+	logger  *zap.Logger
+	started time.Time
+	memory  *infer.Memory
+	expiry  *infer.Expiry
+	router  *router.Router
+	metrics *metrics
+	pools   *pools
+	lanes   *laneSet
+	ports   *ports
+
+	poke    chan struct{} // one slot: a pool's models have changed
+	changes chan change   // what operators ask for, taken up by the loop
+	ready   chan struct{} // closed when the gateway is ready for the first time
+
+	current  atomic.Pointer[generation]
+	token    atomic.Pointer[admin.Token]
+	draining atomic.Bool
+
+	// Owned by the loop.
+	nextID  uint64
+	watcher *config.Watcher
+	told    map[versionKey]versionState // what was last logged of each version
+
+	retiring sync.WaitGroup
+	giveUp   chan struct{} // closed when the grace is over: retired generations are dropped as they are
+
+	mu struct {
+		sync.Mutex
+		reload *admin.ReloadStatus
+		old    map[*generation]struct{}
+	}
+}
+
+// New reads the configuration and opens the listeners; Run serves. An error that is a [config.Errors] is the
+// configuration's fault.
+func New(opts Options, log *telemetry.Log) (*Gateway, error) {
+	g := &Gateway{
+		opts: opts, log: log, logger: log.Logger(), started: time.Now(),
+		poke: make(chan struct{}, 1), changes: make(chan change), ready: make(chan struct{}),
+		giveUp: make(chan struct{}), told: map[versionKey]versionState{},
+	}
+	g.mu.old = map[*generation]struct{}{}
+	for _, k := range opts.Kinds {
+		g.kinds = append(g.kinds, k.Config)
+	}
+	cfg, err := config.Load(opts.Sources, g.kinds)
+	if err != nil {
+		return nil, err
+	}
+	token, err := readToken(cfg)
+	if err != nil {
+		return nil, err
+	}
+	g.token.Store(token)
+	budget := slab.NewBudget(byteLimit(cfg))
+	g.memory = infer.NewMemory(slab.NewPool(slab.Options{}, budget))
+	g.metrics = newMetrics(opts.Build, g)
+	log.Register(g.metrics.registry)
+	if g.ports, err = newPorts(g); err != nil {
+		return nil, err
+	}
+	staged, err := g.ports.stage(cfg)
+	if err != nil {
+		return nil, err
+	}
+	g.expiry = infer.NewExpiry()
+	g.router = router.New(g.expiry)
+	g.pools = newPools(opts.Kinds, Env{Memory: g.memory, Log: g.logger}, g.metrics.batching, g.changed)
+	g.lanes = newLaneSet(g.pools, g.metrics.edge)
+	if err := g.begin(cfg, staged); err != nil {
+		staged.abandon()
+		g.closeShared()
+		return nil, err
+	}
+	return g, nil
+}
+
+// begin puts the first generation in force and starts to listen.
+func (g *Gateway) begin(cfg *config.Config, staged *staged) error {
+	if files := cfg.Files(); len(files) > 0 {
+		w, err := config.Watch(files, config.WatchOptions{})
+		if err != nil {
+			g.logger.Warn("changes of the configuration file will not be noticed", zap.Error(err))
+		}
+		g.watcher = w
+	}
+	g.nextID++
+	gen, err := g.build(context.TODO(), cfg, g.nextID)
+	if err != nil {
+		return err
+	}
+	g.swap(gen)
+	staged.commit(cfg)
+	return nil
+}
+
+// Memory is where the gateway's requests live, for whoever drives it without a wire.
+func (g *Gateway) Memory() *infer.Memory { return g.memory }
+
+// Front is the gateway as an edge sees it.
+func (g *Gateway) Front() infer.Front {
+	return infer.Front{
+		Lookup:   g.router.Lookup,
+		Submit:   g.router.Submit,
+		Open:     func(*infer.Stream) error { return infer.ErrNoStreams },
+		Versions: func() []infer.VersionStatus { return g.current.Load().statuses() },
+		Ready:    g.isReady,
+	}
+}
+
+// Ready is closed when the gateway is ready for the first time.
+func (g *Gateway) Ready() <-chan struct{} { return g.ready }
+
+// Addresses are the bound addresses by purpose: http, metrics, admin.
+func (g *Gateway) Addresses() map[string]string { return g.ports.addresses() }
+
+func (g *Gateway) isReady() bool { return !g.draining.Load() && g.current.Load().settled() }
+
+// changed notes that a pool's models have changed.
+func (g *Gateway) changed() {
+	select {
+	case g.poke <- struct{}{}:
+	default:
+	}
+}
+
+// swap puts a generation in force and retires the one before.
+func (g *Gateway) swap(gen *generation) {
+	old := g.current.Swap(gen)
+	retired := g.router.Swap(gen.table)
+	g.memory.Slabs.Budget().SetLimit(byteLimit(gen.cfg))
+	g.tell(gen)
+	if old == nil {
+		return
+	}
+	if retired != old.Generation {
+		panic("BUG: gateway: the router had another generation in force")
+	}
+	g.mu.Lock()
+	g.mu.old[old] = struct{}{}
+	g.mu.Unlock()
+	g.retiring.Go(func() { g.retire(old) })
+}
+
+// retire waits until nobody holds a generation and gives back what it holds.
+func (g *Gateway) retire(old *generation) {
+	old.Retire(g.giveUp)
+	g.drop(old)
+	g.mu.Lock()
+	delete(g.mu.old, old)
+	g.mu.Unlock()
+}
+
+// Run serves until ctx is done or a signal says so, and returns after everything has ended. SIGHUP reloads.
+// SIGTERM drains; SIGINT, and the end of ctx, drain without the delay; a second one of them ends at once, with
+// an error.
+func (g *Gateway) Run(ctx context.Context, signals <-chan os.Signal) error {
+	loopCtx, stopLoop := context.WithCancel(ctx)
+	var loop sync.WaitGroup
+	loop.Go(func() { g.loop(loopCtx) })
+	g.ports.serve()
+	err := g.wait(ctx, signals)
+	stopLoop()
+	loop.Wait()
+	g.closeAll()
+	return err
+}
+
+// loop takes up changes one by one.
+func (g *Gateway) loop(ctx context.Context) {
+	var fileChanged <-chan struct{}
+	if g.watcher != nil {
+		fileChanged = g.watcher.Changed()
+	}
+	pace := newPace()
+	defer pace.stop()
+	g.announce()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-g.changes:
+			c.done <- c.do(ctx)
+		case <-fileChanged:
+			// The outcome is logged and kept; there is nobody to tell.
+			_, _ = g.reload(ctx)
+		case <-g.poke:
+			pace.poked()
+		case <-pace.due():
+			start := time.Now()
+			g.refresh(ctx)
+			pace.took(time.Since(start))
+		}
+		g.announce()
+	}
+}
+
+// refresh makes a new generation of the same configuration, because a pool's models have changed.
+func (g *Gateway) refresh(ctx context.Context) {
+	g.nextID++
+	gen, err := g.build(ctx, g.current.Load().cfg, g.nextID)
+	if err != nil {
+		g.logger.Error("the models cannot be brought up to date", zap.Error(err))
+		return
+	}
+	g.swap(gen)
+}
+
+// announce tells once that the gateway is ready.
+func (g *Gateway) announce() {
+	select {
+	case <-g.ready:
+		return
+	default:
+	}
+	if !g.isReady() {
+		return
+	}
+	close(g.ready)
+	addresses := g.ports.addresses()
+	g.logger.Info("ready", zap.Any("listening", addresses), zap.Duration("after", time.Since(g.started)))
+	if g.opts.ReadyFile == "" {
+		return
+	}
+	if err := writeReadyFile(g.opts.ReadyFile, addresses); err != nil {
+		g.logger.Error("cannot write the ready file", zap.Error(err))
+	}
+}
+
+// closeAll ends what is left after the ports are closed.
+func (g *Gateway) closeAll() {
+	close(g.giveUp)
+	if g.watcher != nil {
+		if err := g.watcher.Close(); err != nil {
+			g.logger.Warn("closing the watch of the configuration", zap.Error(err))
+		}
+	}
+	last := g.current.Load()
+	last.Retire(g.giveUp)
+	g.drop(last)
+	g.retiring.Wait()
+	g.closeShared()
+}
+
+func (g *Gateway) closeShared() {
+	g.pools.close()
+	g.expiry.Close()
+}
+
+// errEnded says that a second signal cut the drain short.
+var errEnded = errors.New("ended before all requests were answered")
+
+// readToken reads the admin token that cfg names, nil if it names none.
+func readToken(cfg *config.Config) (*admin.Token, error) {
+	if cfg.Listen.Admin.Token == "" {
+		return nil, nil
+	}
+	t, err := admin.ReadToken(cfg.Listen.Admin.Token)
+	if err != nil {
+		return nil, fmt.Errorf("listen.admin.token: %w", err)
+	}
+	return t, nil
+}

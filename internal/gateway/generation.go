@@ -1,0 +1,285 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-serving/sluice/config"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/router"
+	"github.com/sluice-serving/sluice/server"
+)
+
+// generation is one configuration in force, with what it holds.
+type generation struct {
+	*infer.Generation
+	cfg    *config.Config
+	since  time.Time
+	models []modelView
+	pools  []*openPool // in the order of cfg.Pools
+	lanes  []*lanes
+	series []*server.Series
+	table  *router.Table
+}
+
+// modelView is a model as a generation serves it.
+type modelView struct {
+	name       string
+	discovered bool
+	deadline   time.Duration
+	versions   []versionView
+}
+
+// versionView is a version as a generation serves it.
+type versionView struct {
+	name     string
+	pool     string
+	upstream config.Upstream
+	labels   []string
+	weight   float64
+	base     float64 // before overrides
+	disabled bool
+	state    infer.State
+	reason   string       // for operators
+	model    *infer.Model // nil unless ready
+	maxRows  int64
+	lanes    *lanes
+
+	maxQueueRows int64
+	maxWait      time.Duration
+}
+
+// builder makes a generation.
+type builder struct {
+	g     *Gateway
+	cfg   *config.Config
+	gen   *generation
+	lists [][]infer.VersionStatus // of each pool
+	errs  []error                 // of each pool
+}
+
+// build makes a generation of cfg and of what its pools know now. It is complete but not in force.
+func (g *Gateway) build(ctx context.Context, cfg *config.Config, id uint64) (*generation, error) {
+	b := &builder{g: g, cfg: cfg, gen: &generation{
+		Generation: infer.NewGeneration(id, cfg.Hash()), cfg: cfg, since: time.Now(),
+	}}
+	for i := range cfg.Pools {
+		b.gen.pools = append(b.gen.pools, g.pools.acquire(&cfg.Pools[i]))
+	}
+	if err := b.build(ctx); err != nil {
+		g.drop(b.gen)
+		return nil, err
+	}
+	return b.gen, nil
+}
+
+func (b *builder) build(ctx context.Context) error {
+	for _, p := range b.gen.pools {
+		list, err := p.list(ctx)
+		b.lists, b.errs = append(b.lists, list), append(b.errs, err)
+	}
+	for i := range b.cfg.Models {
+		b.listed(&b.cfg.Models[i])
+	}
+	for i := range b.cfg.Pools {
+		if b.cfg.Pools[i].Discover {
+			b.discovered(i)
+		}
+	}
+	slices.SortFunc(b.gen.models, func(x, y modelView) int { return strings.Compare(x.name, y.name) })
+	var models []router.Model
+	for i := range b.gen.models {
+		m, err := b.route(&b.gen.models[i])
+		if err != nil {
+			return err
+		}
+		models = append(models, m)
+	}
+	var err error
+	b.gen.table, err = router.NewTable(b.gen.Generation, models, b.g.router.Count)
+	return err
+}
+
+// listed adds a model of the configuration.
+func (b *builder) listed(m *config.Model) {
+	view := modelView{name: m.Name, deadline: m.Deadline}
+	base := b.cfg.BaseWeights(m.Name)
+	for _, t := range m.Targets {
+		up := t.Upstream
+		if up.Model == "" {
+			up.Model = m.Name
+		}
+		if up.Version == "" {
+			up.Version = t.Version
+		}
+		v := versionView{
+			name: t.Version, pool: t.Pool, upstream: up, labels: t.Labels, weight: t.Weight,
+			base: base[t.Version], disabled: t.Disabled,
+		}
+		b.resolve(&v, m.Batching, m.Queue)
+		view.versions = append(view.versions, v)
+	}
+	b.gen.models = append(b.gen.models, view)
+}
+
+// discovered adds the models that pool i reports and nobody else has the name of.
+func (b *builder) discovered(i int) {
+	taken := map[string]bool{}
+	for _, m := range b.gen.models {
+		taken[m.name] = true
+	}
+	var views []modelView
+	for _, s := range b.lists[i] {
+		if taken[s.Name] {
+			continue
+		}
+		if n := len(views); n == 0 || views[n-1].name != s.Name {
+			views = append(views, modelView{name: s.Name, discovered: true})
+		}
+		v := versionView{
+			name: s.Version, pool: b.cfg.Pools[i].Name, upstream: config.Upstream{Model: s.Name, Version: s.Version},
+		}
+		b.resolve(&v, config.Batching{}, config.Queue{})
+		view := &views[len(views)-1]
+		view.versions = append(view.versions, v)
+	}
+	for k := range views {
+		b.weigh(&views[k])
+	}
+	b.gen.models = append(b.gen.models, views...)
+}
+
+// weigh gives a discovered model its split: all to the highest version that is ready, unless an operator said
+// otherwise.
+func (b *builder) weigh(m *modelView) {
+	o := b.cfg.Override(m.name)
+	for i := range m.versions {
+		m.versions[i].disabled = slices.Contains(o.Disabled, m.versions[i].name)
+	}
+	for i := len(m.versions) - 1; i >= 0; i-- {
+		if v := &m.versions[i]; v.state == infer.Ready && !v.disabled {
+			v.weight, v.base = 1, 1
+			break
+		}
+	}
+	if o.Weights != nil {
+		for i := range m.versions {
+			m.versions[i].weight = o.Weights[m.versions[i].name]
+		}
+	}
+}
+
+// resolve finds out where a version stands, and what its batches may hold.
+func (b *builder) resolve(v *versionView, batch config.Batching, queue config.Queue) {
+	i := slices.IndexFunc(b.cfg.Pools, func(p config.Pool) bool { return p.Name == v.pool })
+	if err := b.errs[i]; err != nil {
+		v.state, v.reason = infer.Unavailable, err.Error()
+		return
+	}
+	at := slices.IndexFunc(b.lists[i], func(s infer.VersionStatus) bool {
+		return s.Name == v.upstream.Model && s.Version == v.upstream.Version
+	})
+	if at < 0 {
+		v.state, v.reason = infer.Unavailable, fmt.Sprintf("the pool has no version %q of model %q", v.upstream.Version, v.upstream.Model)
+		return
+	}
+	s := &b.lists[i][at]
+	v.state, v.reason = s.State, s.Reason
+	if s.State != infer.Ready {
+		return
+	}
+	v.model = s.Model
+	v.maxRows = s.Model.MaxBatch
+	if n := int64(batch.MaxBatchSize); n > 0 && v.maxRows > 0 {
+		v.maxRows = n
+		if !s.Model.AnyRows {
+			v.maxRows = min(n, s.Model.MaxBatch)
+		}
+	}
+	v.maxQueueRows, v.maxWait = int64(queue.MaxRows), queue.MaxWait
+}
+
+// route acquires the lanes of a model's versions and describes it to the router.
+func (b *builder) route(m *modelView) (router.Model, error) {
+	out := router.Model{Name: m.name, Deadline: m.deadline, MaxBody: b.cfg.Limits.Body}
+	for i := range m.versions {
+		v := &m.versions[i]
+		rv := router.Version{Name: v.name, Weight: v.weight, Labels: v.labels, Reason: v.publicReason()}
+		if v.state == infer.Ready && !v.disabled {
+			pool := slices.IndexFunc(b.cfg.Pools, func(p config.Pool) bool { return p.Name == v.pool })
+			l, err := b.g.lanes.acquire(laneKey{
+				pool: b.gen.pools[pool], model: v.model, name: m.name, version: v.name,
+				maxRows: v.maxRows, maxQueueRows: v.maxQueueRows, maxWait: v.maxWait,
+			}, v.pool, v.labels)
+			if err != nil {
+				return out, fmt.Errorf("model %q version %q: %w", m.name, v.name, err)
+			}
+			v.lanes = l
+			b.gen.lanes = append(b.gen.lanes, l)
+			rv.Target = l.target
+		}
+		out.Versions = append(out.Versions, rv)
+	}
+	s := b.g.metrics.edge.Bind(m.name, "")
+	b.gen.series = append(b.gen.series, s)
+	out.Edge = s
+	return out, nil
+}
+
+// publicReason is why a version does not serve, for clients: no paths, no texts of libraries.
+func (v *versionView) publicReason() string {
+	switch {
+	case v.disabled:
+		return "an operator has switched it off"
+	case v.state == infer.Loading:
+		return "it is being loaded"
+	}
+	return "it could not be loaded"
+}
+
+// drop gives back what a generation holds. Nobody submits through it any more.
+func (g *Gateway) drop(gen *generation) {
+	for _, l := range gen.lanes {
+		g.lanes.release(l)
+	}
+	for _, s := range gen.series {
+		s.Release()
+	}
+	for _, p := range gen.pools {
+		g.pools.release(p)
+	}
+}
+
+// settled tells whether no version in use is on its way.
+func (gen *generation) settled() bool {
+	for _, m := range gen.models {
+		for i := range m.versions {
+			if m.versions[i].state == infer.Loading {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// statuses lists every version for the protocol's index.
+func (gen *generation) statuses() []infer.VersionStatus {
+	var all []infer.VersionStatus
+	for _, m := range gen.models {
+		for i := range m.versions {
+			v := &m.versions[i]
+			s := infer.VersionStatus{Name: m.name, Version: v.name, State: v.state, Reason: v.publicReason()}
+			if v.disabled {
+				s.State = infer.Unavailable
+			}
+			if v.lanes != nil {
+				s.Model = v.lanes.target.Model
+			}
+			all = append(all, s)
+		}
+	}
+	return all
+}

@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"sync"
+	"time"
+
+	"github.com/sluice-serving/sluice/batching"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/server"
+)
+
+// laneKey is the identity of a version's lanes: a generation that wants the same gets the same, so that a
+// reload does not tear a queue in two.
+type laneKey struct {
+	pool          *openPool
+	model         *infer.Model // the pool's own
+	name, version string       // what clients call it
+	maxRows       int64
+	maxQueueRows  int64
+	maxWait       time.Duration
+}
+
+// lanes is a target and its queue.
+type lanes struct {
+	key    laneKey
+	target *infer.Target
+	queue  *batching.Queue
+	series *server.Series
+	refs   int // generations; guarded by laneSet.mu
+}
+
+// laneSet holds the lanes of all versions by identity.
+type laneSet struct {
+	pools   *pools
+	metrics *server.Metrics
+
+	mu struct {
+		sync.Mutex
+		all map[laneKey]*lanes
+	}
+}
+
+func newLaneSet(p *pools, m *server.Metrics) *laneSet {
+	s := &laneSet{pools: p, metrics: m}
+	s.mu.all = map[laneKey]*lanes{}
+	return s
+}
+
+// acquire returns the lanes for key. poolName is what the configuration calls the pool.
+func (s *laneSet) acquire(key laneKey, poolName string, labels []string) (*lanes, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.mu.all[key]; l != nil {
+		l.refs++
+		return l, nil
+	}
+	model := *key.model
+	model.Name, model.Version = key.name, key.version
+	maxRows := key.maxRows
+	if maxRows == 0 {
+		maxRows = max(model.MaxBatch, 1)
+	}
+	q, err := s.pools.group(key.pool).NewQueue(batching.QueueOptions{
+		Model: &model, MaxRows: maxRows, MaxQueueRows: key.maxQueueRows, MaxWait: key.maxWait,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := &lanes{key: key, queue: q, series: s.metrics.Bind(key.name, key.version), refs: 1}
+	l.target = &infer.Target{Model: &model, Pool: poolName, Next: q, Labels: labels, Edge: l.series}
+	s.mu.all[key] = l
+	return l, nil
+}
+
+// release gives lanes back; the last one closes them.
+func (s *laneSet) release(l *lanes) {
+	s.mu.Lock()
+	l.refs--
+	last := l.refs == 0
+	if last {
+		delete(s.mu.all, l.key)
+	}
+	s.mu.Unlock()
+	if last {
+		l.queue.Close()
+		l.series.Release()
+	}
+}

@@ -1,0 +1,331 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"reflect"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/admin"
+	"github.com/sluice-serving/sluice/config"
+	"github.com/sluice-serving/sluice/server"
+	"github.com/sluice-serving/sluice/telemetry"
+	"github.com/sluice-serving/sluice/wire/h1"
+)
+
+// The purposes of ports, which also name inherited sockets.
+const (
+	portHTTP    = "http"
+	portMetrics = "metrics"
+	portAdmin   = "admin"
+)
+
+// portSpec is all that a port depends on: if none of it changes, neither does the port.
+type portSpec struct {
+	address string
+	tls     config.TLS
+	data    config.HTTPListener // of the data port
+	limits  config.Limits       // of the data port
+}
+
+// port is one listener and who serves it.
+type port struct {
+	name  string
+	spec  portSpec
+	ln    net.Listener
+	tls   *h1.TLS
+	data  *h1.Server     // of the data port
+	edge  *server.Server // of the data port
+	plain *http.Server   // of the others
+	log   *zap.Logger
+
+	serving sync.WaitGroup
+}
+
+// ports holds the ports in force.
+type ports struct {
+	g         *Gateway
+	inherited map[string]net.Listener
+
+	mu struct {
+		sync.Mutex
+		open    map[string]*port
+		started bool
+	}
+	closing sync.WaitGroup // replaced ports that drain
+}
+
+func newPorts(g *Gateway) (*ports, error) {
+	p := &ports{g: g, inherited: map[string]net.Listener{}}
+	p.mu.open = map[string]*port{}
+	handed, err := h1.Inherit()
+	if err != nil {
+		return nil, fmt.Errorf("inherited sockets: %w", err)
+	}
+	for i, in := range handed {
+		name := in.Name
+		if order := []string{portHTTP, portMetrics, portAdmin}; name == "" && i < len(order) {
+			name = order[i]
+		}
+		p.inherited[name] = in.Listener
+	}
+	return p, nil
+}
+
+// staged is a set of ports that is opened and not in force.
+type staged struct {
+	p      *ports
+	opened []*port
+	reload []*port // whose certificates are read again
+}
+
+// stage opens what cfg wants and is not open yet.
+func (p *ports) stage(cfg *config.Config) (*staged, error) {
+	st := &staged{p: p}
+	for _, want := range []struct {
+		name string
+		spec portSpec
+	}{
+		{portHTTP, portSpec{address: cfg.Listen.HTTP.Address, tls: cfg.Listen.HTTP.TLS, data: cfg.Listen.HTTP, limits: cfg.Limits}},
+		{portMetrics, portSpec{address: cfg.Listen.Metrics.Address, tls: cfg.Listen.Metrics.TLS}},
+		{portAdmin, portSpec{address: cfg.Listen.Admin.Address, tls: cfg.Listen.Admin.TLS}},
+	} {
+		p.mu.Lock()
+		old := p.mu.open[want.name]
+		p.mu.Unlock()
+		if old != nil && reflect.DeepEqual(old.spec, want.spec) {
+			if old.tls != nil {
+				st.reload = append(st.reload, old)
+			}
+			continue
+		}
+		n, err := p.openPort(want.name, want.spec, old)
+		if err != nil {
+			st.abandon()
+			return nil, fmt.Errorf("listen.%s: %w", want.name, err)
+		}
+		st.opened = append(st.opened, n)
+	}
+	return st, nil
+}
+
+// openPort listens, on the socket of old if the address is the same.
+func (p *ports) openPort(name string, spec portSpec, old *port) (*port, error) {
+	n := &port{name: name, spec: spec, log: p.g.logger.Named(name)}
+	if spec.tls.Enabled() {
+		var err error
+		n.tls, err = h1.NewTLS(h1.TLSOptions{Cert: spec.tls.Cert, Key: spec.tls.Key, ClientCA: spec.tls.ClientCA})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := p.equip(n); err != nil {
+		return nil, err
+	}
+	var err error
+	switch {
+	case old != nil && old.spec.address == spec.address:
+		n.ln, err = duplicate(old.ln)
+	case p.inherited[name] != nil:
+		n.ln = p.inherited[name]
+		delete(p.inherited, name)
+	default:
+		n.ln, err = h1.Listen(spec.address)
+	}
+	return n, err
+}
+
+// equip makes what serves the port.
+func (p *ports) equip(n *port) error {
+	g := p.g
+	switch n.name {
+	case portMetrics:
+		n.plain = telemetry.NewServer(telemetry.NewHandler(g.metrics.registry, g.isReady))
+		return nil
+	case portAdmin:
+		n.plain = admin.NewServer(admin.New(g.adminDeps()), n.log)
+		return nil
+	}
+	var err error
+	n.edge, err = server.New(server.Options{
+		Prefix: n.spec.data.Prefix, KeepHalfClosed: n.spec.data.HalfClose == config.Answer, Version: g.opts.Build.Version,
+	}, server.Deps{Front: g.Front(), Memory: g.memory, Metrics: g.metrics.edge, Log: n.log})
+	if err != nil {
+		return err
+	}
+	n.data, err = h1.New(h1.Options{
+		MaxHeaderBytes: int(n.spec.limits.Headers), MaxConnections: int(n.spec.limits.Connections),
+		MaxConnectionAge: n.spec.data.MaxConnectionAge, Metrics: g.metrics.wire,
+	}, g.memory.Slabs, n.edge, n.log)
+	return err
+}
+
+// duplicate returns another listener on the same socket, so that no connection in its backlog is lost.
+func duplicate(ln net.Listener) (net.Listener, error) {
+	filer, ok := ln.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("the listener %T cannot be shared", ln)
+	}
+	f, err := filer.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if u, ok := ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	return net.FileListener(f)
+}
+
+// abandon closes what was opened.
+func (st *staged) abandon() {
+	for _, n := range st.opened {
+		n.close(context.Background()) //nolint:forbidigo // nothing is in flight on it
+	}
+}
+
+// commit puts the staged ports in force and lets those that they replace drain.
+func (st *staged) commit(cfg *config.Config) {
+	p := st.p
+	for _, n := range st.reload {
+		if err := n.tls.Reload(); err != nil {
+			n.log.Error("the certificate was not changed", zap.Error(err))
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range st.opened {
+		old := p.mu.open[n.name]
+		p.mu.open[n.name] = n
+		if p.mu.started {
+			n.serve()
+		}
+		if old != nil {
+			p.closing.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), cfg.Drain.Grace) //nolint:forbidigo // bounds a drain
+				defer cancel()
+				if err := old.close(ctx); err != nil {
+					old.log.Warn("a replaced listener did not drain in time", zap.Error(err))
+				}
+			})
+		}
+	}
+	access := telemetry.NewAccessLog(accessOptions(cfg), p.g.log.AccessLogger())
+	p.mu.open[portHTTP].edge.SetAccessLog(access)
+}
+
+func accessOptions(cfg *config.Config) telemetry.AccessOptions {
+	a := cfg.Telemetry.AccessLog
+	o := telemetry.AccessOptions{Sample: a.Sample, Slow: a.Slow}
+	switch a.Errors {
+	case config.ErrorsSampled:
+		o.Errors = telemetry.ErrorsSampled
+	case config.ErrorsNone:
+		o.Errors = telemetry.ErrorsNone
+	}
+	return o
+}
+
+// serve starts to accept on the ports.
+func (p *ports) serve() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.started = true
+	for _, n := range p.mu.open {
+		n.serve()
+	}
+}
+
+func (n *port) serve() {
+	n.serving.Go(func() {
+		var err error
+		if n.data != nil {
+			err = n.data.Serve(n.ln, n.tls)
+		} else {
+			err = n.plain.Serve(n.listener())
+		}
+		if err != nil && !errors.Is(err, http.ErrServerClosed) {
+			n.log.Error("serving ended", zap.Error(err))
+		}
+	})
+}
+
+// listener is what a plain server accepts from.
+func (n *port) listener() net.Listener {
+	if n.tls == nil {
+		return n.ln
+	}
+	return n.tls.Listener(n.ln)
+}
+
+// close stops accepting, waits for what is in flight as long as ctx allows, and ends the rest.
+func (n *port) close(ctx context.Context) error {
+	var err error
+	if n.data != nil {
+		err = n.data.Shutdown(ctx)
+	} else if err = n.plain.Shutdown(ctx); err != nil {
+		err = errors.Join(err, n.plain.Close())
+	}
+	_ = n.ln.Close() // whoever served it has closed it already, if anybody did
+	n.serving.Wait()
+	if n.edge != nil {
+		n.edge.Close()
+	}
+	return err
+}
+
+// addresses are the bound addresses by purpose.
+func (p *ports) addresses() map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make(map[string]string, len(p.mu.open))
+	for name, n := range p.mu.open {
+		all[name] = n.ln.Addr().String()
+		if n.ln.Addr().Network() == "unix" {
+			all[name] = "unix:" + all[name]
+		}
+	}
+	return all
+}
+
+// stats are what the data port holds now.
+func (p *ports) stats() h1.Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.open[portHTTP].data.Stats()
+}
+
+// beginDrain has the data port's connections closed as they come to rest, over a time.
+func (p *ports) beginDrain(over time.Duration) {
+	p.mu.Lock()
+	n := p.mu.open[portHTTP]
+	p.mu.Unlock()
+	n.data.BeginDrain(over)
+}
+
+// shutdown closes the ports: the data port as long as ctx allows, then the others, which tell how it goes.
+func (p *ports) shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	open := p.mu.open
+	p.mu.Unlock()
+	err := open[portHTTP].close(ctx)
+	p.closing.Wait()
+	rest, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for _, name := range []string{portAdmin, portMetrics} {
+		if e := open[name].close(rest); e != nil && !errors.Is(e, context.DeadlineExceeded) && !errors.Is(e, context.Canceled) {
+			err = errors.Join(err, e)
+		}
+	}
+	for _, ln := range p.inherited {
+		_ = ln.Close() // nobody ever served it
+	}
+	return err
+}

@@ -1,0 +1,44 @@
+package gateway
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/infer"
+)
+
+type versionKey struct{ model, version string }
+
+type versionState struct {
+	state    infer.State
+	reason   string
+	disabled bool
+}
+
+// tell logs what is new about the versions of a generation.
+func (g *Gateway) tell(gen *generation) {
+	now := make(map[versionKey]versionState, len(g.told))
+	for _, m := range gen.models {
+		for i := range m.versions {
+			v := &m.versions[i]
+			key := versionKey{m.name, v.name}
+			st := versionState{v.state, v.reason, v.disabled}
+			now[key] = st
+			if g.told[key] != st {
+				g.tellVersion(key, v)
+			}
+		}
+	}
+	g.told = now
+}
+
+func (g *Gateway) tellVersion(key versionKey, v *versionView) {
+	fields := []zap.Field{zap.String("model", key.model), zap.String("version", key.version), zap.String("pool", v.pool)}
+	switch {
+	case v.disabled:
+		g.logger.Warn("a version is switched off", fields...)
+	case v.state == infer.Ready:
+		g.logger.Info("a version serves", append(fields, zap.Int64("max_batch_size", v.maxRows), zap.String("merging", v.model.Merge))...)
+	case v.state == infer.Unavailable:
+		g.logger.Error("a version does not serve", append(fields, zap.String("reason", v.reason))...)
+	}
+}
