@@ -204,7 +204,7 @@ func putNonfinite(d tensor.DType, dst []byte, f float64) {
 		if d == tensor.BF16 {
 			t = bf16
 		}
-		h := t.infinity()
+		h := uint16(t.infinity())
 		switch {
 		case f != f:
 			h |= 1 << (t.prec - 2) // a quiet NaN

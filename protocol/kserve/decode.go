@@ -256,7 +256,7 @@ func (d *Decoder) output() *infer.Error {
 	}
 	spec := &d.model.Outputs[index]
 	if d.head.Outputs[at].Classes > 0 && !ranks(spec.DType) {
-		return infer.Errorf(infer.Invalid, "output %s of model %s cannot be classified: its data type is %s", quote(spec.Name), quote(d.model.Name), spec.DType)
+		return cannotClassify(spec, d.model, spec.DType)
 	}
 	d.req.Outputs = append(d.req.Outputs, index)
 	return nil

@@ -61,19 +61,46 @@ func (e *Encoder) Encode(a Answer, out *slab.List) (headerLen int, err *infer.Er
 	return headerLen, err
 }
 
+// count returns how many outputs the answer has.
+func (a *Answer) count() int {
+	if n := len(a.Request.Outputs); n > 0 {
+		return n
+	}
+	return len(a.Response.Outputs)
+}
+
+// output returns output i: in the order asked for, or else as the backend gave them. It is nil if the
+// backend gave none.
+func (a *Answer) output(i int) *infer.Output {
+	asked, given := a.Request.Outputs, a.Response.Outputs
+	if len(asked) == 0 {
+		return &given[i]
+	}
+	for j := range given {
+		if given[j].Index == asked[i] {
+			return &given[j]
+		}
+	}
+	return nil
+}
+
 // hint estimates the length of the JSON part.
 func (e *Encoder) hint(a *Answer) int {
-	n := 512
-	for i := range a.Response.Outputs {
-		t := &a.Response.Outputs[i].Tensor
-		switch {
-		case a.Head.binary(i):
-			n += 128
-		case t.DType.Size() == 0:
-			n += t.Data.Size() + 128
-		default:
-			n += 3*t.Data.Size() + 128
+	n := 256
+	for i := range a.count() {
+		n += 128
+		o := a.output(i)
+		if o == nil || a.Head.binary(i) {
+			continue
 		}
+		size := o.Data.Size()
+		if rows := o.Rows(); a.Rows.N >= 0 && rows > 0 {
+			size = int(int64(size) / rows * a.Rows.N)
+		}
+		if o.DType != tensor.Bytes {
+			size *= 3 // an FP32 takes about twelve characters
+		}
+		n += size
 	}
 	return n
 }
@@ -91,34 +118,21 @@ func (e *Encoder) document(a *Answer) *infer.Error {
 	w.text(`,"model_version":`)
 	w.quoted(bytesOf(a.Model.Version))
 	w.text(`,"outputs":[`)
-	if asked := a.Request.Outputs; len(asked) > 0 {
-		for i, index := range asked {
-			o := outputOf(a.Response, index)
-			if o == nil {
-				return badBackend(a.Model, index, "is missing in the backend's answer")
-			}
-			if err := e.output(a, i, o); err != nil {
-				return err
-			}
+	for i := range a.count() {
+		o := a.output(i)
+		if o == nil {
+			return badBackend(a.Model, a.Request.Outputs[i], "is missing in the backend's answer")
 		}
-	} else {
-		for i := range a.Response.Outputs {
-			if err := e.output(a, i, &a.Response.Outputs[i]); err != nil {
-				return err
-			}
+		if err := e.output(a, i, o); err != nil {
+			return err
 		}
 	}
 	w.text("]}")
 	return nil
 }
 
-func outputOf(r *infer.Response, index int) *infer.Output {
-	for i := range r.Outputs {
-		if r.Outputs[i].Index == index {
-			return &r.Outputs[i]
-		}
-	}
-	return nil
+func cannotClassify(spec *infer.Spec, m *infer.Model, d tensor.DType) *infer.Error {
+	return infer.Errorf(infer.Invalid, "output %s of model %s cannot be classified: its data type is %s", quote(spec.Name), quote(m.Name), d)
 }
 
 func badBackend(m *infer.Model, index int, what string) *infer.Error {
@@ -129,32 +143,24 @@ func badBackend(m *infer.Model, index int, what string) *infer.Error {
 
 // output writes one output, whose form stands at place i of the head.
 func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
-	shape := e.shapeOf(a, &o.Tensor)
-	elements, err := tensor.Elements(shape)
+	dtype, shape, err := e.take(a, o)
 	if err != nil {
-		return badBackend(a.Model, o.Index, err.Error())
+		return err
 	}
-	e.part.Release()
-	a.Rows.Append(&e.part, &o.Tensor)
-	dtype := o.DType
-	if size := dtype.Size(); size > 0 && int64(e.part.Size()) != elements*int64(size) {
-		return badBackend(a.Model, o.Index, "has data that does not agree with its shape")
-	}
+	spec := &a.Model.Outputs[o.Index]
 	if i < len(a.Head.Outputs) && a.Head.Outputs[i].Classes > 0 {
-		spec := &a.Model.Outputs[o.Index]
 		if !ranks(dtype) {
-			return infer.Errorf(infer.Invalid, "output %s of model %s cannot be classified: its data type is %s", quote(spec.Name), quote(a.Model.Name), dtype)
+			return cannotClassify(spec, a.Model, dtype)
 		}
 		shape = e.classify(spec, dtype, shape, a.Head.Outputs[i].Classes, a.Model.MaxBatch > 0)
 		dtype = tensor.Bytes
-		elements, _ = tensor.Elements(shape)
 	}
 	w := &e.w
 	if i > 0 {
 		w.text(",")
 	}
 	w.text(`{"name":`)
-	w.quoted(bytesOf(a.Model.Outputs[o.Index].Name))
+	w.quoted(bytesOf(spec.Name))
 	w.text(`,"datatype":"`)
 	w.text(dtype.String())
 	w.text(`","shape":`)
@@ -169,24 +175,39 @@ func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
 		return nil
 	}
 	w.text(`,"data":[`)
-	if what := e.data(dtype, elements); what != "" {
-		if dtype == tensor.Bytes && what == notText {
-			return infer.Errorf(infer.Invalid, "output %s of model %s %s", quote(a.Model.Outputs[o.Index].Name), quote(a.Model.Name), what)
-		}
+	switch what := e.data(dtype, shape); what {
+	case "":
+	case notText:
+		return infer.Errorf(infer.Invalid, "output %s of model %s %s", quote(spec.Name), quote(a.Model.Name), what)
+	default:
 		return badBackend(a.Model, o.Index, what)
 	}
 	w.text("]}")
 	return nil
 }
 
-// shapeOf returns the shape of the answer's rows of t.
-func (e *Encoder) shapeOf(a *Answer, t *tensor.Tensor) []int64 {
-	if a.Rows.N < 0 || len(t.Shape) == 0 || len(t.Shape) > tensor.MaxRank {
-		return t.Shape
+// take sets e.part to the answer's rows of an output and returns their shape. What a backend gave is
+// checked as far as that costs nothing; that BYTES are well formed is for the backend's runner to know.
+func (e *Encoder) take(a *Answer, o *infer.Output) (tensor.DType, []int64, *infer.Error) {
+	t := &o.Tensor
+	size, err := tensor.ByteSize(t.DType, t.Shape)
+	if err != nil {
+		return 0, nil, badBackend(a.Model, o.Index, err.Error())
 	}
-	shape := e.shape[:copy(e.shape[:], t.Shape)]
-	shape[0] = a.Rows.N
-	return shape
+	if t.DType != tensor.Bytes && int64(t.Data.Size()) != size {
+		return 0, nil, badBackend(a.Model, o.Index, broken)
+	}
+	shape := t.Shape
+	if a.Rows.N >= 0 {
+		if len(shape) == 0 || a.Rows.First+a.Rows.N > shape[0] {
+			return 0, nil, badBackend(a.Model, o.Index, "has fewer rows than were sent")
+		}
+		shape = e.shape[:copy(e.shape[:], shape)]
+		shape[0] = a.Rows.N
+	}
+	e.part.Release()
+	a.Rows.Append(&e.part, t)
+	return t.DType, shape, nil
 }
 
 const (
@@ -195,7 +216,8 @@ const (
 )
 
 // data writes the elements of e.part. It returns what is wrong with them, if anything is.
-func (e *Encoder) data(d tensor.DType, elements int64) string {
+func (e *Encoder) data(d tensor.DType, shape []int64) string {
+	elements, _ := tensor.Elements(shape)
 	r := &e.r
 	r.start(&e.part)
 	if d == tensor.Bytes {

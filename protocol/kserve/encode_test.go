@@ -217,6 +217,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"missing output", Head{}, []int{1}, out{0, tensor.FP32, []int64{1}, "xxxx"}, infer.BadBackend, "output 'n' of model 'c' is missing"},
 		{"short data", Head{}, nil, out{0, tensor.FP32, []int64{2}, "xxxx"}, infer.BadBackend, "does not agree with its shape"},
 		{"overflowing shape", Head{}, nil, out{0, tensor.FP32, []int64{1 << 40, 1 << 40}, "xxxx"}, infer.BadBackend, "more elements than fit"},
+		{"scalar of no data", Head{}, nil, out{0, tensor.FP32, nil, ""}, infer.BadBackend, "does not agree with its shape"},
 		{"fewer strings", Head{}, nil, out{2, tensor.Bytes, []int64{2}, bytesElements("a")}, infer.BadBackend, "does not agree with its shape"},
 		{"more strings", Head{}, nil, out{2, tensor.Bytes, []int64{1}, bytesElements("a", "b")}, infer.BadBackend, "does not agree with its shape"},
 		{"string cut short", Head{}, nil, out{2, tensor.Bytes, []int64{1}, "\x09\x00\x00\x00abc"}, infer.BadBackend, "does not agree with its shape"},
@@ -233,6 +234,15 @@ func TestEncodeRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestEncodeRefusesMissingRows(t *testing.T) {
+	for _, o := range []out{{0, tensor.FP32, []int64{2}, "xxxxxxxx"}, {0, tensor.FP32, nil, "xxxx"}} {
+		_, _, err := encodeAs(t, classes(), "", Head{}, nil, infer.Rows{First: 1, N: 2}, []out{o}, 0)
+		if err == nil || err.Code != infer.BadBackend || err.Origin != infer.FromBackend || !strings.Contains(err.Text, "has fewer rows than were sent") {
+			t.Errorf("shape %v: %v", o.shape, err)
+		}
 	}
 }
 

@@ -163,7 +163,7 @@ func TestFloatsAgreeWithStrconv(t *testing.T) {
 }
 
 // roundExactly is the oracle for 16-bit floats: it rounds the decimal itself with big arithmetic.
-func roundExactly(s string, typ narrow) (uint16, bool) {
+func roundExactly(s string, typ format) (uint16, bool) {
 	r, ok := new(big.Rat).SetString(s)
 	if !ok {
 		panic(s)
@@ -211,7 +211,7 @@ func roundExactly(s string, typ narrow) (uint16, bool) {
 }
 
 func TestSixteenBitFloatsRoundOnce(t *testing.T) {
-	for name, typ := range map[string]narrow{"FP16": fp16, "BF16": bf16} {
+	for name, typ := range map[string]format{"FP16": fp16, "BF16": bf16} {
 		t.Run(name, func(t *testing.T) {
 			for _, s := range literals(300, 2) {
 				d, end, e := scanDecimal([]byte(s), 0)
@@ -234,7 +234,7 @@ func TestSixteenBitFloatsRoundOnce(t *testing.T) {
 func TestSixteenBitFloatsRoundTrip(t *testing.T) {
 	for n := range 1 << 16 {
 		for name, w := range map[string]struct {
-			typ  narrow
+			typ  format
 			wide func(uint16) float32
 		}{"FP16": {fp16, halfToFloat}, "BF16": {bf16, brainToFloat}} {
 			f := w.wide(uint16(n))
@@ -338,7 +338,7 @@ func FuzzNumber(f *testing.F) {
 		if d.exp > 2000 || d.exp < -2000 {
 			return
 		}
-		for _, typ := range []narrow{fp16, bf16} {
+		for _, typ := range []format{fp16, bf16} {
 			got, ok := d.sixteen([]byte(s), typ)
 			if want, wantOK := roundExactly(s, typ); ok != wantOK || got != want {
 				t.Fatalf("%q: %v %#04x %v, want %#04x %v", s, typ, got, ok, want, wantOK)

@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// maxParams bounds the parameters of one object.
-	maxParams = 64
-
 	// maxSequenceID bounds a sequence id that is text.
 	maxSequenceID = 128
 
@@ -40,12 +37,8 @@ const (
 // parameters reads an object of parameters.
 func (d *Decoder) parameters(of owner) *infer.Error {
 	s := &d.s
-	n := 0
 	s.open('{')
 	for key, ok := s.key(); ok; key, ok = s.key() {
-		if n++; n > maxParams {
-			return infer.Errorf(infer.Invalid, "more than %d parameters in one object", maxParams)
-		}
 		p := param{Param: infer.Param{Key: key}}
 		err := d.paramValue(&p)
 		switch {

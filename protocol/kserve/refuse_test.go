@@ -157,7 +157,7 @@ func refusals() []refusal {
 		bad("id with an escape sequence", i8, `{"id":"\u001b[31m"}`, "character that cannot be printed, at byte 0"),
 		bad("id with a delete", i8, "{\"id\":\"a\x7f\"}", "character that cannot be printed, at byte 1"),
 		bad("parameters is no object", i8, `{"parameters":[]}`, "expected an object"),
-		bad("65 parameters", i8, withParams(manyParams(65)), "more than 64 parameters in one object"),
+		bad("65 parameters", i8, withParams(manyParams(65)), "more than 64 members"),
 		bad("nested parameter", i8, withParams(`"p":{}`), "parameter 'p' is not a string, a number or a bool"),
 		bad("null parameter", i8, withParams(`"p":null`), "parameter 'p' is not a string, a number or a bool"),
 		bad("array parameter", i8, withParams(`"p":[1]`), "parameter 'p' is not a string, a number or a bool"),

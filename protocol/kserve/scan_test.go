@@ -91,7 +91,7 @@ func TestScannerBoundsMembers(t *testing.T) {
 		b.WriteString(`"k` + strings.Repeat("x", i) + `":1`)
 	}
 	b.WriteByte('}')
-	if s := scan([]byte(b.String())); !strings.Contains(s.what, "more than 256 members") {
+	if s := scan([]byte(b.String())); !strings.Contains(s.what, "more than 64 members") {
 		t.Errorf("got %q", s.what)
 	}
 }
@@ -133,7 +133,7 @@ func FuzzScanner(f *testing.F) {
 			t.Fatalf("fault at %d of %d bytes", s.at, len(doc))
 		case s.failed() && valid && utf8.Valid(doc):
 			switch s.what {
-			case "duplicate key", "nested deeper than 100 levels", "object with more than 256 members", "invalid escape in a string":
+			case "duplicate key", "nested deeper than 100 levels", "object with more than 64 members", "invalid escape in a string":
 			default:
 				t.Fatalf("refused what encoding/json accepts: %q at %d: %s", doc, s.at, s.what)
 			}
