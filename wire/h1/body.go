@@ -24,7 +24,7 @@ type body struct {
 	chunked  bool
 	left     int64 // of the body, or of the current chunk
 	end      bool  // all of it was read
-	begun    bool // some of it was read
+	begun    bool  // some of it was read
 	failed   *refusal
 	expect   bool // the client waits for 100 (Continue)
 	inChunk  bool // the CRLF behind the current chunk is due

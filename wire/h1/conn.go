@@ -194,8 +194,8 @@ func (c *conn) idle() bool {
 	until := c.opened.Add(opts.HeaderTimeout)
 	if c.served {
 		until = c.now.Add(opts.IdleTimeout) // c.now is when the answer was written
-		if !c.expire.IsZero() && c.expire.Before(until) {
-			until = c.expire
+		if last := c.expire.Add(ageGrace); !c.expire.IsZero() && last.Before(until) {
+			until = last
 		}
 	}
 	c.readBefore(until)
@@ -216,6 +216,10 @@ func (c *conn) idle() bool {
 	c.why = c.idleEnd(err)
 	return false
 }
+
+// ageGrace is how long a connection that is too old may be idle. A client that uses it learns by then from
+// an answer that it ends, and is not cut off at a request.
+const ageGrace = 5 * time.Second
 
 // lastLook is how long a connection that shall close waits for a request that is on its way.
 const lastLook = time.Millisecond
@@ -291,6 +295,9 @@ func (c *conn) receive(fd uintptr) bool {
 func (c *conn) read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
+		if n == 0 && err == nil {
+			continue
+		}
 		if n > 0 || !isTimeout(err) || c.poked.Load() == nil || !time.Now().Before(c.readUntil) {
 			return n, err
 		}

@@ -36,7 +36,6 @@ type Server struct {
 
 	draining atomic.Bool
 	inFlight atomic.Int64
-	served   sync.WaitGroup // goroutines of connections, refusals and the drain
 
 	mu struct {
 		sync.Mutex
@@ -44,8 +43,9 @@ type Server struct {
 		perIP     map[addrKey]int
 		listeners map[net.Listener]struct{}
 		refusing  int
+		running   int // goroutines of connections, refusals and the drain
 		stopped   bool
-		empty     chan struct{} // set by Shutdown; closed when conns is empty
+		ended     chan struct{} // set by Shutdown; closed when running is 0
 	}
 }
 
@@ -117,7 +117,7 @@ func (s *Server) ServeConn(sock net.Conn, tls *TLS) {
 		s.log.Warn("a client's going will show late", zap.Error(err))
 	}
 	go func() {
-		defer s.served.Done()
+		defer s.leave()
 		_ = s.fast.ServeConn(c) // counted by reason in Close
 	}()
 }
@@ -139,8 +139,18 @@ func (s *Server) admit(c *conn) bool {
 	if c.key.Addr.IsValid() {
 		s.mu.perIP[c.key]++
 	}
-	s.served.Add(1)
+	s.mu.running++
 	return true
+}
+
+// leave ends a goroutine that running counts.
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.running--
+	if s.mu.running == 0 && s.mu.stopped {
+		close(s.mu.ended)
+	}
 }
 
 // mostRefusing bounds the connections that are being told that there are too many.
@@ -154,9 +164,9 @@ func (s *Server) turnAway(c *conn) {
 		return
 	}
 	s.mu.refusing++
-	s.served.Add(1)
+	s.mu.running++
 	go func() {
-		defer s.served.Done()
+		defer s.leave()
 		c.refuse(&refuseConnections)
 		c.lingerOn()
 		_ = c.Conn.Close()
@@ -179,10 +189,6 @@ func (s *Server) forget(c *conn) {
 		if s.mu.perIP[c.key]--; s.mu.perIP[c.key] == 0 {
 			delete(s.mu.perIP, c.key)
 		}
-	}
-	if s.mu.empty != nil && len(s.mu.conns) == 0 {
-		close(s.mu.empty)
-		s.mu.empty = nil
 	}
 }
 
@@ -213,9 +219,9 @@ func (s *Server) BeginDrain(spread time.Duration) {
 	if s.mu.stopped {
 		return
 	}
-	s.served.Add(1)
+	s.mu.running++
 	go func() {
-		defer s.served.Done()
+		defer s.leave()
 		s.pokeSpread(all, spread)
 	}()
 }
@@ -255,11 +261,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	s.mu.stopped = true
-	empty := make(chan struct{})
-	if len(s.mu.conns) == 0 {
-		close(empty)
-	} else {
-		s.mu.empty = empty
+	ended := make(chan struct{})
+	s.mu.ended = ended
+	if s.mu.running == 0 {
+		close(ended)
 	}
 	close(s.stop)
 	for ln := range s.mu.listeners {
@@ -271,9 +276,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	var err error
 	select {
-	case <-empty:
+	case <-ended:
 	case <-ctx.Done():
-		err = s.force(empty)
+		err = s.force(ended)
 	}
 	s.watch.close()
 	s.spare.close()
@@ -283,7 +288,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // forceTime is how long handlers have to return once their clients are cut off.
 const forceTime = 500 * time.Millisecond
 
-func (s *Server) force(empty <-chan struct{}) error {
+func (s *Server) force(ended <-chan struct{}) error {
 	all := s.snapshot()
 	for _, c := range all {
 		c.forced.Store(true)
@@ -293,7 +298,7 @@ func (s *Server) force(empty <-chan struct{}) error {
 	timer := time.NewTimer(forceTime)
 	defer timer.Stop()
 	select {
-	case <-empty:
+	case <-ended:
 	case <-timer.C:
 	}
 	if len(all) == 0 {

@@ -21,6 +21,7 @@ type watchLoop struct {
 		sync.Mutex
 		conns map[int]*conn // by descriptor
 		gen   int32
+		runs  bool
 	}
 }
 
@@ -41,15 +42,19 @@ func newWatchLoop() (*watchLoop, error) {
 	}
 	w := &watchLoop{epoll: ep, wake: wake, done: make(chan struct{})}
 	w.mu.conns = make(map[int]*conn)
-	go w.run()
 	return w, nil
 }
 
 // close ends the loop. No connection may be registered any more.
 func (w *watchLoop) close() {
-	one := [8]byte{1}
-	_, _ = unix.Write(w.wake, one[:])
-	<-w.done
+	w.mu.Lock()
+	runs := w.mu.runs
+	w.mu.Unlock()
+	if runs {
+		one := [8]byte{1}
+		_, _ = unix.Write(w.wake, one[:]) // a counter of one never overflows
+		<-w.done
+	}
 	_ = unix.Close(w.epoll)
 	_ = unix.Close(w.wake)
 }
@@ -70,6 +75,10 @@ func (w *watchLoop) add(c *conn) error {
 		w.mu.gen++
 		c.watch.fd, c.watch.gen = int(fd), w.mu.gen
 		w.mu.conns[int(fd)] = c
+		if !w.mu.runs {
+			w.mu.runs = true
+			go w.run()
+		}
 		w.mu.Unlock()
 		ctl = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(fd), &unix.EpollEvent{
 			Events: unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR | unix.EPOLLET,
