@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-//go:generate go test -count=1 -run TestReferencePage -rewrite .
+//go:generate go test -count=1 -run TestReferencePage ../internal/gateway -write-reference
 
 // Reference renders the families as the reference page of the docs.
 func Reference(descs []Desc) []byte {
