@@ -98,24 +98,23 @@ func New(opts Options, log *telemetry.Log) (*Gateway, error) {
 	if g.ports, err = newPorts(g); err != nil {
 		return nil, err
 	}
-	staged, err := g.ports.stage(cfg)
-	if err != nil {
-		return nil, err
-	}
 	g.expiry = infer.NewExpiry()
 	g.router = router.New(g.expiry)
 	g.pools = newPools(opts.Kinds, Env{Memory: g.memory, Log: g.logger}, g.metrics.batching, g.changed)
 	g.lanes = newLaneSet(g.pools, g.metrics.edge)
-	if err := g.begin(cfg, staged); err != nil {
-		staged.abandon()
+	if err := g.begin(cfg); err != nil {
 		g.closeShared()
 		return nil, err
 	}
 	return g, nil
 }
 
-// begin puts the first generation in force and starts to listen.
-func (g *Gateway) begin(cfg *config.Config, staged *staged) error {
+// begin opens the listeners and puts the first generation in force.
+func (g *Gateway) begin(cfg *config.Config) error {
+	staged, err := g.ports.stage(cfg)
+	if err != nil {
+		return err
+	}
 	if files := cfg.Files(); len(files) > 0 {
 		w, err := config.Watch(files, config.WatchOptions{})
 		if err != nil {
@@ -124,8 +123,9 @@ func (g *Gateway) begin(cfg *config.Config, staged *staged) error {
 		g.watcher = w
 	}
 	g.nextID++
-	gen, err := g.build(context.TODO(), cfg, g.nextID)
+	gen, err := g.build(context.Background(), cfg, g.nextID) //nolint:forbidigo // the first one has nobody to stop it
 	if err != nil {
+		staged.abandon()
 		return err
 	}
 	g.swap(gen)
