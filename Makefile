@@ -57,6 +57,17 @@ models: ## train the digits models anew and write them to examples/digits/models
 parts: onnxruntime ## fetch the real clients, models and the library that tests use
 	@PYTHON=$(PYTHON) bench/parts/venv.sh clients
 	@$(PYTHON) bench/parts/wheels.py models
+	@$(MAKE) -s $(CACHE)/corpus/cases.json $(CACHE)/real/cases.json
+
+# Generated models, and requests for the real ones, with the answers of Python's
+# ONNX Runtime.
+$(CACHE)/corpus/cases.json: tests/models/corpus.py tests/models/cases.py bench/parts/clients.txt
+	@echo "generating the model corpus in .cache/corpus" >&2
+	$(CLIENTS) tests/models/corpus.py $(CACHE)/corpus
+
+$(CACHE)/real/cases.json: tests/models/real.py tests/models/corpus.py $(CACHE)/models/stamp
+	@echo "asking Python's ONNX Runtime about the real models, into .cache/real" >&2
+	$(CLIENTS) tests/models/real.py $(CACHE)/models $(CACHE)/real
 
 .PHONY: test
 test: parts build ## everything that must pass everywhere, with real clients
