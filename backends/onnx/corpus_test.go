@@ -86,6 +86,7 @@ func runCorpus(t *testing.T, root string, cases []corpusCase) {
 				t.Fatalf("%v: %s", s.State, s.Reason)
 			}
 			c.checkMerge(t, s.Model)
+			t.Log(s.Model.Merge)
 			c.run(t, b)
 		})
 	}
@@ -125,8 +126,8 @@ func (c *corpusCase) run(t *testing.T, b *bench) {
 			c.compare(t, m, i, a, true)
 		}
 	}
-	if after := b.model(t, c.Model, "1"); after.Merge != m.Merge {
-		t.Logf("%q, then %q", m.Merge, after.Merge)
+	if after := b.model(t, c.Model, "1"); c.Merge == "proven" && after.Merge != m.Merge {
+		t.Errorf("%q, then %q: a proof was overturned", m.Merge, after.Merge)
 	}
 }
 
@@ -165,10 +166,15 @@ func (c *corpusCase) compare(t *testing.T, m *infer.Model, number int, a answer,
 		}
 		equal := bytes.Equal(o.data, w.Data)
 		if !equal && together && o.dtype.IsFloat() && len(o.data) == len(w.Data) {
-			equal = closeRow(o.dtype, w.Data, o.data)
+			equal = missOfRow(o.dtype, w.Data, o.data) <= 1
 		}
 		if !equal && !c.Random {
 			t.Errorf("request %d (together: %v): output %q is\n%x, want\n%x", number, together, w.Name, o.data, w.Data)
 		}
 	}
+}
+
+func TestRealModels(t *testing.T) {
+	root, cases := readCorpus(t, "real")
+	runCorpus(t, root, cases)
 }

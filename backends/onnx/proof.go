@@ -22,28 +22,37 @@ func (l *loaded) prove(stop <-chan struct{}) {
 		return
 	}
 	last := ""
-	for _, r := range recipes() {
+	for _, r := range recipes(l.model.Load().Inputs, l.maxRows > 0) {
 		p := prover{loaded: l, stop: stop, sample: sample{
 			recipe: r, inputs: l.model.Load().Inputs, batched: l.maxRows > 0,
 		}}
-		if last = p.alone(); last != "" {
-			p.drop()
-			continue
-		}
-		if l.maxRows > 0 {
-			if why := p.refute(); why != "" {
-				l.decide(mergeNever, "never: made-up rows, run together: "+why)
-			} else {
-				l.decide(mergeProven, fmt.Sprintf("up to %d rows: proved with made-up rows", l.maxRows))
-			}
+		last = p.alone()
+		accepted, settled := last == "", l.maxRows == 0
+		if accepted && !settled {
+			last, settled = p.settle()
 		}
 		p.drop()
-		p.warm()
-		return
+		if accepted && settled {
+			p.warm()
+			return
+		}
 	}
 	if l.maxRows > 0 {
-		l.decide(mergePending, "not yet: the model accepts no made-up input; the first real requests decide ("+last+")")
+		l.decide(mergePending, "not yet: no made-up rows prove it, so the first real requests decide ("+last+")")
 	}
+}
+
+// settle decides on merging, unless the rows neither prove it nor rule it out: then it says how they differ.
+func (p *prover) settle() (last string, settled bool) {
+	switch d := p.refute(); {
+	case d.small:
+		return d.why, false
+	case d.why != "":
+		p.loaded.decide(mergeNever, "never: made-up rows, run together: "+d.why)
+	default:
+		p.loaded.decide(mergeProven, fmt.Sprintf("up to %d rows: proved with made-up rows", p.loaded.maxRows))
+	}
+	return "", true
 }
 
 // prover runs made-up rows.
@@ -87,30 +96,27 @@ func (p *prover) run(device int, rows []int) (r *infer.Response, refusal string)
 	return r, ""
 }
 
-// refute compares rows of runs of two and three, each in two orders, with the rows alone, and returns what
-// differs.
-func (p *prover) refute() string {
+// refute compares rows of runs of two and three, each in two orders, with the rows alone.
+func (p *prover) refute() difference {
 	model := p.loaded.model.Load()
+	var small difference
 	for _, order := range [][]int{{0, 1}, {1, 0}, {2, 3, 4}, {4, 2, 3}} {
 		r, refusal := p.run(0, order)
 		if refusal != "" {
-			return refusal
+			return difference{why: refusal}
 		}
-		why := ""
-		for i, n := range order {
-			if why = differs(model, p.rows[n], r, int64(i), 1); why != "" {
-				break
+		d := difference{why: wrongRows(model, r, int64(len(order)))}
+		for i := 0; i < len(order) && d.why == ""; i++ {
+			if d = differs(model, p.rows[order[i]], r, int64(i), 1); d.small {
+				small, d = d, difference{}
 			}
 		}
-		if why == "" {
-			why = wrongRows(model, r, int64(len(order)))
-		}
 		r.Release()
-		if why != "" {
-			return why
+		if d.why != "" {
+			return d
 		}
 	}
-	return ""
+	return small
 }
 
 // wrongRows says which output of a run has not as many rows as the run.

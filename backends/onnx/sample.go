@@ -21,8 +21,29 @@ type recipe struct {
 	free     int64 // the length of free axes other than the batch axis
 }
 
-// recipes are tried in this order until the model accepts one.
-func recipes() []recipe { return []recipe{{10, 32}, {2, 32}, {10, 64}, {2, 64}} }
+// recipes are tried in this order until one settles the matter. Those that differ only in what the inputs do
+// not have are left out.
+func recipes(inputs []infer.Spec, batched bool) []recipe {
+	integers, free := []int64{10}, []int64{32}
+	for i := range inputs {
+		s := &inputs[i]
+		if s.DType.IsInteger() {
+			integers = []int64{10, 256, 2}
+		}
+		for k, d := range s.Dims {
+			if d < 0 && (k > 0 || !batched) {
+				free = []int64{32, 64}
+			}
+		}
+	}
+	var all []recipe
+	for _, f := range free {
+		for _, n := range integers {
+			all = append(all, recipe{n, f})
+		}
+	}
+	return all
+}
 
 // sample makes up inputs for rows of a model. Row n of an input is the same in every run, and differs from
 // row n+1 wherever its type has room for it: by sign, too, since what a model answers may hang on that.
@@ -63,7 +84,7 @@ func (s *sample) row(dst []byte, index, n int, elements int64) []byte {
 		case tensor.Bool:
 			dst = append(dst, byte(integer&1))
 		case tensor.Bytes:
-			dst = appendText(dst, rng, integer)
+			dst = appendText(dst, rng, byte(integer))
 		case tensor.FP16:
 			dst = binary.LittleEndian.AppendUint16(dst, floatToHalf(float))
 		case tensor.BF16:
@@ -82,10 +103,10 @@ func (s *sample) row(dst []byte, index, n int, elements int64) []byte {
 }
 
 // appendText appends a word, or a few, behind their length.
-func appendText(dst []byte, rng *rand.Rand, first int64) []byte {
+func appendText(dst []byte, rng *rand.Rand, first byte) []byte {
 	n := 1 + rng.IntN(8)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
-	dst = append(dst, 'a'+byte(first))
+	dst = append(dst, 'a'+first%26)
 	for range n - 1 {
 		dst = append(dst, "abcdefghijklmnopqrstuvwxyz    "[rng.IntN(30)])
 	}

@@ -67,6 +67,8 @@ func (w *worker) serve(l *loaded, b *infer.Batch) {
 		b.Fail(infer.ErrClientGone, &w.burst)
 	case len(b.Members) == 1:
 		b.Fail(fail, &w.burst)
+	case fail == errUnmergeable:
+		w.singly(l, b, "")
 	default:
 		w.singly(l, b, fail.Text)
 	}
@@ -120,6 +122,9 @@ func (w *worker) proveReal(l *loaded, members []infer.Member) {
 	why := ""
 	for turn, order := range [][]infer.Member{members, w.turned} {
 		r, fail := w.attempt(l, order, nil, true)
+		if fail == errUnmergeable {
+			return
+		}
 		if fail != nil {
 			why = fail.Text
 			break
@@ -131,7 +136,7 @@ func (w *worker) proveReal(l *loaded, members []infer.Member) {
 				alone = w.answers[len(order)-1-i]
 			}
 			rows := rowsOf(order[i])
-			if why = differs(l.model.Load(), alone, r, first, rows); why != "" {
+			if why = differs(l.model.Load(), alone, r, first, rows).why; why != "" {
 				break
 			}
 			first += rows
