@@ -1,0 +1,243 @@
+//go:build linux
+
+package h1
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-serving/sluice/wire"
+)
+
+// waiter is a call that waits until its client goes.
+type waiter struct {
+	done chan struct{}
+	told chan wire.HangUp
+	once sync.Once
+}
+
+func newWaiter() *waiter {
+	return &waiter{done: make(chan struct{}, 1), told: make(chan wire.HangUp, 2)} // 2: to see a second call
+}
+
+func (w *waiter) HangUp(how wire.HangUp) {
+	w.told <- how
+	w.once.Do(func() { w.done <- struct{}{} })
+}
+
+// waiting is a handler whose waiters the test gets.
+func waiting(waiters chan<- *waiter) wire.Handler {
+	return handlerFunc(func(x wire.Exchange) {
+		w := newWaiter()
+		waiters <- w
+		x.Wait(w.done, w)
+		x.Reply(&wire.Reply{Status: 200})
+	})
+}
+
+// reset closes c so that the peer gets a reset.
+func reset(t testing.TB, c net.Conn) {
+	t.Helper()
+	if err := c.(*net.TCPConn).SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHangUpsAreTold(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		go_  func(t testing.TB, c net.Conn)
+		how  wire.HangUp
+	}{
+		{"reset", reset, wire.Reset},
+		{"close", func(t testing.TB, c net.Conn) { _ = c.Close() }, wire.Finished},
+		{"half-close", func(t testing.TB, c net.Conn) { _ = c.(*net.TCPConn).CloseWrite() }, wire.Finished},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			waiters := make(chan *waiter, 1)
+			k := newHarness(t, Options{}, waiting(waiters))
+			for range 20 {
+				c := k.dial()
+				send(t, c, get(""))
+				w := <-waiters
+				start := time.Now()
+				test.go_(t, c)
+				if how := <-w.told; how != test.how {
+					t.Fatalf("told %d, want %d", how, test.how)
+				}
+				// The promise is 10 ms; a machine that is busy with other tests gets more.
+				if d := time.Since(start); d > 250*time.Millisecond {
+					t.Errorf("told after %v", d)
+				}
+				_ = c.Close()
+			}
+		})
+	}
+}
+
+func TestHangUpBeforeWaitIsToldAtOnce(t *testing.T) {
+	enter, gone := make(chan struct{}), make(chan struct{})
+	waiters := make(chan *waiter, 1)
+	wait := waiting(waiters)
+	k := newHarness(t, Options{}, handlerFunc(func(x wire.Exchange) {
+		enter <- struct{}{}
+		<-gone
+		wait.Serve(x)
+	}))
+	c := k.dial()
+	send(t, c, get(""))
+	<-enter
+	reset(t, c)
+	// The kernel delivers a reset on loopback before close returns; the loop hears of it soon after.
+	for conn := range k.conns() {
+		for conn.watch.how.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	gone <- struct{}{}
+	w := <-waiters
+	if how := <-w.told; how != wire.Reset {
+		t.Errorf("told %d, want Reset", how)
+	}
+}
+
+// conns returns the open connections.
+func (k *harness) conns() map[*conn]struct{} {
+	all := make(map[*conn]struct{})
+	for _, c := range k.srv.snapshot() {
+		all[c] = struct{}{}
+	}
+	return all
+}
+
+func TestHangUpOnUnixSockets(t *testing.T) {
+	waiters := make(chan *waiter, 1)
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := Listen("unix:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newHarnessOn(t, ln, nil, Options{}, waiting(waiters))
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, c, get(""))
+	w := <-waiters
+	_ = c.Close()
+	if how := <-w.told; how != wire.Reset {
+		t.Errorf("told %d, want Reset: a unix socket's peer that closed is gone", how)
+	}
+}
+
+func TestWaitEndsWithoutHangUp(t *testing.T) {
+	waiters := make(chan *waiter, 1)
+	k := newHarness(t, Options{}, waiting(waiters))
+	c := k.dial()
+	for range 100 {
+		send(t, c, get(""))
+		w := <-waiters
+		w.done <- struct{}{}
+		var buf [512]byte
+		if _, err := c.Read(buf[:]); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.told) != 0 {
+			t.Fatal("a hang-up was told")
+		}
+	}
+}
+
+// TestHangUpsRaceAnswers has clients go while answers are written: nobody may be told after Wait.
+func TestHangUpsRaceAnswers(t *testing.T) {
+	type own struct {
+		done   chan struct{}
+		mu     sync.Mutex
+		waits  bool
+		strays int
+	}
+	var strays, served sync.Map
+	k := newHarness(t, Options{}, handlerFunc(func(x wire.Exchange) {
+		w := &own{done: make(chan struct{}, 2), waits: true}
+		w.done <- struct{}{}
+		x.Wait(w.done, hangUpFunc(func(wire.HangUp) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if !w.waits {
+				strays.Store(w, true)
+			}
+		}))
+		w.mu.Lock()
+		w.waits = false
+		w.mu.Unlock()
+		served.Store(w, true)
+		x.Reply(&wire.Reply{Status: 204})
+	}))
+	var clients sync.WaitGroup
+	for i := range 200 {
+		c := k.dial()
+		clients.Go(func() {
+			_, _ = io.WriteString(c, get(""))
+			if i%2 == 0 {
+				_ = c.(*net.TCPConn).SetLinger(0)
+			}
+			_ = c.Close()
+		})
+	}
+	clients.Wait()
+	strays.Range(func(any, any) bool { t.Error("told after Wait"); return false })
+}
+
+type hangUpFunc func(wire.HangUp)
+
+func (f hangUpFunc) HangUp(how wire.HangUp) { f(how) }
+
+// TestClientsThatHangUp is the mob of the promise: 1,000 that leave within a body or a wait.
+func TestClientsThatHangUp(t *testing.T) {
+	waiters := make(chan *waiter, 1000)
+	k := newHarness(t, Options{}, handlerFunc(func(x wire.Exchange) {
+		if x.ContentLength() > 0 {
+			echo(x)
+			return
+		}
+		waiting(waiters).Serve(x)
+	}))
+	leave := func(i int, c net.Conn) {
+		if i%2 == 0 {
+			reset(t, c)
+			return
+		}
+		_ = c.Close()
+	}
+	const n = 1000
+	for i := range n / 2 {
+		c := k.dial()
+		send(t, c, post("Content-Length: 100000\r\n", fmt.Sprintf("%01000d", i)))
+		leave(i, c)
+	}
+	for i := range n / 2 {
+		c := k.dial()
+		send(t, c, get(""))
+		w := <-waiters
+		leave(i, c)
+		<-w.told
+	}
+	for range n {
+		<-k.closed
+	}
+	if st := k.srv.Stats(); st != (Stats{}) {
+		t.Errorf("left: %+v", st)
+	}
+	if n := k.pool.Budget().InUse(); n != 0 {
+		t.Errorf("%d bytes of slabs are left", n)
+	}
+	k.alive(t)
+}
