@@ -130,8 +130,15 @@ func BenchmarkElements(b *testing.B) {
 		kind  string
 		dtype tensor.DType
 	}{
-		{"short", tensor.FP32}, {"widened", tensor.FP32}, {"pixels", tensor.FP32}, {"short", tensor.FP64},
-		{"widened", tensor.FP64}, {"short", tensor.FP16}, {"short", tensor.BF16}, {"integers", tensor.Int64}, {"integers", tensor.Uint8},
+		{"short", tensor.FP32},
+		{"widened", tensor.FP32},
+		{"pixels", tensor.FP32},
+		{"short", tensor.FP64},
+		{"widened", tensor.FP64},
+		{"short", tensor.FP16},
+		{"short", tensor.BF16},
+		{"integers", tensor.Int64},
+		{"integers", tensor.Uint8},
 	} {
 		const n = 4096
 		text := benchText(tc.kind, n)

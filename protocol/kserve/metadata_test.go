@@ -82,8 +82,13 @@ func TestParseIndexRequest(t *testing.T) {
 		want bool
 		text string
 	}{
-		{"", false, ""}, {"{}", false, ""}, {`{"ready":true}`, true, ""}, {`{"ready":false,"x":[1]}`, false, ""},
-		{`{"ready":1}`, false, `"ready" must be true or false at byte 9`}, {`[]`, false, "expected an object"}, {`{"ready":true`, false, "expected a comma"},
+		{"", false, ""},
+		{"{}", false, ""},
+		{`{"ready":true}`, true, ""},
+		{`{"ready":false,"x":[1]}`, false, ""},
+		{`{"ready":1}`, false, `"ready" must be true or false at byte 9`},
+		{`[]`, false, "expected an object"},
+		{`{"ready":true`, false, "expected a comma"},
 	} {
 		got, err := ParseIndexRequest([]byte(tc.body))
 		if got != tc.want || (err == nil) != (tc.text == "") || err != nil && !strings.Contains(err.Text, tc.text) {

@@ -17,15 +17,39 @@ func TestNumberGrammar(t *testing.T) {
 		end int // offset of the end, or of the offence
 		err numErr
 	}{
-		{"0", 1, numOK}, {"-0", 2, numOK}, {"7", 1, numOK}, {"10", 2, numOK}, {"1.5", 3, numOK},
-		{"0.0", 3, numOK}, {"1e5", 3, numOK}, {"1E+5", 4, numOK}, {"1e-05", 5, numOK}, {"-1.25e10", 8, numOK},
-		{"1,2", 1, numOK}, {"12]", 2, numOK}, {"1e999999999999999999999", 23, numOK},
-		{"123456789.12345678", 18, numOK}, {"0.123456781234567812345678", 26, numOK},
-		{"", 0, numSyntax}, {"-", 1, numSyntax}, {"+1", 0, numSyntax}, {".5", 0, numSyntax},
-		{"-.5", 1, numSyntax}, {"01", 1, numSyntax}, {"-01", 2, numSyntax}, {"00", 1, numSyntax},
-		{"1.", 2, numSyntax}, {"1.e5", 2, numSyntax}, {"1e", 2, numSyntax}, {"1e+", 3, numSyntax},
-		{"1ee5", 2, numSyntax}, {"a", 0, numSyntax}, {"NaN", 0, numSyntax}, {"--1", 1, numSyntax},
-		{"0x10", 1, numOK}, {"1_000", 1, numOK}, // what follows is the caller's to refuse
+		{"0", 1, numOK},
+		{"-0", 2, numOK},
+		{"7", 1, numOK},
+		{"10", 2, numOK},
+		{"1.5", 3, numOK},
+		{"0.0", 3, numOK},
+		{"1e5", 3, numOK},
+		{"1E+5", 4, numOK},
+		{"1e-05", 5, numOK},
+		{"-1.25e10", 8, numOK},
+		{"1,2", 1, numOK},
+		{"12]", 2, numOK},
+		{"1e999999999999999999999", 23, numOK},
+		{"123456789.12345678", 18, numOK},
+		{"0.123456781234567812345678", 26, numOK},
+		{"", 0, numSyntax},
+		{"-", 1, numSyntax},
+		{"+1", 0, numSyntax},
+		{".5", 0, numSyntax},
+		{"-.5", 1, numSyntax},
+		{"01", 1, numSyntax},
+		{"-01", 2, numSyntax},
+		{"00", 1, numSyntax},
+		{"1.", 2, numSyntax},
+		{"1.e5", 2, numSyntax},
+		{"1e", 2, numSyntax},
+		{"1e+", 3, numSyntax},
+		{"1ee5", 2, numSyntax},
+		{"a", 0, numSyntax},
+		{"NaN", 0, numSyntax},
+		{"--1", 1, numSyntax},
+		{"0x10", 1, numOK},
+		{"1_000", 1, numOK}, // what follows is the caller's to refuse
 	} {
 		t.Run(tc.in, func(t *testing.T) {
 			_, end, err := scanDecimal([]byte(tc.in), 0)
@@ -44,12 +68,22 @@ func TestIntegers(t *testing.T) {
 		want   string // "" with err
 		err    numErr
 	}{
-		{"127", 8, true, "127", numOK}, {"128", 8, true, "", numRange}, {"-128", 8, true, "-128", numOK},
-		{"-129", 8, true, "", numRange}, {"255", 8, false, "255", numOK}, {"256", 8, false, "", numRange},
-		{"300", 8, false, "", numRange}, {"-1", 8, false, "", numRange}, {"-0", 8, false, "", numRange},
-		{"-0", 8, true, "0", numOK}, {"32768", 16, true, "", numRange}, {"65535", 16, false, "65535", numOK},
-		{"2147483647", 32, true, "2147483647", numOK}, {"2147483648", 32, true, "", numRange},
-		{"4294967295", 32, false, "4294967295", numOK}, {"4294967296", 32, false, "", numRange},
+		{"127", 8, true, "127", numOK},
+		{"128", 8, true, "", numRange},
+		{"-128", 8, true, "-128", numOK},
+		{"-129", 8, true, "", numRange},
+		{"255", 8, false, "255", numOK},
+		{"256", 8, false, "", numRange},
+		{"300", 8, false, "", numRange},
+		{"-1", 8, false, "", numRange},
+		{"-0", 8, false, "", numRange},
+		{"-0", 8, true, "0", numOK},
+		{"32768", 16, true, "", numRange},
+		{"65535", 16, false, "65535", numOK},
+		{"2147483647", 32, true, "2147483647", numOK},
+		{"2147483648", 32, true, "", numRange},
+		{"4294967295", 32, false, "4294967295", numOK},
+		{"4294967296", 32, false, "", numRange},
 		{"9007199254740993", 64, true, "9007199254740993", numOK},
 		{"9223372036854775807", 64, true, "9223372036854775807", numOK},
 		{"9223372036854775808", 64, true, "", numRange},
@@ -59,9 +93,15 @@ func TestIntegers(t *testing.T) {
 		{"18446744073709551616", 64, false, "", numRange},
 		{"99999999999999999999", 64, false, "", numRange},
 		{"100000000000000000000000", 64, false, "", numRange},
-		{"1.0", 64, true, "", numInteger}, {"1.5", 32, true, "", numInteger}, {"1e2", 32, true, "", numInteger},
-		{"1E2", 32, false, "", numInteger}, {"01", 8, true, "", numSyntax}, {"-", 8, true, "", numSyntax},
-		{"1.", 8, true, "", numSyntax}, {"\"1\"", 8, true, "", numSyntax}, {"true", 8, true, "", numSyntax},
+		{"1.0", 64, true, "", numInteger},
+		{"1.5", 32, true, "", numInteger},
+		{"1e2", 32, true, "", numInteger},
+		{"1E2", 32, false, "", numInteger},
+		{"01", 8, true, "", numSyntax},
+		{"-", 8, true, "", numSyntax},
+		{"1.", 8, true, "", numSyntax},
+		{"\"1\"", 8, true, "", numSyntax},
+		{"true", 8, true, "", numSyntax},
 	} {
 		t.Run(tc.in+"/"+strconv.Itoa(int(tc.width)), func(t *testing.T) {
 			var got string
@@ -291,10 +331,21 @@ func TestFloatText(t *testing.T) {
 		size int
 		want string
 	}{
-		{0, 32, "0.0"}, {math.Copysign(0, -1), 32, "-0.0"}, {1, 32, "1.0"}, {-3, 64, "-3.0"}, {0.1, 64, "0.1"},
-		{float64(float32(0.1)), 32, "0.1"}, {1e21, 64, "1e+21"}, {1e20, 64, "100000000000000000000.0"},
-		{1e-7, 64, "1e-7"}, {1e-6, 64, "0.000001"}, {1 << 24, 32, "16777216.0"}, {1.5e300, 64, "1.5e+300"},
-		{math.NaN(), 32, "NaN"}, {math.Inf(1), 64, "Infinity"}, {math.Inf(-1), 32, "-Infinity"},
+		{0, 32, "0.0"},
+		{math.Copysign(0, -1), 32, "-0.0"},
+		{1, 32, "1.0"},
+		{-3, 64, "-3.0"},
+		{0.1, 64, "0.1"},
+		{float64(float32(0.1)), 32, "0.1"},
+		{1e21, 64, "1e+21"},
+		{1e20, 64, "100000000000000000000.0"},
+		{1e-7, 64, "1e-7"},
+		{1e-6, 64, "0.000001"},
+		{1 << 24, 32, "16777216.0"},
+		{1.5e300, 64, "1.5e+300"},
+		{math.NaN(), 32, "NaN"},
+		{math.Inf(1), 64, "Infinity"},
+		{math.Inf(-1), 32, "-Infinity"},
 	} {
 		if got := string(appendFloat(nil, tc.f, tc.size)); got != tc.want {
 			t.Errorf("%v: got %s, want %s", tc.f, got, tc.want)

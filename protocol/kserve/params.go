@@ -63,7 +63,7 @@ func (d *Decoder) parameters(of owner) *infer.Error {
 // paramValue reads a parameter's value: a string, a bool or a number.
 func (d *Decoder) paramValue(p *param) *infer.Error {
 	s := &d.s
-	ok := true
+	var ok bool
 	switch c := s.peek(); {
 	case c == '"':
 		p.Kind = infer.ParamString
@@ -80,7 +80,6 @@ func (d *Decoder) paramValue(p *param) *infer.Error {
 		if s.skip() {
 			return infer.Errorf(infer.Invalid, "parameter %s is not a string, a number or a bool", quote(p.Key))
 		}
-		ok = false
 	}
 	if !ok {
 		return d.fault()

@@ -264,11 +264,23 @@ func TestParseHeaderLength(t *testing.T) {
 		want  int
 		text  string
 	}{
-		{"0", 10, 0, ""}, {"10", 10, 10, ""}, {"7", 10, 7, ""},
-		{"11", 10, 0, "larger than the request's 10 bytes"}, {"-1", 10, 0, "negative"}, {"9223372036854775808", 10, 0, "larger"},
-		{"99999999999999999999999", 10, 0, "larger"}, {"", 10, 0, "not a number"}, {"x", 10, 0, "not a number"}, {"1x", 10, 0, "not a number"},
-		{" 1", 10, 0, "not a number"}, {"1 ", 10, 0, "not a number"}, {"+1", 10, 0, "not a number"}, {"01", 10, 0, "not a number"},
-		{"1.0", 10, 0, "not a number"}, {"0x1", 10, 0, "not a number"}, {"1,1", 10, 0, "not a number"},
+		{"0", 10, 0, ""},
+		{"10", 10, 10, ""},
+		{"7", 10, 7, ""},
+		{"11", 10, 0, "larger than the request's 10 bytes"},
+		{"-1", 10, 0, "negative"},
+		{"9223372036854775808", 10, 0, "larger"},
+		{"99999999999999999999999", 10, 0, "larger"},
+		{"", 10, 0, "not a number"},
+		{"x", 10, 0, "not a number"},
+		{"1x", 10, 0, "not a number"},
+		{" 1", 10, 0, "not a number"},
+		{"1 ", 10, 0, "not a number"},
+		{"+1", 10, 0, "not a number"},
+		{"01", 10, 0, "not a number"},
+		{"1.0", 10, 0, "not a number"},
+		{"0x1", 10, 0, "not a number"},
+		{"1,1", 10, 0, "not a number"},
 	} {
 		got, err := ParseHeaderLength([]byte(tc.value), tc.size)
 		if got != tc.want || (err == nil) != (tc.text == "") || err != nil && !strings.Contains(err.Text, tc.text) {
