@@ -16,6 +16,8 @@ const (
 	firstBackOff = 5 * time.Millisecond
 	lastBackOff  = time.Second
 	shedAtOnce   = 16
+	// refusedAtOnce bounds how long accepting is not tried, at a millisecond or two each.
+	refusedAtOnce = 64
 )
 
 // Serve accepts connections from ln, with TLS if tls is not nil, until Shutdown closes ln, and then
@@ -106,7 +108,7 @@ func passing(err error) bool {
 }
 
 // relieve makes room for descriptors: it closes idle connections, and if there are none, it gives up the
-// spare descriptor for the time of telling one client that there are too many.
+// spare descriptor for the time of telling clients that there are too many.
 func (s *Server) relieve(ln net.Listener, err error) {
 	if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
 		return
@@ -125,19 +127,26 @@ func (s *Server) relieve(ln net.Listener, err error) {
 	}
 }
 
+// acceptToRefuse answers those that wait to be accepted, one after the other, that there are too many.
 func (s *Server) acceptToRefuse(ln net.Listener) {
 	dl, ok := ln.(interface{ SetDeadline(time.Time) error })
-	if !ok || dl.SetDeadline(time.Now().Add(firstBackOff)) != nil {
+	if !ok {
 		return
 	}
 	defer func() { _ = dl.SetDeadline(time.Time{}) }() // fails only if it is closed, which Accept will tell
-	sock, err := ln.Accept()
-	if err != nil {
-		return
+	for range refusedAtOnce {
+		if dl.SetDeadline(time.Now().Add(time.Millisecond)) != nil {
+			return
+		}
+		sock, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		c := newConn(s, sock, sock, addrKey{}, time.Now())
+		c.refuse(&refuseConnections)
+		c.lingerOn(time.Millisecond)
+		_ = sock.Close()
 	}
-	c := newConn(s, sock, sock, addrKey{}, time.Now())
-	c.refuse(&refuseConnections)
-	_ = sock.Close()
 }
 
 // spare is a descriptor kept for when there are no others.

@@ -347,7 +347,7 @@ func (c *conn) Close() error {
 	if c.forced.Load() {
 		c.why = ClosedForced
 	} else if c.linger || c.served && !c.body.end || c.req != nil && c.req.r < c.req.w {
-		c.lingerOn()
+		c.lingerOn(lingerTime)
 	}
 	if c.req != nil {
 		c.srv.release(c.req)
@@ -365,7 +365,7 @@ const (
 
 // lingerOn says that we are done and reads on for a moment: closing a socket with unread bytes sends a
 // reset, which can destroy the answer before the client has read it.
-func (c *conn) lingerOn() {
+func (c *conn) lingerOn(most time.Duration) {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
@@ -375,7 +375,7 @@ func (c *conn) lingerOn() {
 			return
 		}
 	}
-	if c.sock.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	if c.sock.SetReadDeadline(time.Now().Add(most)) != nil {
 		return
 	}
 	req := c.req

@@ -168,7 +168,7 @@ func (s *Server) turnAway(c *conn) {
 	go func() {
 		defer s.leave()
 		c.refuse(&refuseConnections)
-		c.lingerOn()
+		c.lingerOn(lingerTime)
 		_ = c.Conn.Close()
 		s.mu.Lock()
 		s.mu.refusing--
