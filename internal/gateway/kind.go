@@ -25,6 +25,9 @@ type Kind struct {
 	Start func(Env) Host
 }
 
+// Pool is what a Host opens, named here for those who bring a kind of their own.
+type Pool = backends.Pool
+
 // Host opens the pools of one kind.
 type Host struct {
 	// Key names what Open would open: pools with equal keys are one.
