@@ -2,12 +2,9 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"os"
 	"runtime/debug"
 	"strconv"
 
@@ -17,38 +14,20 @@ import (
 // StartBare starts a plain fasthttp server of one Go thread in a process of its own. Its handler takes the body and
 // answers with constant bytes: what any handler on fasthttp costs at least.
 func StartBare(ctx context.Context, self Self, answer Answer) (*Server, error) {
-	if len(self) == 0 {
-		return nil, errNoSelf
-	}
-	input, err := json.Marshal(answer)
-	if err != nil {
-		return nil, fmt.Errorf("write the answer: %w", err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("listen for fasthttp: %w", err)
-	}
-	defer l.Close()
 	s := &Server{
-		Name:    "bare fasthttp",
+		Name:    bareName,
 		Version: moduleVersion("github.com/valyala/fasthttp"),
 		Note:    "GOMAXPROCS=1; a handler that takes the body and answers the same bytes",
 	}
-	return s, s.start(self.command(ctx, "bare", string(input)), l)
+	return s, startOwn(ctx, s, self, "bare", answer)
 }
 
 // serveBare is the other end of StartBare: it serves descriptor 3 until ctx ends.
 func serveBare(ctx context.Context, input string) error {
-	var answer Answer
-	if err := json.Unmarshal([]byte(input), &answer); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	f := os.NewFile(3, "listener")
-	l, err := net.FileListener(f)
+	l, answer, err := handedOver(input)
 	if err != nil {
-		return fmt.Errorf("take over the listener: %w", err)
+		return err
 	}
-	_ = f.Close()
 	return serveAnswer(ctx, l, answer)
 }
 

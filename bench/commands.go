@@ -159,7 +159,7 @@ func hopCommand(ctx context.Context, self Self, args []string, stdout, stderr io
 	fs.IntVar(&opts.Rounds, "rounds", 10, "undisturbed rounds wanted")
 	fs.DurationVar(&opts.Block, "block", 2500*time.Millisecond, "measured time of a block")
 	fs.Float64Var(&opts.MaxForeign, "max-foreign", 0.1, "share of the machine that other work may use in a block")
-	fs.DurationVar(&opts.Patience, "patience", 10*time.Second, "how long a block may wait for other work to pause")
+	fs.DurationVar(&opts.Patience, "patience", 5*time.Second, "how long a block may wait for other work to pause")
 	only := fs.String("only", "", "subjects to measure, by name, separated by commas (default all)")
 	results := fs.String("results", "", "folder for the report: Markdown, JSON and plots")
 	if err := parse(fs, args); err != nil {

@@ -49,6 +49,8 @@ type Plan struct {
 	MaxForeign float64 `json:"max_foreign"`
 	// Patience is how long a block may wait for other work to pause, default 0: not at all.
 	Patience time.Duration `json:"-"`
+	// MaxTime ends a comparison that does not get its rounds: no round starts later. Default 6 min.
+	MaxTime time.Duration `json:"-"`
 	// Seed of the bootstrap, default 1.
 	Seed uint64 `json:"seed"`
 	// Tell, when not nil, is called after every block.
@@ -68,6 +70,9 @@ func (p *Plan) EnsureDefaults() {
 	}
 	if p.MaxForeign == 0 {
 		p.MaxForeign = 0.1
+	}
+	if p.MaxTime == 0 {
+		p.MaxTime = 6 * time.Minute
 	}
 	if p.Seed == 0 {
 		p.Seed = 1
@@ -104,7 +109,8 @@ func Compare(ctx context.Context, plan Plan, subjects []Subject) (Comparison, er
 		return Comparison{}, err
 	}
 	c := Comparison{Plan: plan}
-	for round := 0; round < plan.MaxRounds && c.clean(subjects) < plan.Rounds; round++ {
+	end := time.Now().Add(plan.MaxTime)
+	for round := 0; round < plan.MaxRounds && c.clean(subjects) < plan.Rounds && time.Now().Before(end); round++ {
 		for i := range subjects {
 			s := subjects[i]
 			if round%2 == 1 {

@@ -95,12 +95,13 @@ func Hop(ctx context.Context, opts HopOptions) (Comparison, error) {
 			Connections: opts.Load.Connections,
 			Rate:        opts.Load.Rate,
 			Duration:    opts.Block,
+			Body:        s.Body,
 		}))
 	}
 	return Compare(ctx, Plan{
 		Title:      fmt.Sprintf("Terminating a binary v2 request with %d bytes of FP32", opts.Bytes),
 		Load:       fmt.Sprintf("HTTP/1.1, %s, blocks of %s", opts.Load, opts.Block),
-		Anchor:     "bare fasthttp",
+		Anchor:     bareName,
 		Rounds:     opts.Rounds,
 		MaxForeign: opts.MaxForeign,
 		Patience:   opts.Patience,
@@ -108,25 +109,44 @@ func Hop(ctx context.Context, opts HopOptions) (Comparison, error) {
 	}, subjects)
 }
 
+// hopConfig is a gateway that answers at once: no logs of requests, as everywhere else here.
+const hopConfig = `version: 1
+listen:
+  http:    {address: "127.0.0.1:0"}
+  metrics: {address: "127.0.0.1:0"}
+  admin:   {address: "127.0.0.1:0"}
+pools:
+  - {name: noop, kind: puppet, script: "slots:64,model:` + noopModel + `", discover: true}
+telemetry:
+  access_log: {sample: 0%, slow: 0s, errors: none}
+`
+
+const (
+	bareName   = "bare fasthttp"
+	sluiceName = "Sluice"
+)
+
 // startHop starts the servers that are wanted and installed, and checks that each answers. It returns those it started
-// even when it fails.
+// even when it fails. Sluice comes first: the others answer what it answers.
 func startHop(ctx context.Context, opts HopOptions, dir string, request []byte) ([]*Server, error) {
-	answer := Answer{Body: make([]byte, 130+opts.Bytes), HeaderLength: 130}
+	var answer Answer
 	starters := []struct {
 		name  string
 		start func(dir string) (*Server, error)
 	}{
-		{"bare fasthttp", func(string) (*Server, error) { return StartBare(ctx, opts.Self, answer) }},
+		{sluiceName, func(dir string) (*Server, error) { return startHopSluice(ctx, opts.Self, dir) }},
+		{bareName, func(string) (*Server, error) { return StartBare(ctx, opts.Self, answer) }},
+		{edgeName, func(string) (*Server, error) { return StartEdge(ctx, opts.Self, answer) }},
 		{"nginx", func(dir string) (*Server, error) { return StartNginx(ctx, opts.Parts, dir, answer) }},
 		{"HAProxy", func(dir string) (*Server, error) { return StartHAProxy(ctx, opts.Parts, dir, answer) }},
 	}
 	var servers []*Server
 	for _, st := range starters {
-		if len(opts.Only) > 0 && !slices.Contains(opts.Only, st.name) {
+		if st.name != sluiceName && st.name != bareName && len(opts.Only) > 0 && !slices.Contains(opts.Only, st.name) {
 			continue
 		}
-		sub := filepath.Join(dir, st.name)
-		if err := os.Mkdir(sub, 0o755); err != nil {
+		sub, err := os.MkdirTemp(dir, "")
+		if err != nil {
 			return servers, fmt.Errorf("make a folder for %s: %w", st.name, err)
 		}
 		s, err := st.start(sub)
@@ -138,16 +158,45 @@ func startHop(ctx context.Context, opts HopOptions, dir string, request []byte) 
 			return servers, err
 		}
 		servers = append(servers, s)
-		resp, body, err := Ask(ctx, s.Target, request)
+		got, err := askAnswer(ctx, s, request)
+		s.Body = got.Body
 		if err != nil {
-			s.Close()
-			return servers, fmt.Errorf("%w; %w", err, s.Alive())
+			return servers, err
 		}
-		if resp.StatusCode != 200 || len(body) != len(answer.Body) {
-			return servers, fmt.Errorf("%s answered %s with %d bytes: %q", s.Name, resp.Status, len(body), body[:min(len(body), 200)])
+		if st.name == sluiceName {
+			answer = got
+		} else if len(got.Body) != len(answer.Body) || got.HeaderLength != answer.HeaderLength {
+			return servers, fmt.Errorf("%s answered %d bytes, not the %d of Sluice", s.Name, len(got.Body), len(answer.Body))
 		}
 	}
 	return servers, nil
+}
+
+func startHopSluice(ctx context.Context, self Self, dir string) (*Server, error) {
+	file := filepath.Join(dir, "sluice.yaml")
+	if err := os.WriteFile(file, []byte(hopConfig), 0o644); err != nil {
+		return nil, fmt.Errorf("configure Sluice: %w", err)
+	}
+	s, _, err := StartSluice(ctx, self, sluiceName,
+		"GOMAXPROCS=1; the whole gateway: decoded, routed, run by a Runner that answers its input at once, encoded", file)
+	return s, err
+}
+
+// askAnswer sees what a server answers.
+func askAnswer(ctx context.Context, s *Server, request []byte) (Answer, error) {
+	resp, body, err := Ask(ctx, s.Target, request)
+	if err != nil {
+		s.Close()
+		return Answer{}, fmt.Errorf("%w; %w", err, s.Alive())
+	}
+	if resp.StatusCode != 200 {
+		return Answer{}, fmt.Errorf("%s answered %s: %.200q", s.Name, resp.Status, body)
+	}
+	n, err := strconv.Atoi(resp.Header.Get("Inference-Header-Content-Length"))
+	if err != nil {
+		return Answer{}, fmt.Errorf("%s answered without a header length: %w", s.Name, err)
+	}
+	return Answer{Body: body, HeaderLength: n}, nil
 }
 
 func tellBlock(w io.Writer) func(Block) {

@@ -19,13 +19,18 @@ func Main(ctx context.Context, self Self, args []string, stdout, stderr io.Write
 		return hopCommand(ctx, self, rest, stdout, stderr)
 	case "http":
 		return httpCommand(ctx, rest, stdout, stderr)
+	case "gateway":
+		return gatewayCommand(ctx, rest, stdout, stderr)
 	case "generate":
 		return generate(ctx, os.Stdin, stdout)
-	case "bare":
+	case "bare", "edge":
 		if len(rest) != 1 {
-			return usageError{errors.New("bench bare: one argument")}
+			return usageError{fmt.Errorf("bench %s: one argument", name)}
 		}
-		return serveBare(ctx, rest[0])
+		if name == "bare" {
+			return serveBare(ctx, rest[0])
+		}
+		return serveEdge(ctx, rest[0])
 	default:
 		return usageError{fmt.Errorf("bench: unknown command %.128q", name)}
 	}

@@ -28,6 +28,7 @@ type Server struct {
 	Version string
 	Note    string // what exactly it does with a request
 	Target  string // as in Options
+	Body    []byte // what it answers, checked in every answer; nil: not known
 
 	cmd   *exec.Cmd
 	words tail
