@@ -3,6 +3,7 @@ package batching
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -62,8 +63,8 @@ func (r *rig) close() {
 		r.t.Error(err)
 	}
 	for name, q := range r.queues {
-		if q.calls != 0 || q.rows != 0 {
-			r.t.Errorf("queue %s is left with %d calls of %d rows", name, q.calls, q.rows)
+		if calls, rows := q.Waiting(); calls != 0 || rows != 0 {
+			r.t.Errorf("queue %s is left with %d calls of %d rows", name, calls, rows)
 		}
 	}
 	if n := len(r.group.mu.scheduler.waiting); n != 0 {
@@ -78,20 +79,36 @@ func (r *rig) ask(rows int64, tag uint32) *infer.Call {
 
 // edge is the continuation of a call whose answer is expected to be right.
 type edge struct {
-	rows   int64
-	tag    uint32
-	err    error        // what is wrong with the answer
+	rows int64
+	tag  uint32
+
+	mu sync.Mutex
+	seen
+}
+
+// seen is how a call ended.
+type seen struct {
+	done   int          // how often
 	failed *infer.Error // how it failed
-	done   int
+	wrong  error        // what is wrong with its answer
 }
 
 func (e *edge) Done(c *infer.Call, _ *infer.Burst) {
+	e.mu.Lock()
 	e.done++
 	e.failed = c.Error
 	if c.Error == nil {
-		e.err = puppet.Answered(c, e.rows, 4, e.tag)
+		e.wrong = puppet.Answered(c, e.rows, 4, e.tag)
 	}
+	e.mu.Unlock()
 	c.Release()
+}
+
+// look returns how the call has ended so far.
+func (e *edge) look() seen {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.seen
 }
 
 // submit sends a call of the echo model and returns its edge.
@@ -106,15 +123,24 @@ func (r *rig) submit(rows int64, tag uint32, burst *infer.Burst) (*infer.Call, *
 	return c, e
 }
 
+// ok reports anything but one right answer.
 func (e *edge) ok(t testing.TB, what string) {
 	t.Helper()
-	switch {
-	case e.done != 1:
-		t.Errorf("%s: done %d times, want once", what, e.done)
-	case e.failed != nil:
-		t.Errorf("%s: failed: %v", what, e.failed)
-	case e.err != nil:
-		t.Errorf("%s: %v", what, e.err)
+	switch s := e.look(); {
+	case s.done != 1:
+		t.Errorf("%s: done %d times, want once", what, s.done)
+	case s.failed != nil:
+		t.Errorf("%s: failed: %v", what, s.failed)
+	case s.wrong != nil:
+		t.Errorf("%s: %v", what, s.wrong)
+	}
+}
+
+// failedWith reports anything but one failure with want.
+func (e *edge) failedWith(t testing.TB, what string, want *infer.Error) {
+	t.Helper()
+	if s := e.look(); s.done != 1 || s.failed != want {
+		t.Errorf("%s: done %d times, failed: %v, want once: %v", what, s.done, s.failed, want)
 	}
 }
 

@@ -82,6 +82,13 @@ func (q *Queue) Done(c *infer.Call, burst *infer.Burst) {
 	}
 }
 
+// Waiting returns how many calls wait, and their rows; a request without rows counts as one.
+func (q *Queue) Waiting() (calls int, rows int64) {
+	q.group.mu.Lock()
+	defer q.group.mu.Unlock()
+	return q.calls, q.rows
+}
+
 // Close fails what waits, and refuses what comes, as draining. What runs ends as it would.
 func (q *Queue) Close() {
 	q.group.step(Event{Kind: Close, Queue: q}, nil)
