@@ -15,7 +15,10 @@ const maxQuestion = 1 << 20
 
 // errExtensions refuses what Triton has and this server has not.
 var errExtensions = infer.Errorf(infer.Unsupported,
-	"this server does not have the extension that the path belongs to: shared memory, tracing, logging, generation, and loading models by clients are not supported")
+	"this server does not have the extension that the path belongs to: shared memory, tracing, logging and generation are not supported")
+
+// errControl refuses to let clients decide what is loaded.
+var errControl = infer.Errorf(infer.Forbidden, "clients may not load or unload models on this server")
 
 // describe answers everything but inference.
 func (e *inference) describe(t target) {
@@ -25,6 +28,9 @@ func (e *inference) describe(t target) {
 		return
 	case opUnsupported:
 		e.refuse(errExtensions)
+		return
+	case opControl:
+		e.refuse(errControl)
 		return
 	case opIndex:
 		if !bytes.Equal(e.x.Method(), methodPost) {

@@ -17,6 +17,7 @@ const (
 	opAllStats
 	opInfer
 	opIndex
+	opControl     // loading and unloading
 	opUnsupported // Triton's further extensions
 )
 
@@ -133,7 +134,7 @@ func parseRepository(path []byte) target {
 	case bytes.Equal(what, segIndex) && len(end) == 0:
 		return target{op: opIndex}
 	case bytes.Equal(what, segModels) && len(end) > 0:
-		return target{op: opUnsupported}
+		return target{op: opControl}
 	}
 	return target{}
 }

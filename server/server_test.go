@@ -71,7 +71,7 @@ func TestRefusals(t *testing.T) {
 		{"zero timeout", "POST", infer, echoJSON, []wire.Header{{Name: "X-Request-Timeout-Ms", Value: []byte("0")}}, 400, "INVALID", "positive"},
 		{"bad header length", "POST", infer, echoJSON, []wire.Header{{Name: "Inference-Header-Content-Length", Value: []byte("-1")}}, 400, "INVALID", "negative"},
 		{"shared memory", "GET", "/ml/v2/systemsharedmemory/status", "", nil, 501, "UNSUPPORTED", "shared memory"},
-		{"load", "POST", "/ml/v2/repository/models/echo/load", "", nil, 501, "UNSUPPORTED", "loading"},
+		{"load", "POST", "/ml/v2/repository/models/echo/load", "", nil, 403, "FORBIDDEN", "load"},
 		{"generate", "POST", "/ml/v2/models/echo/generate", "", nil, 501, "UNSUPPORTED", ""},
 		{"too large", "POST", infer, strings.Repeat(" ", 1<<20+1), nil, 413, "TOO_LARGE", ""},
 		{"unknown model's metadata", "GET", "/ml/v2/models/nope", "", nil, 404, "UNKNOWN_MODEL", ""},
