@@ -75,8 +75,12 @@ func New(opts Options, devices *Devices, log *zap.Logger) (*Pool, error) {
 	workers := p.size()
 	for _, name := range opts.Devices {
 		n := workers
-		if number, _ := parseDevice(name); number != cpuDevice && opts.Workers == 0 {
+		number, _ := parseDevice(name) // checked by Validate
+		if number != cpuDevice && opts.Workers == 0 {
 			n = cudaWorkers
+		}
+		if err := ort.Probe(number); err != nil {
+			return nil, err
 		}
 		d, err := devices.acquire(name, n)
 		if err != nil {

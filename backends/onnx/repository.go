@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxModelName bounds the name of a model.
@@ -48,7 +50,8 @@ func stampOf(path string) (stamp, error) {
 // checkName returns an error for what cannot be a model's name. Names come from clients too, and become
 // part of a path.
 func checkName(name string) error {
-	if name == "" || len(name) > maxModelName || name[0] == '.' || strings.ContainsAny(name, "/\\\x00") || !filepath.IsLocal(name) {
+	odd := func(r rune) bool { return r == '/' || r == '\\' || !unicode.IsPrint(r) || r == utf8.RuneError }
+	if name == "" || len(name) > maxModelName || name[0] == '.' || strings.ContainsFunc(name, odd) || !filepath.IsLocal(name) {
 		return fmt.Errorf("%.*q is no model name", maxModelName, name)
 	}
 	return nil

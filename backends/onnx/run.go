@@ -141,7 +141,11 @@ func check(spec *infer.Spec, t *tensor.Tensor) *infer.Error {
 		return invalid("input %q: %v", spec.Name, err)
 	}
 	if got := int64(t.Data.Size()); got != size && (t.DType != tensor.Bytes || got < size) {
-		return invalid("input %q: expected %d bytes for shape %s, got %d", spec.Name, size, tensor.ShapeString(t.Shape), got)
+		least := ""
+		if t.DType == tensor.Bytes {
+			least = "at least "
+		}
+		return invalid("input %q: expected %s%d bytes for shape %s, got %d", spec.Name, least, size, tensor.ShapeString(t.Shape), got)
 	}
 	if spec.Dims == nil {
 		return nil

@@ -161,6 +161,13 @@ func (f *Frame) Terminate(key any) {
 	}
 }
 
+// Running tells whether a run that a key names is under way.
+func (f *Frame) Running() bool {
+	f.running.Lock()
+	defer f.running.Unlock()
+	return f.running.key != nil
+}
+
 // Output is what a run answered for one output. Its shape is valid until Release.
 type Output struct {
 	// Elem is 0 if the output holds no tensor.

@@ -101,6 +101,15 @@ func NewSession(path string, opts SessionOptions) (*Session, error) {
 	return s, nil
 }
 
+// Probe tells whether the library can use a device at all.
+func Probe(device int) error {
+	options, err := newOptions(SessionOptions{Device: device, Threads: 1})
+	if err != nil {
+		return err
+	}
+	return options.Destroy()
+}
+
 // cause drops the words that the binding puts before the library's own.
 func cause(err error) error {
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
