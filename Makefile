@@ -17,6 +17,7 @@ CACHE   := $(CURDIR)/.cache
 TOOLS   := $(CACHE)/bin
 RUNTIME := $(CACHE)/onnxruntime/libonnxruntime.so
 CLIENTS := $(CACHE)/venv/clients/bin/python
+UNITTEST = PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(CLIENTS) -m unittest discover --start-directory
 SERVE   := bin/sluice serve --backend onnx=examples/digits/models
 
 GOLANGCILINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -74,8 +75,9 @@ test: parts build ## everything that must pass everywhere, with real clients
 	$(GO) vet ./...
 	$(GO) test -count=1 -shuffle=on -timeout $(TIMEOUT) ./...
 	CGO_ENABLED=0 $(GO) build ./...
-	$(CLIENTS) -m unittest discover --start-directory tests/clients
-	PYTHONPATH=tests/clients $(CLIENTS) -m unittest discover --start-directory tests/docs
+	$(UNITTEST) tests/clients
+	$(UNITTEST) tests/process
+	$(UNITTEST) tests/docs
 
 .PHONY: race
 race: parts ## Go tests under the race detector
