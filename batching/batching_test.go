@@ -180,7 +180,10 @@ func TestMerge(t *testing.T) {
 
 // A runner that finishes inside Run must not pile up a frame for each batch that waits.
 func TestFlatStack(t *testing.T) {
-	const n = 100_000
+	n := 100_000
+	if testing.Short() {
+		n = 10_000
+	}
 	var pcs [256]uintptr
 	deepest := 0
 	opts := puppet.Options{
@@ -190,7 +193,7 @@ func TestFlatStack(t *testing.T) {
 			return puppet.Verdict{}
 		},
 	}
-	r := newRig(t, opts, QueueOptions{MaxQueueRows: 2 * n})
+	r := newRig(t, opts, QueueOptions{MaxQueueRows: int64(n)})
 	defer r.close()
 	r.puppet.Resize(0)
 	var edges []*edge
@@ -202,7 +205,7 @@ func TestFlatStack(t *testing.T) {
 	for i, e := range edges {
 		e.ok(t, fmt.Sprintf("call %d", i))
 	}
-	if s := r.puppet.Stats(); s.Runs != n || s.Most != 1 {
+	if s := r.puppet.Stats(); s.Runs != int64(n) || s.Most != 1 {
 		t.Errorf("%d runs, %d at once, want %d, one at a time", s.Runs, s.Most, n)
 	}
 	if deepest > 40 {

@@ -20,7 +20,6 @@ type resubmitter struct {
 	rig     *rig
 	left    int
 	deepest int
-	burst   *infer.Burst
 }
 
 func (e *resubmitter) Done(c *infer.Call, burst *infer.Burst) {
@@ -178,10 +177,16 @@ func TestRefusedAtTheDoor(t *testing.T) {
 		shapes      [][]int64
 		want        string
 	}{
-		{"more rows than the model takes", "echo", 17, [][]int64{{17, 2}},
-			`the request has more rows than the 16 that model "echo" takes at once`},
-		{"inputs that disagree", "echo", 2, [][]int64{{2, 2}, {3, 2}},
-			"the inputs of the request have different numbers of rows"},
+		{
+			"more rows than the model takes", "echo", 17,
+			[][]int64{{17, 2}},
+			`the request has more rows than the 16 that model "echo" takes at once`,
+		},
+		{
+			"inputs that disagree", "echo", 2,
+			[][]int64{{2, 2}, {3, 2}},
+			"the inputs of the request have different numbers of rows",
+		},
 		{"as many as it takes", "echo", 16, [][]int64{{16, 2}}, ""},
 		{"a scalar beside rows", "echo", 2, [][]int64{{2, 2}, {}}, ""},
 		{"no batch axis to agree on", "alone", 1, [][]int64{{2, 2}, {3, 2}}, ""},

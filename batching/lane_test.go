@@ -15,11 +15,11 @@ func TestWaiting(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var w waiting
 	var lanes []*lane
-	for range 200 {
+	for range 100 {
 		lanes = append(lanes, &lane{place: -1, head: &infer.Call{}})
 	}
 	number := uint64(0)
-	for step := range 20_000 {
+	for step := range 5_000 {
 		l := lanes[random.IntN(len(lanes))]
 		number++
 		switch {

@@ -81,12 +81,12 @@ func TestMaxWait(t *testing.T) {
 		_, first := r.submit(1, 2, nil)
 		time.Sleep(4 * time.Millisecond)
 		_, second := r.submit(1, 3, nil)
-		time.Sleep(6*time.Millisecond - 1)
+		time.Sleep(6*time.Millisecond - time.Nanosecond)
 		synctest.Wait()
 		if first.look().done != 0 {
 			t.Error("failed before its time")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		first.failedWith(t, "after 10ms", infer.ErrWaitedTooLong)
 		time.Sleep(3 * time.Millisecond)

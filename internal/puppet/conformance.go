@@ -87,7 +87,7 @@ type attempt struct {
 	burst    *infer.Burst
 	returned atomic.Bool
 	times    atomic.Int32
-	done     chan *infer.Error // two slots: a second end must not block before it is seen
+	done     chan struct{} // closed by the first end
 }
 
 // asked is a call and what it asked; it is the edge of the call.
@@ -114,7 +114,7 @@ func (a *asked) Done(c *infer.Call, _ *infer.Burst) {
 }
 
 // BatchDone implements [infer.BatchOwner].
-func (a *attempt) BatchDone(_ *infer.Batch, err *infer.Error, burst *infer.Burst) {
+func (a *attempt) BatchDone(_ *infer.Batch, _ *infer.Error, burst *infer.Burst) {
 	if a.times.Add(1) > 1 {
 		a.x.t.Error("the runner finished a batch twice")
 		return
@@ -122,7 +122,7 @@ func (a *attempt) BatchDone(_ *infer.Batch, err *infer.Error, burst *infer.Burst
 	if !a.returned.Load() && a.burst != nil && burst != a.burst && sameStack() {
 		a.x.t.Error("a runner that finishes inside Run passes on the burst that it was given")
 	}
-	a.done <- err
+	close(a.done)
 }
 
 // sameStack tells whether a prepared attempt's run is further down on this stack.
@@ -142,7 +142,7 @@ func sameStack() bool {
 
 // prepare forms a batch with a call for each of rows, and waits for a slot for it.
 func (x *exam) prepare(rows ...int64) *attempt {
-	a := &attempt{x: x, done: make(chan *infer.Error, 2)}
+	a := &attempt{x: x, done: make(chan struct{})}
 	for _, n := range rows {
 		r := x.Memory.NewRequest()
 		r.Route, r.Rows = &infer.Route{Model: x.Model}, n
