@@ -15,6 +15,12 @@ import (
 // errNoCgo says what this binary lacks.
 var errNoCgo = errors.New("this binary was built without cgo and runs no ONNX models: build it with CGO_ENABLED=1 and a C compiler")
 
+// Built tells whether this binary can run models at all.
+const Built = false
+
+// Runtime fails.
+func Runtime() (version, path string, err error) { return "", "", errNoCgo }
+
 // Devices stands in for what needs cgo.
 type Devices struct{ group *backends.Group }
 
