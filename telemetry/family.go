@@ -12,7 +12,7 @@ import (
 // handle is what a family keeps per set of label values.
 type handle interface {
 	*Counter | *Gauge | *UpDown | *Histogram
-	// export reads the cells into one sample.
+	// export reads the cells into one sample. nil: there is nothing to show yet.
 	export(desc *prometheus.Desc, values []string) prometheus.Metric
 }
 
@@ -78,7 +78,9 @@ func (f *family[H]) Describe(ch chan<- *prometheus.Desc) { ch <- f.desc }
 // Collect implements prometheus.Collector.
 func (f *family[H]) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range f.snapshot() {
-		ch <- s.handle.export(f.desc, s.values)
+		if m := s.handle.export(f.desc, s.values); m != nil {
+			ch <- m
+		}
 	}
 }
 

@@ -95,8 +95,8 @@ func (b *buckets) scaledBounds() []float64 {
 	return out
 }
 
-// Histogram counts observations by size, from any goroutine, without contention. Its cells are made by the first
-// observation: one of a thousand models that nobody calls costs next to nothing.
+// Histogram counts observations by size, from any goroutine, without contention. Its cells, and its lines in a scrape,
+// come with the first observation: one of a thousand models that nobody calls costs next to nothing.
 type Histogram struct {
 	buckets *buckets
 	words   atomic.Pointer[[]atomic.Int64]
@@ -159,6 +159,9 @@ func (h *Histogram) snapshot() (counts []int64, sum int64) {
 }
 
 func (h *Histogram) export(desc *prometheus.Desc, values []string) prometheus.Metric {
+	if h.words.Load() == nil {
+		return nil
+	}
 	counts, sum := h.snapshot()
 	bounds := h.buckets.scaledBounds()
 	cumulated := make(map[float64]uint64, len(bounds))

@@ -33,7 +33,8 @@ The metrics listener (` + "`listen.metrics`" + `, port 8002) answers ` + "`GET /
 where the scraper asks for it. Durations are in seconds, sizes in bytes, shares are ratios. Label values come from the
 configuration or from closed lists, never from requests, so the number of series is bounded by the configuration.
 Counters belong to what they name, not to a configuration: a reload resets none, and a series ends when no configuration
-in use names it. Beside these, ` + "`go_*`" + ` and ` + "`process_*`" + ` describe the runtime and the process.
+in use names it. Histograms, and counters by a code or reason, appear with the first thing that they count; a query
+over them should allow for their absence. Beside these, ` + "`go_*`" + ` and ` + "`process_*`" + ` describe the runtime and the process.
 
 | Metric | Type | Labels | Meaning |
 |---|---|---|---|
