@@ -11,14 +11,6 @@ import (
 	"github.com/sluice-serving/sluice/wire"
 )
 
-// quiet is an exchange whose Reply keeps nothing, so that what it costs is the server's alone.
-type quiet struct{ *exchange }
-
-func (q quiet) Reply(r *wire.Reply) {
-	q.status = r.Status
-	r.Body.Release()
-}
-
 func allocsPerRequest(t *testing.T, x *exchange) float64 {
 	t.Helper()
 	e := newEdge(t, puppet.Options{}, server.Options{})
