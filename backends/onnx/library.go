@@ -23,8 +23,8 @@ func FindLibrary() (path string, looked []string) {
 		return path, []string{path}
 	}
 	if exe, err := os.Executable(); err == nil {
-		if real, err := filepath.EvalSymlinks(exe); err == nil {
-			exe = real
+		if resolved, err := filepath.EvalSymlinks(exe); err == nil {
+			exe = resolved
 		}
 		home := filepath.Dir(filepath.Dir(exe))
 		looked = append(looked, filepath.Join(home, ".cache", "onnxruntime", name), filepath.Join(home, "lib", name))

@@ -69,7 +69,7 @@ func TestFindLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, _ := FindLibrary()
-	if real, _ := filepath.EvalSymlinks(want); got != want && got != real {
+	if resolved, _ := filepath.EvalSymlinks(want); got != want && got != resolved {
 		t.Errorf("in the working directory: %q, want %q", got, want)
 	}
 }

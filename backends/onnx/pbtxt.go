@@ -164,15 +164,13 @@ func (p *pbParser) value(depth int) (pbValue, error) {
 		fields, err := p.message(c+2, depth+1) // '{'+2 is '}', '<'+2 is '>'
 		return pbValue{kind: pbMessage, fields: fields}, err
 	case c == '"' || c == '\'':
-		text := ""
+		var text strings.Builder // literals side by side are one string
 		for c = p.peek(); c == '"' || c == '\''; c = p.peek() {
-			part, err := p.quoted(c)
-			if err != nil {
+			if err := p.quoted(c, &text); err != nil {
 				return pbValue{}, err
 			}
-			text += part
 		}
-		return pbValue{kind: pbString, text: text}, nil
+		return pbValue{kind: pbString, text: text.String()}, nil
 	case c == '-' || c == '.' || c >= '0' && c <= '9':
 		start := p.off
 		for p.off++; p.off < len(p.src) && isNumberByte(p.src[p.off]); p.off++ {
@@ -209,26 +207,25 @@ func (p *pbParser) word() (string, error) {
 }
 
 // quoted parses one string literal with C's escapes.
-func (p *pbParser) quoted(quote byte) (string, error) {
+func (p *pbParser) quoted(quote byte, out *strings.Builder) error {
 	p.off++
-	var out strings.Builder
 	for p.off < len(p.src) {
 		c := p.src[p.off]
 		p.off++
 		switch c {
 		case quote:
-			return out.String(), nil
+			return nil
 		case '\n':
-			return "", fmt.Errorf("a string ends with its line")
+			return fmt.Errorf("a string ends with its line")
 		case '\\':
-			if err := p.escape(&out); err != nil {
-				return "", err
+			if err := p.escape(out); err != nil {
+				return err
 			}
 		default:
 			out.WriteByte(c)
 		}
 	}
-	return "", fmt.Errorf("the file ends inside a string")
+	return fmt.Errorf("the file ends inside a string")
 }
 
 func (p *pbParser) escape(out *strings.Builder) error {

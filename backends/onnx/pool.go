@@ -44,7 +44,6 @@ type Pool struct {
 type model struct {
 	turn     chan struct{} // one slot: loads and unloads of a model take turns
 	versions []*version    // sorted; guarded by the pool's mu
-	loads    uint64
 }
 
 // New returns a pool whose models are known but not loaded. It loads the ONNX Runtime library into the
@@ -262,7 +261,7 @@ func (p *Pool) LoadAll(ctx context.Context) error {
 	for range min(cap(p.loaders), len(names)) {
 		each.Go(func() {
 			for name := range next {
-				p.Load(ctx, name) // what fails is kept and logged by version
+				_ = p.Load(ctx, name) // what fails is kept and logged by version
 			}
 		})
 	}

@@ -24,7 +24,6 @@ type version struct {
 	reason string
 	file   file
 	config stamp
-	seen   uint64 // the load that last found its folder
 }
 
 // acquire returns what is loaded now with a reference, or nil.

@@ -4,6 +4,7 @@ package ort
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -127,7 +128,7 @@ func TestErrorsCarryTheirCode(t *testing.T) {
 	err = f.Run(nil)
 	f.Release()
 	var e *Error
-	if e, _ = err.(*Error); e == nil || e.Code != InvalidArgument {
+	if !errors.As(err, &e) || e.Code != InvalidArgument {
 		t.Errorf("a wrong shape: got %#v, want code %d", err, InvalidArgument)
 	}
 	if _, err := NewSession(filepath.Join(t.TempDir(), "none.onnx"), SessionOptions{Device: CPU, Threads: 1}); err == nil {

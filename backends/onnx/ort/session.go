@@ -85,7 +85,7 @@ func NewSession(path string, opts SessionOptions) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer options.Destroy()
+	defer destroy(options)
 	session, err := onnxruntime_go.NewDynamicAdvancedSession(path, nil, nil, options)
 	if err != nil {
 		return nil, cause(err)
@@ -107,8 +107,12 @@ func Probe(device int) error {
 	if err != nil {
 		return err
 	}
-	return options.Destroy()
+	destroy(options)
+	return nil
 }
+
+// destroy frees what the binding made. Its destructors always return nil.
+func destroy(v interface{ Destroy() error }) { _ = v.Destroy() }
 
 // cause drops the words that the binding puts before the library's own.
 func cause(err error) error {
@@ -142,7 +146,7 @@ func newOptions(opts SessionOptions) (*onnxruntime_go.SessionOptions, error) {
 		err = useCUDA(o, opts.Device)
 	}
 	if err != nil {
-		o.Destroy()
+		destroy(o)
 		return nil, err
 	}
 	return o, nil
@@ -155,7 +159,7 @@ func useCUDA(o *onnxruntime_go.SessionOptions, device int) error {
 	if err != nil {
 		return fmt.Errorf("device cuda:%d: this ONNX Runtime has no CUDA provider: %w", device, cause(err))
 	}
-	defer cuda.Destroy()
+	defer destroy(cuda)
 	err = cuda.Update(map[string]string{
 		"device_id":                    strconv.Itoa(device),
 		"cudnn_conv_algo_search":       "HEURISTIC",
@@ -236,7 +240,7 @@ func (s *Session) ports(which C.int) ([]Port, error) {
 
 // Close frees the session. No run may be under way.
 func (s *Session) Close() {
-	s.session.Destroy()
+	destroy(s.session)
 	for _, ports := range [][]Port{s.Inputs, s.Outputs} {
 		for i := range ports {
 			C.free(unsafe.Pointer(ports[i].name))
