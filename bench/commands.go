@@ -118,11 +118,7 @@ func buildRequest(path, body, host string, extra headers) ([]byte, error) {
 }
 
 func writeReport(w io.Writer, r *Report) {
-	loop := "closed loop"
-	if r.Options.Rate > 0 {
-		loop = fmt.Sprintf("open loop at %g/s", r.Options.Rate)
-	}
-	fmt.Fprintf(w, "%s, %d connections, %.1fs\n", loop, r.Options.Connections, r.Elapsed.Seconds())
+	fmt.Fprintf(w, "%s, %.1fs\n", Load{r.Options.Connections, r.Options.Rate}, r.Elapsed.Seconds())
 	fmt.Fprintf(w, "answered      %d (%.0f/s), %d wrong or lost, %d unfinished\n", r.Completed, r.PerSecond(), r.Errors.Total(), r.Unfinished)
 	line := func(name string, h *Histogram) {
 		fmt.Fprintf(w, "%-13s mean %s  p50 %s  p90 %s  p99 %s  p99.9 %s  max %s\n", name, short(h.Mean()),
@@ -188,6 +184,36 @@ func hopCommand(ctx context.Context, self Self, args []string, stdout, stderr io
 	}
 	return doc.publish(*results, stdout)
 }
+
+func batchCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("batch", "batch [-rounds 10] [-results DIR]", stderr)
+	opts := BatchOptions{Self: self, Words: stderr}
+	fs.StringVar(&opts.Digits, "digits", "", "repository of the digits models (default examples/digits/models)")
+	fs.IntVar(&opts.Rounds, "rounds", 10, "undisturbed rounds wanted")
+	fs.DurationVar(&opts.Block, "block", 2*time.Second, "measured time of a block")
+	fs.Float64Var(&opts.MaxForeign, "max-foreign", 0.1, "share of the machine that other work may use in a block")
+	fs.DurationVar(&opts.Patience, "patience", 5*time.Second, "how long a block may wait for other work to pause")
+	fs.StringVar(&opts.Only, "only", "", "measure only the tables with this in their title")
+	results := fs.String("results", "", "folder for the report: Markdown, JSON and plots")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	all, goals, err := Batch(ctx, opts)
+	if err != nil {
+		return err
+	}
+	doc := Document{
+		Name: "batch", Title: "What merging requests gains, and what it costs",
+		Command: commandLine("batch", args), Machine: thisMachine(), Comparisons: all, Goals: goals,
+		Text: batchText,
+	}
+	return doc.publish(*results, stdout)
+}
+
+const batchText = `Each request is one row. With batching on, requests that find the device busy are merged and run together when it is
+free again; with batching off (max_batch_size: 1) each is a run of its own. Both go through the router, the lanes and the
+pools of a whole gateway; clients call it from inside the process where the title does not say HTTP. The rows of a batch
+are those of the gateway's own metrics.`
 
 const hopText = `Each server reads the whole body of the same request and answers by itself: no upstream. One worker each
 (GOMAXPROCS=1, worker_processes 1, nbthread 1), logs off, keep-alive, the load generator in a process of its own.

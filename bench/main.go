@@ -17,6 +17,8 @@ func Main(ctx context.Context, self Self, args []string, stdout, stderr io.Write
 	switch name, rest := args[0], args[1:]; name {
 	case "hop":
 		return hopCommand(ctx, self, rest, stdout, stderr)
+	case "batch":
+		return batchCommand(ctx, self, rest, stdout, stderr)
 	case "http":
 		return httpCommand(ctx, rest, stdout, stderr)
 	case "gateway":

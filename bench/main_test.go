@@ -1,10 +1,14 @@
 package bench
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sluice-serving/sluice/internal/leak"
@@ -28,3 +32,40 @@ func TestMain(m *testing.M) {
 
 // testSelf starts this test binary as Main; the test has to set asMain in its environment.
 func testSelf() Self { return Self{os.Args[0]} }
+
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestMainRefuses(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "which of"},
+		{[]string{"nothing"}, `unknown command "nothing"`},
+		{[]string{"http", "-rate", "x"}, "invalid value"},
+		{[]string{"http", "-target", "example:80"}, "neither ADDRESS:PORT"},
+		{[]string{"http", "-path", "v2"}, "is not a path"},
+		{[]string{"http", "-body", "@/no/such/file"}, "no such file"},
+		{[]string{"http", "-header", "novalue"}, "want"},
+		{[]string{"http", "more"}, `unexpected argument "more"`},
+		{[]string{"hop", "-loads", "0"}, "neither CONNECTIONS"},
+		{[]string{"bare"}, "one argument"},
+	} {
+		var out, words bytes.Buffer
+		err := Main(t.Context(), testSelf(), tc.args, &out, &words)
+		var usage interface{ Usage() bool }
+		if err == nil || !strings.Contains(err.Error(), tc.want) || !errors.As(err, &usage) {
+			t.Errorf("Main(%q) = %v, want a usage error with %q", tc.args, err, tc.want)
+		}
+		if out.Len() > 0 {
+			t.Errorf("Main(%q) printed %q", tc.args, &out)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-serving/sluice/config"
+)
+
+func TestParseBatches(t *testing.T) {
+	const text = `# HELP sluice_batch_rows Rows.
+sluice_batch_rows_bucket{model="row-on",version="1",le="32"} 7
+sluice_batch_rows_sum{model="row-on",version="1"} 96
+sluice_batch_rows_count{model="row-on",version="1"} 3
+sluice_batch_rows_sum{model="row-on",version="2"} 4
+sluice_batch_rows_count{model="row-on",version="2"} 1
+sluice_batch_rows_sum{model="row-off",version="1"} 1e3
+sluice_batches_total{model="row-on",cause="slot",version="1"} 9
+`
+	got, err := parseBatches(text, "row-on")
+	if want := (batchTotals{rows: 100, count: 4}); err != nil || got != want {
+		t.Errorf("parseBatches = %+v, %v, want %+v", got, err, want)
+	}
+	if got, _ := parseBatches(text, "row"); got != (batchTotals{}) {
+		t.Errorf("a model that is not there has %+v", got)
+	}
+	if _, err := parseBatches("sluice_batch_rows_sum{model=\"a\"} x\n", "a"); err == nil {
+		t.Error("a value that is no number passed")
+	}
+}
+
+func TestBatchGoals(t *testing.T) {
+	comparison := func(title string, ratio, rows, p50 float64) Comparison {
+		row := func(name string, ratio, rows, p50 float64) Row {
+			return Row{Name: name, Ratio: Estimate{Median: ratio, Low: ratio, High: ratio, N: 1}, Extra: Estimate{Median: rows}, P50: Estimate{Median: p50}}
+		}
+		return Comparison{Plan: Plan{Title: title}, Rows: []Row{row(on, ratio, rows, p50), row(off, 1, 1, 2000)}}
+	}
+	for _, tc := range []struct {
+		name string
+		in   Comparison
+		met  []bool
+	}{
+		{"good", comparison("64 clients", 0.04, 31, 0), []bool{true, true}},
+		{"few rows", comparison("64 clients", 0.04, 27.9, 0), []bool{false, true}},
+		{"small gain", comparison("64 clients", 0.051, 28, 0), []bool{true, false}},
+		{"quick", comparison("1 client", 1, 1, 2060), []bool{true}},
+		{"late", comparison("1 client", 1, 1, 2061), []bool{false}},
+		{"digits", comparison("digits, 1 client", 1.005, 1, 9), []bool{true}},
+		{"digits slower", comparison("digits, 64 clients", 1.02, 1, 9), []bool{false}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			goals := batchGoals([]Comparison{tc.in})
+			if len(goals) != len(tc.met) {
+				t.Fatalf("%d goals, want %d", len(goals), len(tc.met))
+			}
+			for i, g := range goals {
+				if g.Met != tc.met[i] {
+					t.Errorf("%+v, want met %v", g, tc.met[i])
+				}
+			}
+		})
+	}
+	unmeasured := comparison("64 clients", 0, 0, 0)
+	unmeasured.Rows[0].Ratio.N = 0
+	if goals := batchGoals([]Comparison{unmeasured}); len(goals) != 0 {
+		t.Errorf("goals of a comparison without blocks: %+v", goals)
+	}
+}
+
+// One short round of each table that needs no model library: the whole gateway in and out of this process.
+func TestBatch(t *testing.T) {
+	t.Setenv(asMain, "1")
+	var words bytes.Buffer
+	all, goals, err := Batch(t.Context(), BatchOptions{
+		Self: testSelf(), Digits: t.TempDir(), Only: "One device", Rounds: 1, Block: 200 * time.Millisecond, MaxForeign: 2, Words: &words,
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &words)
+	}
+	if len(all) != 3 || len(goals) != 5 {
+		t.Fatalf("%d tables, %d goals, want 3 and 5", len(all), len(goals))
+	}
+	for _, c := range all {
+		with, _ := c.Row(on)
+		without, _ := c.Row(off)
+		if without.Extra.Median != 1 || with.Ratio.N != 1 {
+			t.Errorf("%s: %g rows a batch with batching off, %d pairs", c.Plan.Title, without.Extra.Median, with.Ratio.N)
+		}
+		if strings.Contains(c.Plan.Title, "64") && (with.Extra.Median < 8 || with.PerSec.Median < 4*without.PerSec.Median) {
+			t.Errorf("%s: %g rows a batch, %g/s beside %g/s", c.Plan.Title, with.Extra.Median, with.PerSec.Median, without.PerSec.Median)
+		}
+	}
+}
+
+func TestHop(t *testing.T) {
+	t.Setenv(asMain, "1")
+	var words bytes.Buffer
+	c, err := Hop(t.Context(), HopOptions{
+		Self: testSelf(), Only: []string{edgeName}, Load: Load{Connections: 4}, Bytes: 64, Rounds: 1, Block: 100 * time.Millisecond, MaxForeign: 2, Words: &words,
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &words)
+	}
+	for _, name := range []string{sluiceName, bareName, edgeName} {
+		if r, ok := c.Row(name); !ok || r.Cost.Median <= 0 || r.Ratio.N != 1 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+func TestPuppetKindRefusesABadScript(t *testing.T) {
+	for backend, ok := range map[string]bool{
+		"puppet=fixed:2ms,row:20us,slots:1": true,
+		"puppet=fixed:soon":                 false,
+		"puppet=slots:0":                    false,
+	} {
+		_, err := config.Load(config.Sources{Flags: []config.Flag{{Name: "backend", Value: backend}}}, []config.Kind{PuppetKind().Config})
+		if (err == nil) != ok {
+			t.Errorf("--backend %s: %v", backend, err)
+		}
+	}
+}
+
+func TestMainCommands(t *testing.T) {
+	t.Setenv(asMain, "1")
+	s, metrics, err := StartSluice(t.Context(), testSelf(), "Sluice", "", writeFile(t, "sluice.yaml", hopConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if metrics == "" {
+		t.Error("no metrics port")
+	}
+	body := `{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,2]}]}`
+	var out, words bytes.Buffer
+	args := []string{"http", "-target", s.Target, "-path", "/v2/models/echo/infer", "-body", "@" + writeFile(t, "body", body), "-warmup", "10ms", "-duration", "50ms", "-output", "json"}
+	if err := Main(t.Context(), testSelf(), args, &out, &words); err != nil {
+		t.Fatalf("%v\n%s", err, &words)
+	}
+	var r Report
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.Completed == 0 || r.Errors.Total() != 0 {
+		t.Errorf("report %s: %v", &out, err)
+	}
+	out.Reset()
+	args = []string{"http", "-target", s.Target, "-path", "/v2/models/none/infer", "-body", body, "-warmup", "1ms", "-duration", "20ms", "-rate", "500"}
+	if err := Main(t.Context(), testSelf(), args, &out, &words); err == nil || !strings.Contains(err.Error(), "status 404") {
+		t.Errorf("asking for a model that is not there = %v", err)
+	}
+	if !strings.Contains(out.String(), "1 connection, open loop at 500/s") {
+		t.Errorf("printed:\n%s", &out)
+	}
+}
