@@ -111,6 +111,7 @@ func batchCases(digits bool) []batchCase {
 // Batch measures what merging gains and costs, through the router, the lanes and the pools of a whole gateway.
 func Batch(ctx context.Context, opts BatchOptions) ([]Comparison, []Goal, error) {
 	opts.EnsureDefaults()
+	opts.Words = &lines{w: opts.Words} // the gateway's log goes there too, from a goroutine of its own
 	digits, err := findDigits(opts)
 	if err != nil {
 		return nil, nil, err

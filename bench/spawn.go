@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -121,6 +122,18 @@ func (t *tail) String() string {
 		return "it said nothing"
 	}
 	return s
+}
+
+// lines lets several goroutines write to one writer.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 var errNoSelf = errors.New("no command to start processes with")
