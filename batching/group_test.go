@@ -309,3 +309,36 @@ func TestMetrics(t *testing.T) {
 		t.Error("the series of a queue outlives it")
 	}
 }
+
+// What the configuration allows to merge is no more than what the model takes, unless that is only a default.
+func TestRowsOfModel(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		configured     int64
+		modelMax       int64
+		anyRows        bool
+		want, wantDoor int64 // rows of a batch; rows of a request
+	}{
+		{"less than the model", 8, 32, false, 8, 32},
+		{"more than the model", 64, 32, false, 32, 32},
+		{"more than a default", 64, 32, true, 64, 1000},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := puppet.Echo("echo", tc.modelMax)
+			m.AnyRows = tc.anyRows
+			q, err := NewQueue(QueueOptions{Model: m, MaxRows: tc.configured})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !q.fits(tc.want, 0) || q.fits(tc.want+1, 0) {
+				t.Errorf("batches of up to %d rows, want %d", q.opts.MaxRows, tc.want)
+			}
+			if err := q.check(&infer.Request{Rows: tc.wantDoor}); err != nil {
+				t.Errorf("a request of %d rows: %v", tc.wantDoor, err)
+			}
+			if err := q.check(&infer.Request{Rows: tc.wantDoor + 1}); (err == nil) != tc.anyRows {
+				t.Errorf("a request of %d rows: %v", tc.wantDoor+1, err)
+			}
+		})
+	}
+}

@@ -11,8 +11,9 @@ import (
 type QueueOptions struct {
 	// Model is what the queue's calls run on.
 	Model *infer.Model
-	// MaxRows bounds the rows of a batch. Default 32. More makes busy backends do more work a run, and the
-	// first of a batch wait for the last. A request with more rows, up to Model.MaxBatch, runs by itself.
+	// MaxRows bounds the rows of a batch of several calls. Default 32. More makes busy backends do more work
+	// a run, and the first of a batch wait for the last. A request with more rows runs by itself, where the
+	// model takes it; no batch is larger than what the model takes.
 	MaxRows int64
 	// MaxBytes bounds the input bytes of a batch of several calls. Default 0: no bound.
 	MaxBytes int64

@@ -34,6 +34,9 @@ func NewQueue(opts QueueOptions) (*Queue, error) {
 		return nil, err
 	}
 	m := opts.Model
+	if m.MaxBatch > 0 && !m.AnyRows {
+		opts.MaxRows = min(opts.MaxRows, m.MaxBatch)
+	}
 	q := &Queue{
 		opts:      opts,
 		mergeable: m.MaxBatch > 1 && opts.MaxRows > 1 && !m.Decoupled,

@@ -15,7 +15,7 @@ func (p *Puppet) List(context.Context) ([]infer.VersionStatus, error) {
 	all := make([]infer.VersionStatus, 0, len(p.opts.Models))
 	for _, m := range p.opts.Models {
 		s := infer.VersionStatus{Name: m.Name, Version: m.Version, State: infer.Ready, Model: m}
-		if p.mu.unloaded[m] {
+		if p.mu.unloaded[original(m)] {
 			s.State, s.Reason = infer.Unavailable, "unloaded"
 		}
 		all = append(all, s)
@@ -52,7 +52,7 @@ func (p *Puppet) Ready(ctx context.Context, name, version string) (bool, error) 
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.mu.unloaded[m], nil
+	return !p.mu.unloaded[original(m)], nil
 }
 
 // Load implements [infer.Catalog].
@@ -67,7 +67,7 @@ func (p *Puppet) setLoaded(name string, loaded bool) error {
 	for _, m := range p.opts.Models {
 		if m.Name == name {
 			found = true
-			p.mu.unloaded[m] = !loaded
+			p.mu.unloaded[original(m)] = !loaded
 		}
 	}
 	p.mu.Unlock()

@@ -73,7 +73,7 @@ func (o *Options) Validate() error {
 // is its MaxBatch.
 func Echo(name string, maxBatch int64) *infer.Model {
 	dims := []int64{-1, -1}
-	return &infer.Model{
+	m := &infer.Model{
 		Name:     name,
 		Version:  "1",
 		Platform: "puppet",
@@ -82,6 +82,16 @@ func Echo(name string, maxBatch int64) *infer.Model {
 		MaxBatch: maxBatch,
 		Merge:    "a puppet's rows do not mix",
 	}
+	m.Handle = m
+	return m
+}
+
+// original returns the model that m is a copy of, under whatever name.
+func original(m *infer.Model) *infer.Model {
+	if o, ok := m.Handle.(*infer.Model); ok {
+		return o
+	}
+	return m
 }
 
 // Parse reads the form of the command line: comma-separated settings such as fixed:2ms,row:20us,slots:1. The

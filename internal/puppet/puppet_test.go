@@ -140,8 +140,12 @@ func TestCatalog(t *testing.T) {
 	if ready, err := p.Ready(ctx, "a", "1"); ready || err != nil {
 		t.Errorf("a is ready %v, %v after unload", ready, err)
 	}
-	if _, ok := p.TryAcquire(p.Model("a")); ok {
-		t.Error("a slot for an unloaded model")
+	alias := *p.Model("a")
+	alias.Name = "what clients call it"
+	for _, m := range []*infer.Model{p.Model("a"), &alias} {
+		if _, ok := p.TryAcquire(m); ok {
+			t.Errorf("a slot for an unloaded model, as %q", m.Name)
+		}
 	}
 	rooms := 0
 	p.OnRoom(func() { rooms++ })

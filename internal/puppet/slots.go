@@ -22,6 +22,7 @@ type ticket = *infer.Model
 func (p *Puppet) TryAcquire(m *infer.Model) (infer.Slot, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	m = original(m)
 	key := p.owner(m)
 	if p.mu.unloaded[m] || p.mu.slots[key] >= p.mu.limit {
 		return infer.Slot{}, false
