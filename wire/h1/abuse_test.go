@@ -127,7 +127,7 @@ func (k *harness) play(t *testing.T, v vector) {
 			t.Fatalf("answer %d: %d %s, want %d", i, a.StatusCode, a.body, want)
 		}
 		last := i == len(v.want)-1
-		if want >= 400 {
+		if want >= 400 && !strings.HasPrefix(v.send, "HEAD") {
 			checkRefusal(t, a)
 		}
 		if name, value, _ := strings.Cut(v.header, ": "); last && name != "" && a.Header.Get(name) != value {

@@ -80,7 +80,7 @@ func chunking() []vector {
 	}
 	v = append(v,
 		vector{name: "chunk extension", send: chunks("4;name=value;flag\r\nbody\r\n0;x\r\n\r\n"), want: []int{200}, keep: true},
-		vector{name: "chunk extension with space", send: chunks("4 ;name=\"value\"\r\nbody\r\n0\r\n\r\n"), want: []int{200}, keep: true},
+		vector{name: "chunk extension behind a space", send: chunks("4 ;name=\"value\"\r\nbody\r\n0\r\n\r\n"), want: []int{bad}, reason: "bad_chunk"},
 		vector{name: "chunk size in capitals", send: chunks("0000A\r\n0123456789\r\n000\r\n\r\n"), want: []int{200}, keep: true},
 		vector{name: "chunk extension of 4 KiB", send: chunks("4;" + strings.Repeat("x", 4<<10) + "\r\nbody\r\n0\r\n\r\n"), want: []int{bad}, reason: "chunk_ext"},
 		vector{name: "chunk extension of 1 MiB", send: chunks("4;" + strings.Repeat("x", 1<<20) + "\r\nbody\r\n0\r\n\r\n"), want: []int{bad}, reason: "chunk_ext"},
@@ -299,6 +299,7 @@ func bodies() []vector {
 		{name: "expect and the body at once", send: post("Expect: 100-Continue\r\nContent-Length: 4\r\n", "body"), want: []int{200}, keep: true},
 		{name: "expect without a body", send: get("Expect: 100-continue\r\n"), want: []int{200}, keep: true},
 		{name: "expect and nobody reads", send: unread("Expect: 100-continue\r\nContent-Length: 4\r\n", ""), want: []int{200}},
+		{name: "head refused", send: "HEAD /x HTTP/1.1\r\nHost: h\r\nX Y: a\r\n\r\n", want: []int{bad}},
 		{name: "post without framing", send: post("", ""), want: []int{200}, keep: true},
 	}
 }

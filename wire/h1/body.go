@@ -163,14 +163,15 @@ func hexDigit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// extension checks what stands behind a chunk's size. Extensions mean nothing here.
+// extension checks what stands behind a chunk's size. Extensions mean nothing here. A space before the
+// semicolon is allowed by the grammar and read in several ways: it is refused.
 func (b *body) extension(ext []byte) *refusal {
 	if len(ext) == 0 {
 		return nil
 	}
 	b.ext += len(ext)
-	switch ext = trim(ext); {
-	case len(ext) == 0 || ext[0] != ';' || !plainValue(ext):
+	switch {
+	case ext[0] != ';' || !plainValue(ext):
 		return &refuseChunk
 	case b.ext > maxChunkExt:
 		return &refuseChunkExt

@@ -70,14 +70,14 @@ func child(kind string) error {
 
 // childProcess is a child as its test sees it.
 type childProcess struct {
-	t    *testing.T
+	t    testing.TB
 	cmd  *exec.Cmd
 	in   io.Closer
 	out  *bufio.Reader
 	addr string
 }
 
-func startChild(t *testing.T, kind string, files ...*os.File) *childProcess {
+func startChild(t testing.TB, kind string, files ...*os.File) *childProcess {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), childVariable+"="+kind)

@@ -14,9 +14,11 @@ import (
 // request is a head and the buffer that it lies in. It is pooled: a connection has one only while it has
 // bytes of a request.
 type request struct {
-	head head
-	buf  []byte
-	r, w int // unread bytes
+	head  head
+	buf   []byte // small, or large where a head needs it
+	small []byte
+	large *[largeBuffer]byte
+	r, w  int // unread bytes
 }
 
 const (
@@ -182,7 +184,7 @@ func (c *conn) rewind() {
 // room makes sure that n bytes can be read behind those in the buffer.
 func (c *conn) room(n int) {
 	req := c.req
-	if len(req.buf)-req.w >= n || len(req.buf) == largeBuffer {
+	if len(req.buf)-req.w >= n || req.large != nil {
 		return
 	}
 	c.srv.grow(req)
@@ -336,7 +338,11 @@ func (c *conn) refuse(r *refusal) {
 	}
 	id = appendRequestID(buf[:0:maxRequestID], id)
 	c.writeBefore()
-	_, _ = c.Conn.Write(r.append(buf[maxRequestID:maxRequestID], id)) // the connection ends either way
+	answer := r.appendHead(buf[maxRequestID:maxRequestID], len(id))
+	if c.req == nil || string(c.req.head.method.in(c.req.buf)) != "HEAD" {
+		answer = r.appendBody(answer, id)
+	}
+	_, _ = c.Conn.Write(answer) // the connection ends either way
 	c.linger = true
 }
 

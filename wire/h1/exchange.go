@@ -37,11 +37,8 @@ func (x *exchange) Query() []byte {
 
 func (x *exchange) Header(name string) []byte {
 	v, n := x.head().find(x.c.req.buf, name)
-	switch {
-	case n == 0 || n > 1 && !listed(name):
+	if n == 0 || n > 1 && !listed(name) {
 		return nil
-	case v == nil:
-		return []byte{}
 	}
 	return v
 }
@@ -142,9 +139,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 	x := &c.x
 	x.ctx, x.read, x.replied, x.decode = ctx, false, false, false
-	s.inFlight.Add(1)
 	s.serve(x)
-	s.inFlight.Add(-1)
 	if !x.replied {
 		x.fail()
 	}
@@ -162,8 +157,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 func (s *Server) serve(x *exchange) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.metrics.panicked()
-			s.log.Error("handler panicked", zap.String("panic", panicText(p)), zap.ByteString("stack", debug.Stack()))
+			s.panicked("handler panicked", p)
 			if x.replied {
 				// What was set may be half an answer.
 				x.c.reply.release()
@@ -174,6 +168,12 @@ func (s *Server) serve(x *exchange) {
 		}
 	}()
 	s.handler.Serve(x)
+}
+
+// panicked counts and logs a panic, while its stack stands.
+func (s *Server) panicked(what string, p any) {
+	s.metrics.panicked()
+	s.log.Error(what, zap.String("panic", panicText(p)), zap.ByteString("stack", debug.Stack()))
 }
 
 // panicText names what was panicked with if that is code's own text; a value may hold a client's bytes.

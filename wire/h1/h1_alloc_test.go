@@ -1,4 +1,4 @@
-//go:build !race && !sluicedebug
+//go:build linux && !race && !sluicedebug
 
 package h1
 

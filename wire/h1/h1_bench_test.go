@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -91,4 +92,51 @@ func BenchmarkServe(b *testing.B) {
 	}
 }
 
-var _ = io.Discard
+// loopConn has a client that sends n requests, each when the last one was answered, at no cost.
+type loopConn struct {
+	net.Conn
+	req  []byte
+	sent int
+	n    int
+}
+
+func (c *loopConn) Read(p []byte) (int, error) {
+	if c.sent == len(c.req) {
+		if c.n--; c.n == 0 {
+			return 0, io.EOF
+		}
+		c.sent = 0
+	}
+	n := copy(p, c.req[c.sent:])
+	c.sent += n
+	return n, nil
+}
+
+func (c *loopConn) Write(p []byte) (int, error)        { return len(p), nil }
+func (c *loopConn) Close() error                       { return nil }
+func (c *loopConn) RemoteAddr() net.Addr               { return &net.UnixAddr{} }
+func (c *loopConn) SetReadDeadline(_ time.Time) error  { return nil }
+func (c *loopConn) SetWriteDeadline(_ time.Time) error { return nil }
+
+// BenchmarkUserTime is what serving costs outside the kernel, beside fasthttp with its own parser.
+func BenchmarkUserTime(b *testing.B) {
+	req := clientRequest(1 << 10)
+	b.Run("h1", func(b *testing.B) {
+		k := newHarness(b, Options{}, tiny(nil))
+		b.ReportAllocs()
+		b.ResetTimer()
+		k.srv.ServeConn(&loopConn{req: req, n: b.N + 1}, nil)
+		<-k.closed
+	})
+	b.Run("bare", func(b *testing.B) {
+		srv := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+			ctx.SetContentType("application/octet-stream")
+			ctx.SetBody(ctx.PostBody())
+		}}
+		b.ReportAllocs()
+		b.ResetTimer()
+		if err := srv.ServeConn(&loopConn{req: req, n: b.N + 1}); err != nil {
+			b.Fatal(err)
+		}
+	})
+}

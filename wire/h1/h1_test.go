@@ -9,32 +9,16 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
-	"github.com/sluice-serving/sluice/internal/leak"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 )
-
-func TestMain(m *testing.M) {
-	if kind := os.Getenv(childVariable); kind != "" {
-		if err := child(kind); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	// fasthttp starts its clock with the first answer: not inside a test's bubble.
-	_ = (&fasthttp.ResponseHeader{}).String()
-	leak.Main(m)
-}
 
 const bodyLimit = 1 << 20
 

@@ -51,7 +51,7 @@ type headLimits struct {
 // reset prepares for a new head at the start of the buffer. The fields stay: n bounds them.
 func (h *head) reset() {
 	h.line, h.seen, h.first, h.blank = 0, 0, 0, false
-	h.query = span{}
+	h.method, h.path, h.query = span{}, span{}, span{}
 	h.length, h.minor = -1, 0
 	h.chunked, h.coding, h.badTE, h.close, h.keep, h.expect = false, false, false, false, false, false
 	h.hosts, h.encoding = 0, 0

@@ -18,6 +18,7 @@ const (
 	ClosedShed       Reason = "shed"           // idle, when descriptors were short
 	ClosedForced     Reason = "forced"         // in use when the grace ended
 	ClosedTLS        Reason = "tls"            // the handshake failed
+	ClosedFault      Reason = "fault"          // serving it panicked
 )
 
 // Metrics is told what happens. Every field may be nil. The functions are called on the serving

@@ -60,9 +60,9 @@ var (
 	refuseConnections = refusal{503, "OVERLOADED", "conns", "too many connections", retryAfter}
 )
 
-// append writes the whole answer to dst.
-func (r *refusal) append(dst []byte, requestID []byte) []byte {
-	body := len(`{"error":"","code":"","request_id":""}`) + len(r.text) + len(r.code) + len(requestID)
+// appendHead appends the head of the answer.
+func (r *refusal) appendHead(dst []byte, requestID int) []byte {
+	body := len(`{"error":"","code":"","request_id":""}`) + len(r.text) + len(r.code) + requestID
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(r.status), 10)
 	dst = append(dst, ' ')
@@ -71,10 +71,10 @@ func (r *refusal) append(dst []byte, requestID []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(body), 10)
 	dst = append(dst, "\r\nConnection: close\r\n"...)
 	dst = append(dst, r.extra...)
-	dst = append(dst, "\r\n"...)
-	return r.appendBody(dst, requestID)
+	return append(dst, "\r\n"...)
 }
 
+// appendBody appends the body of the answer.
 func (r *refusal) appendBody(dst, requestID []byte) []byte {
 	dst = append(dst, `{"error":"`...)
 	dst = append(dst, r.text...)

@@ -29,13 +29,12 @@ type Server struct {
 	spare   *spare
 	stop    chan struct{} // closed by Shutdown
 
-	requests    sync.Pool // *request with a small buffer
-	large       sync.Pool // *[]byte
+	requests    sync.Pool // *request
+	large       sync.Pool // *[largeBuffer]byte
 	inflaters   sync.Pool
 	compressors sync.Pool
 
 	draining atomic.Bool
-	inFlight atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -52,7 +51,7 @@ type Server struct {
 // Stats is what a server holds at a moment.
 type Stats struct {
 	Connections int
-	InFlight    int64 // requests that a handler has
+	Active      int // connections within a request
 }
 
 // New returns a server that has handler answer requests whose bodies lie in slabs of pool.
@@ -96,10 +95,14 @@ func (silent) Printf(string, ...any) {}
 
 // Stats returns what the server holds now.
 func (s *Server) Stats() Stats {
-	s.mu.Lock()
-	n := len(s.mu.conns)
-	s.mu.Unlock()
-	return Stats{Connections: n, InFlight: s.inFlight.Load()}
+	all := s.snapshot()
+	st := Stats{Connections: len(all)}
+	for _, c := range all {
+		if c.state.Load() == stateActive {
+			st.Active++
+		}
+	}
+	return st
 }
 
 // ServeConn serves one connection that somebody else accepted, and returns at once.
@@ -118,8 +121,20 @@ func (s *Server) ServeConn(sock net.Conn, tls *TLS) {
 	}
 	go func() {
 		defer s.leave()
+		defer s.rescue(c)
 		_ = s.fast.ServeConn(c) // counted by reason in Close
 	}()
+}
+
+// rescue keeps a fault of the transport itself to the connection that it happened on.
+func (s *Server) rescue(c *conn) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.panicked("connection panicked", p)
+	c.why = ClosedFault
+	_ = c.Close()
 }
 
 // admit registers c, or has it refused.
@@ -331,27 +346,26 @@ func (s *Server) acquire() *request {
 	if req, ok := s.requests.Get().(*request); ok {
 		return req
 	}
-	return &request{buf: make([]byte, smallBuffer)}
+	small := make([]byte, smallBuffer)
+	return &request{small: small, buf: small}
 }
 
 // release takes a request back.
 func (s *Server) release(req *request) {
 	req.r, req.w = 0, 0
-	if len(req.buf) != smallBuffer {
-		large := req.buf
-		s.large.Put(&large)
-		req.buf = make([]byte, smallBuffer)
+	if req.large != nil {
+		s.large.Put(req.large)
+		req.large, req.buf = nil, req.small
 	}
 	s.requests.Put(req)
 }
 
 // grow gives req the large buffer, with what it holds.
 func (s *Server) grow(req *request) {
-	large, ok := s.large.Get().(*[]byte)
+	large, ok := s.large.Get().(*[largeBuffer]byte)
 	if !ok {
-		b := make([]byte, largeBuffer)
-		large = &b
+		large = new([largeBuffer]byte)
 	}
-	copy(*large, req.buf[:req.w])
-	req.buf = *large
+	copy(large[:], req.buf[:req.w])
+	req.large, req.buf = large, large[:]
 }

@@ -270,6 +270,24 @@ func TestLongAnswerHeads(t *testing.T) {
 	}
 }
 
+func TestAnswersCannotBeSplit(t *testing.T) {
+	k := newHarness(t, Options{}, handlerFunc(func(x wire.Exchange) {
+		x.Reply(&wire.Reply{Status: 200, ContentType: "a\r\nx-evil: 1", Headers: []wire.Header{
+			{Name: "x-a", Value: []byte("1\r\nx-evil: 1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")},
+			{Name: "x-b\r\nx-evil", Value: []byte("1")},
+			{Name: "transfer-encoding", Value: []byte("chunked")},
+		}})
+	}))
+	c := k.dial()
+	br := bufio.NewReader(c)
+	for range 2 {
+		send(t, c, get(""))
+		if a := wantAnswer(t, br, 200); a.Header.Get("x-evil") != "" || len(a.TransferEncoding) > 0 {
+			t.Fatalf("header %v", a.Header)
+		}
+	}
+}
+
 func TestConnectionLimits(t *testing.T) {
 	for name, opts := range map[string]Options{
 		"all":    {MaxConnections: 2},

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -123,11 +124,13 @@ func TestTLS(t *testing.T) {
 	if c, err = dial(second); err != nil {
 		t.Fatalf("after a reload that failed: %v", err)
 	}
-	send(t, c, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
-	w := <-waiters
-	reset(t, c.NetConn())
-	if how := <-w.told; how != wire.Reset {
-		t.Errorf("told %d, want Reset", how)
+	if runtime.GOOS == "linux" { // where hang-ups are watched
+		send(t, c, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+		w := <-waiters
+		reset(t, c.NetConn())
+		if how := <-w.told; how != wire.Reset {
+			t.Errorf("told %d, want Reset", how)
+		}
 	}
 
 	plain := k.dial()
