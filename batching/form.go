@@ -19,7 +19,10 @@ func (s *Scheduler) ready(b *infer.Batch, q *Queue, slot infer.Slot, cause Cause
 
 // first forms a batch of the lane with the oldest head, if there is room for it.
 func (s *Scheduler) first(now int64, out []Action) []Action {
-	l := s.waiting[0]
+	l, out := s.oldest(now, out)
+	if l == nil {
+		return out
+	}
 	if slot, ok := s.slots.TryAcquire(l.queue.opts.Model); ok {
 		return s.form(l, slot, now, out)
 	}
@@ -30,8 +33,11 @@ func (s *Scheduler) first(now int64, out []Action) []Action {
 // room is passed over: another may use another endpoint.
 func (s *Scheduler) dispatch(limit int, now int64, out []Action) []Action {
 	s.scan++
-	for n := 0; n < limit && len(s.waiting) > 0; {
-		l := s.waiting[0]
+	var l *lane
+	for n := 0; n < limit; {
+		if l, out = s.oldest(now, out); l == nil {
+			break
+		}
 		if l.queue.starved != s.scan {
 			if slot, ok := s.slots.TryAcquire(l.queue.opts.Model); ok {
 				out = s.form(l, slot, now, out)
@@ -51,7 +57,24 @@ func (s *Scheduler) dispatch(limit int, now int64, out []Action) []Action {
 	return out
 }
 
-// form makes a batch of the calls at the head of l, which has some. All may turn out to be done or stale.
+// oldest returns the lane whose head has waited longest, nil if none waits. Heads that are too late to run
+// count for nothing: it fails them first.
+func (s *Scheduler) oldest(now int64, out []Action) (*lane, []Action) {
+	for len(s.waiting) > 0 {
+		l := s.waiting[0]
+		c := l.head
+		err := l.queue.stale(c, now)
+		if err == nil {
+			return l, out
+		}
+		s.unlink(l, c)
+		s.settle(l, now)
+		out = append(out, Action{Kind: Fail, Call: c, Err: err})
+	}
+	return nil, out
+}
+
+// form makes a batch of the calls at the head of l, which has some. All may turn out to be done.
 func (s *Scheduler) form(l *lane, slot infer.Slot, now int64, out []Action) []Action {
 	var b *infer.Batch
 	for c := l.head; c != nil && l.takes(b, c); c = l.head {

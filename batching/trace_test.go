@@ -25,7 +25,8 @@ var rewrite = flag.Bool("rewrite", false, "accept what the scheduler does as wha
 //	queue NAME [max=32] [rows=32] [waiting=4096] [bytes=0] [lanes=256] [wait=0s]
 //	at T                           the time, since the beginning
 //	arrive CALL NAME [rows=1] [width=1] [type=FP32] [inputs=1] [param=V] [header=V] [deadline=T]
-//	finish CALL                    its client went away
+//	finish CALL [untold]           its client went away; untold: and the scheduler does not know yet
+//	tell CALL                      that it was finished untold
 //	end BATCH                      the run is over, well
 //	refuse BATCH [for good]        Run returned an error
 //	room, tick                     as the driver says them
@@ -72,12 +73,13 @@ type tracer struct {
 	calls   map[string]*infer.Call
 	called  map[*infer.Call]string
 	batches map[string]*infer.Batch
-	batched map[*infer.Batch]string
+	untold  map[string]*infer.Call // done, each with a reference
 	formed  int
+	onRun   func(*infer.Batch, Cause) // nil: nobody asks
 }
 
-func replay(t *testing.T, text []byte) []byte {
-	tr := &tracer{
+func newTracer(t *testing.T) *tracer {
+	return &tracer{
 		t:   t,
 		mem: infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<30))),
 
@@ -85,8 +87,12 @@ func replay(t *testing.T, text []byte) []byte {
 		calls:   make(map[string]*infer.Call),
 		called:  make(map[*infer.Call]string),
 		batches: make(map[string]*infer.Batch),
-		batched: make(map[*infer.Batch]string),
+		untold:  make(map[string]*infer.Call),
 	}
+}
+
+func replay(t *testing.T, text []byte) []byte {
+	tr := newTracer(t)
 	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, "  ") {
 			continue
@@ -174,20 +180,26 @@ func (tr *tracer) command(words []string) {
 		tr.arrive(tr.queues[words[2]], c)
 	case "finish":
 		c := tr.calls[words[1]]
+		if c != nil && len(words) > 2 {
+			c.Retain()
+			tr.untold[words[1]] = c
+		}
 		if c == nil || !c.Finish(infer.Abandoned, nil, nil) {
 			tr.printf("too late")
 		}
+	case "tell":
+		c := tr.untold[words[1]]
+		delete(tr.untold, words[1])
+		tr.step(Event{Kind: Cancel, Call: c})
+		c.Release()
 	case "end":
 		tr.answer(tr.take(words[1]))
 	case "refuse":
-		b := tr.take(words[1])
-		b.Refuse()
-		tr.slots.Release(b.Slot)
 		why := infer.ErrNoEndpoint
 		if len(words) > 2 {
 			why = infer.ErrInternal
 		}
-		tr.step(Event{Kind: Refused, Batch: b, Err: why})
+		tr.refuse(tr.take(words[1]), why)
 	case "room":
 		tr.step(Event{Kind: Room})
 	case "tick":
@@ -249,7 +261,6 @@ func (tr *tracer) take(name string) *infer.Batch {
 		tr.t.Fatalf("no batch %s", name)
 	}
 	delete(tr.batches, name)
-	delete(tr.batched, b)
 	return b
 }
 
@@ -263,6 +274,12 @@ func (tr *tracer) answer(b *infer.Batch) {
 	r.Release()
 }
 
+func (tr *tracer) refuse(b *infer.Batch, why *infer.Error) {
+	b.Refuse()
+	tr.slots.Release(b.Slot)
+	tr.step(Event{Kind: Refused, Batch: b, Err: why})
+}
+
 // traceLane and traceEdge are the continuations of a traced call.
 type (
 	traceLane struct{ *tracer }
@@ -270,7 +287,7 @@ type (
 )
 
 func (tr traceLane) Done(c *infer.Call, _ *infer.Burst) {
-	if c.From == infer.Queued {
+	if c.From == infer.Queued && tr.untold[tr.called[c]] == nil {
 		tr.step(Event{Kind: Cancel, Call: c})
 	}
 }
@@ -297,7 +314,10 @@ func (tr *tracer) step(e Event) {
 		case Run:
 			tr.formed++
 			name := "b" + strconv.Itoa(tr.formed)
-			tr.batches[name], tr.batched[a.Batch] = a.Batch, name
+			tr.batches[name] = a.Batch
+			if tr.onRun != nil {
+				tr.onRun(a.Batch, a.Cause)
+			}
 			var members []string
 			for _, m := range a.Batch.Members {
 				members = append(members, tr.called[m.Call])
