@@ -78,7 +78,7 @@ func (g *Gateway) viewStatus() admin.Status {
 		Ready: g.isReady(), Draining: g.draining.Load(), Generation: viewGeneration(gen),
 		Listeners: g.ports.addresses(),
 		Load: admin.Load{
-			InFlightRequests: stats.InFlight, InFlightBytes: budget.InUse(), ByteLimit: budget.Limit(),
+			InFlightRequests: int64(stats.Active), InFlightBytes: budget.InUse(), ByteLimit: budget.Limit(),
 			Connections: int64(stats.Connections),
 		},
 	}
