@@ -7,10 +7,12 @@ package cli
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sluice-serving/sluice/config"
 	"github.com/sluice-serving/sluice/internal/gateway"
@@ -40,12 +42,17 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// usage makes an error one of the command line.
+func usage(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
 // Main runs the command line and returns the exit code.
 func Main(ctx context.Context, args []string, stdio Stdio) int {
 	return run(ctx, args, stdio, gateway.Kinds())
 }
 
-// run is Main with the kinds of pools that serve and config know.
+// run is Main with the kinds of pools that there are; tests bring further ones.
 func run(ctx context.Context, args []string, stdio Stdio, kinds []gateway.Kind) int {
 	root := newRoot(kinds)
 	root.SetArgs(args)
@@ -53,7 +60,7 @@ func run(ctx context.Context, args []string, stdio Stdio, kinds []gateway.Kind) 
 	root.SetOut(stdio.Out)
 	root.SetErr(stdio.Err)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	}
 	var problems config.Errors
@@ -61,7 +68,9 @@ func run(ctx context.Context, args []string, stdio Stdio, kinds []gateway.Kind) 
 		fmt.Fprintln(stdio.Err, problems)
 		return exitUsage
 	}
-	fmt.Fprintln(stdio.Err, "sluice:", err)
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stdio.Err, "sluice:", text)
+	}
 	var exit *exitError
 	if errors.As(err, &exit) {
 		return exit.code
@@ -82,7 +91,113 @@ into batches and runs them on ONNX Runtime in its own process.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
-	root.AddCommand(newServe(kinds))
+	group(root)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(newServe(kinds), newPredict(), newModels(), newConfig(kinds), newDoctor(kinds), newBench(), newVersion())
 	return root
+}
+
+// usageTemplate is how a command is called: like cobra's, without a line for groups that are called alone.
+const usageTemplate = `Usage:
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+
+Commands:{{range .Commands}}{{if or .IsAvailableCommand (eq .Name "help")}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableSubCommands}}
+
+"{{.CommandPath}} COMMAND --help" tells more about a command.{{end}}
+`
+
+// group makes a command that only holds others: alone it shows its help, and what it does not hold is an error.
+func group(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return unknownCommand(cmd, args[0])
+	}
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	hint := ""
+	if close := cmd.SuggestionsFor(name); len(close) > 0 {
+		hint = fmt.Sprintf(" (did you mean %q?)", close[0])
+	}
+	return usage("unknown command %.128q for %q%s; see %q", name, cmd.CommandPath(), hint, cmd.CommandPath()+" --help")
+}
+
+// flagError explains a flag that cannot be read.
+func flagError(cmd *cobra.Command, err error) error {
+	// A flag behind a misspelt command is looked for in the command before it.
+	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
+		return unknownCommand(cmd, cmd.Flags().Arg(0))
+	}
+	hint := ""
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		if close := closest(unknown.GetSpecifiedName(), cmd.Flags()); close != "" {
+			hint = fmt.Sprintf(" (did you mean --%s?)", close)
+		}
+	}
+	return usage("%w%s; see %q", err, hint, cmd.CommandPath()+" --help")
+}
+
+// closest returns the flag whose name is nearest to what was typed, empty if none is near.
+func closest(typed string, flags *pflag.FlagSet) string {
+	best, name := 3, ""
+	flags.VisitAll(func(f *pflag.Flag) {
+		if d := distance(typed, f.Name); d < best && d < len(typed) {
+			best, name = d, f.Name
+		}
+	})
+	return name
+}
+
+// distance is how many letters must be added, dropped or changed to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no argument, got %.128q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// oneArg asks for exactly one argument, which the error calls what.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return usage("%s needs %s, as in %q", cmd.CommandPath(), what, cmd.UseLine())
+		case len(args) > 1:
+			return usage("%s takes one argument, got %.128q too", cmd.CommandPath(), args[1])
+		}
+		return nil
+	}
 }

@@ -100,10 +100,3 @@ func (f *sourceFlags) sources() config.Sources {
 	}
 	return src
 }
-
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return &exitError{exitUsage, fmt.Errorf("unexpected argument %q", args[0])}
-	}
-	return nil
-}

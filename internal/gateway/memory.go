@@ -61,3 +61,6 @@ func machineMemory() (int64, bool) {
 	n, err := strconv.ParseInt(string(fields[1]), 10, 64)
 	return n << 10, err == nil && n > 0
 }
+
+// Budget returns the bytes that requests in flight may take under cfg, and the memory limit of this process.
+func Budget(cfg *config.Config) (inFlight, memory int64) { return byteLimit(cfg), memoryLimit() }
