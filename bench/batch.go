@@ -55,33 +55,31 @@ const (
 // batchScript is one device: 2 ms a run, 20 us a row, one run at a time.
 const batchScript = "fixed:2ms,row:20us,slots:1,max_batch:32"
 
-// batchConfig serves each model twice: merged as by default, and one by one.
-func batchConfig(digits string) string {
-	var b strings.Builder
-	b.WriteString(`version: 1
+// batchConfig serves a model twice: merged as by default, and one by one. digits is a repository.
+func batchConfig(model, digits string) string {
+	const head = `version: 1
 listen:
   http:    {address: "127.0.0.1:0"}
   metrics: {address: "127.0.0.1:0"}
   admin:   {address: "127.0.0.1:0"}
-pools:
-`)
-	for _, name := range []string{"on", "off"} {
-		fmt.Fprintf(&b, "  - {name: puppet-%s, kind: puppet, script: \"%s,model:row\"}\n", name, batchScript)
-	}
-	if digits != "" {
-		fmt.Fprintf(&b, "  - {name: digits, kind: onnx, repository: %q}\n", digits)
-	}
-	b.WriteString(`models:
-  - {name: row-on,  targets: [{version: "1", pool: puppet-on,  upstream: {model: row}}]}
-  - {name: row-off, targets: [{version: "1", pool: puppet-off, upstream: {model: row}}], batching: {max_batch_size: 1}}
-`)
-	if digits != "" {
-		b.WriteString(`  - {name: digits-on,  targets: [{version: "2", pool: digits, upstream: {model: digits}}]}
+telemetry:
+  access_log: {sample: 0%, slow: 0s, errors: none}
+`
+	if model == "digits" {
+		return head + fmt.Sprintf(`pools:
+  - {name: digits, kind: onnx, repository: %q}
+models:
+  - {name: digits-on,  targets: [{version: "2", pool: digits, upstream: {model: digits}}]}
   - {name: digits-off, targets: [{version: "2", pool: digits, upstream: {model: digits}}], batching: {max_batch_size: 1}}
-`)
+`, digits)
 	}
-	b.WriteString("telemetry:\n  access_log: {sample: 0%, slow: 0s, errors: none}\n")
-	return b.String()
+	return head + fmt.Sprintf(`pools:
+  - {name: on,  kind: puppet, script: "%[1]s,model:row"}
+  - {name: off, kind: puppet, script: "%[1]s,model:row"}
+models:
+  - {name: row-on,  targets: [{version: "1", pool: on,  upstream: {model: row}}]}
+  - {name: row-off, targets: [{version: "1", pool: off, upstream: {model: row}}], batching: {max_batch_size: 1}}
+`, batchScript)
 }
 
 // batchCase is one table of the report.
@@ -93,42 +91,37 @@ type batchCase struct {
 	latency bool // compare the median latency, not the time per request
 }
 
-func batchCases(digits bool) []batchCase {
-	cases := []batchCase{
+func batchCases() []batchCase {
+	return []batchCase{
 		{"One device of 2 ms + 20 us a row, 64 clients", "row", 64, false, false},
 		{"One device of 2 ms + 20 us a row, 1 client", "row", 1, false, true},
 		{"One device of 2 ms + 20 us a row, 64 clients over HTTP", "row", 64, true, false},
+		{"The digits model, 64 clients", "digits", 64, false, false},
+		{"The digits model, 1 client", "digits", 1, false, true},
 	}
-	if digits {
-		cases = append(cases,
-			batchCase{"The digits model, 64 clients", "digits", 64, false, false},
-			batchCase{"The digits model, 1 client", "digits", 1, false, true},
-		)
-	}
-	return cases
 }
 
 // Batch measures what merging gains and costs, through the router, the lanes and the pools of a whole gateway.
 func Batch(ctx context.Context, opts BatchOptions) ([]Comparison, []Goal, error) {
 	opts.EnsureDefaults()
 	opts.Words = &lines{w: opts.Words} // the gateway's log goes there too, from a goroutine of its own
-	digits, err := findDigits(opts)
+	digits, err := filepath.Abs(opts.Digits)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("find the digits models: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "sluice-bench-")
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a folder for the configuration: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	file := filepath.Join(dir, "sluice.yaml")
-	if err := os.WriteFile(file, []byte(batchConfig(digits)), 0o644); err != nil {
-		return nil, nil, fmt.Errorf("write the configuration: %w", err)
-	}
 	var all []Comparison
-	for _, bc := range batchCases(digits != "") {
+	for _, bc := range batchCases() {
 		if !strings.Contains(bc.title, opts.Only) {
 			continue
+		}
+		file := filepath.Join(dir, "sluice.yaml")
+		if err := os.WriteFile(file, []byte(batchConfig(bc.model, digits)), 0o644); err != nil {
+			return nil, nil, fmt.Errorf("write the configuration: %w", err)
 		}
 		c, err := bc.measure(ctx, opts, file)
 		if errors.Is(err, ErrNotInstalled) {
@@ -141,17 +134,6 @@ func Batch(ctx context.Context, opts BatchOptions) ([]Comparison, []Goal, error)
 		all = append(all, c)
 	}
 	return all, batchGoals(all), nil
-}
-
-func findDigits(opts BatchOptions) (string, error) {
-	path, err := filepath.Abs(opts.Digits)
-	if err != nil {
-		return "", fmt.Errorf("find the digits models: %w", err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("find the digits models: %w", err)
-	}
-	return path, nil
 }
 
 func (bc batchCase) measure(ctx context.Context, opts BatchOptions, file string) (c Comparison, err error) {

@@ -3,10 +3,12 @@ package bench
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -60,6 +62,20 @@ func (d *Document) publish(folder string, stdout io.Writer) error {
 	return nil
 }
 
+// missed names the goals that were not met.
+func (d *Document) missed() error {
+	var missed []string
+	for _, g := range d.Goals {
+		if !g.Met {
+			missed = append(missed, fmt.Sprintf("%s: wanted %s, measured %s", g.What, g.Want, g.Got))
+		}
+	}
+	if len(missed) == 0 {
+		return nil
+	}
+	return goalError{errors.New(strings.Join(missed, "; "))}
+}
+
 func (d *Document) plotName(i int) string { return fmt.Sprintf("%s-%d.svg", d.Name, i+1) }
 
 // Markdown is the report as text, with links to its plots if they lie beside it.
@@ -91,14 +107,21 @@ func (d *Document) Markdown(plots bool) []byte {
 func (c *Comparison) markdown(b *bytes.Buffer) {
 	p := c.Plan
 	fmt.Fprintf(b, "## %s\n\n%s. Median over blocks, [95 %% interval]; ratio: within each round, to %s.\n\n", p.Title, p.Load, p.Anchor)
-	head := []string{"subject", p.Cost, "ratio", "requests/s", "p50, us", "p99, us"}
+	head := []string{"subject", p.Cost, "ratio"}
+	timed := slices.ContainsFunc(c.Rows, func(r Row) bool { return r.PerSec.Median > 0 })
+	if timed {
+		head = append(head, "requests/s", "p50, us", "p99, us")
+	}
 	if p.Extra != "" {
 		head = append(head, p.Extra)
 	}
 	head = append(head, "blocks")
 	fmt.Fprintf(b, "| %s |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)))
 	for _, r := range c.Rows {
-		cells := []string{strings.TrimSpace(r.Name + " " + r.Version), r.Cost.text(), r.Ratio.text(), r.PerSec.text(), r.P50.text(), r.P99.text()}
+		cells := []string{strings.TrimSpace(r.Name + " " + r.Version), r.Cost.text(), r.Ratio.text()}
+		if timed {
+			cells = append(cells, r.PerSec.text(), r.P50.text(), r.P99.text())
+		}
 		if p.Extra != "" {
 			cells = append(cells, r.Extra.text())
 		}

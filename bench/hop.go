@@ -130,26 +130,12 @@ const (
 // even when it fails. Sluice comes first: the others answer what it answers.
 func startHop(ctx context.Context, opts HopOptions, dir string, request []byte) ([]*Server, error) {
 	var answer Answer
-	starters := []struct {
-		name  string
-		start func(dir string) (*Server, error)
-	}{
-		{sluiceName, func(dir string) (*Server, error) { return startHopSluice(ctx, opts.Self, dir) }},
-		{bareName, func(string) (*Server, error) { return StartBare(ctx, opts.Self, answer) }},
-		{edgeName, func(string) (*Server, error) { return StartEdge(ctx, opts.Self, answer) }},
-		{"nginx", func(dir string) (*Server, error) { return StartNginx(ctx, opts.Parts, dir, answer) }},
-		{"HAProxy", func(dir string) (*Server, error) { return StartHAProxy(ctx, opts.Parts, dir, answer) }},
-	}
 	var servers []*Server
-	for _, st := range starters {
+	for _, st := range hopStarters(opts.Self, opts.Parts) {
 		if st.name != sluiceName && st.name != bareName && len(opts.Only) > 0 && !slices.Contains(opts.Only, st.name) {
 			continue
 		}
-		sub, err := os.MkdirTemp(dir, "")
-		if err != nil {
-			return servers, fmt.Errorf("make a folder for %s: %w", st.name, err)
-		}
-		s, err := st.start(sub)
+		s, err := st.run(ctx, dir, answer)
 		if errors.Is(err, ErrNotInstalled) {
 			fmt.Fprintf(opts.Words, "left out: %v\n", err)
 			continue
@@ -159,10 +145,10 @@ func startHop(ctx context.Context, opts HopOptions, dir string, request []byte) 
 		}
 		servers = append(servers, s)
 		got, err := askAnswer(ctx, s, request)
-		s.Body = got.Body
 		if err != nil {
 			return servers, err
 		}
+		s.Body = got.Body
 		if st.name == sluiceName {
 			answer = got
 		} else if len(got.Body) != len(answer.Body) || got.HeaderLength != answer.HeaderLength {
@@ -170,6 +156,37 @@ func startHop(ctx context.Context, opts HopOptions, dir string, request []byte) 
 		}
 	}
 	return servers, nil
+}
+
+// starter starts one of the servers that are compared; dir is a folder of its own.
+type starter struct {
+	name  string
+	start func(ctx context.Context, dir string, answer Answer) (*Server, error)
+}
+
+func (st starter) run(ctx context.Context, dir string, answer Answer) (*Server, error) {
+	sub, err := os.MkdirTemp(dir, "")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for %s: %w", st.name, err)
+	}
+	return st.start(ctx, sub, answer)
+}
+
+// hopStarters are the servers that can terminate a request: Sluice first.
+func hopStarters(self Self, parts string) []starter {
+	return []starter{
+		{sluiceName, func(ctx context.Context, dir string, _ Answer) (*Server, error) {
+			return startHopSluice(ctx, self, dir)
+		}},
+		{bareName, func(ctx context.Context, _ string, a Answer) (*Server, error) { return StartBare(ctx, self, a) }},
+		{edgeName, func(ctx context.Context, _ string, a Answer) (*Server, error) { return StartEdge(ctx, self, a) }},
+		{"nginx", func(ctx context.Context, dir string, a Answer) (*Server, error) {
+			return StartNginx(ctx, parts, dir, a)
+		}},
+		{"HAProxy", func(ctx context.Context, dir string, a Answer) (*Server, error) {
+			return StartHAProxy(ctx, parts, dir, a)
+		}},
+	}
 }
 
 func startHopSluice(ctx context.Context, self Self, dir string) (*Server, error) {
@@ -197,6 +214,20 @@ func askAnswer(ctx context.Context, s *Server, request []byte) (Answer, error) {
 		return Answer{}, fmt.Errorf("%s answered without a header length: %w", s.Name, err)
 	}
 	return Answer{Body: body, HeaderLength: n}, nil
+}
+
+// hopGoals holds the tables against what is promised.
+func hopGoals(all []Comparison) []Goal {
+	var goals []Goal
+	for i := range all {
+		if r, ok := all[i].Row(sluiceName); ok && r.Ratio.N > 0 {
+			goals = append(goals, Goal{
+				What: "CPU per request, " + all[i].Plan.Load, Want: "at most 1.5x the bare handler",
+				Got: r.Ratio.text() + "x", Met: r.Ratio.Median <= 1.5,
+			})
+		}
+	}
+	return goals
 }
 
 func tellBlock(w io.Writer) func(Block) {

@@ -3,45 +3,76 @@ package bench
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 )
 
+const usage = `usage: sluice bench COMMAND [flags]
+
+  http      send requests to a server and report latencies, errors and CPU
+  hop       what it costs to terminate a request, beside nginx, HAProxy and a bare handler
+  batch     what merging requests gains, and what it costs
+  idle      what an idle connection keeps of memory, beside the same servers
+  gateway   run the gateway with models that only pretend (--backend puppet=fixed:2ms,row:20us,slots:1)
+
+sluice bench COMMAND -h lists the flags of a command.
+`
+
 // Main is `sluice bench`: args are what follows it. Data goes to stdout, words to stderr. Self is how this program is
 // started again with Main's arguments to follow.
 func Main(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return usageError{errors.New("bench: which of hop, batch, http and gateway?")}
+		return usageError{errors.New("bench: which of hop, batch, idle, http and gateway?")}
 	}
-	switch name, rest := args[0], args[1:]; name {
+	err := command(ctx, self, args[0], args[1:], stdout, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	return err
+}
+
+func command(ctx context.Context, self Self, name string, args []string, stdout, stderr io.Writer) error {
+	switch name {
+	case "-h", "-help", "--help", "help":
+		fmt.Fprint(stderr, usage)
+		return nil
 	case "hop":
-		return hopCommand(ctx, self, rest, stdout, stderr)
+		return hopCommand(ctx, self, args, stdout, stderr)
 	case "batch":
-		return batchCommand(ctx, self, rest, stdout, stderr)
+		return batchCommand(ctx, self, args, stdout, stderr)
+	case "idle":
+		return idleCommand(ctx, self, args, stdout, stderr)
 	case "http":
-		return httpCommand(ctx, rest, stdout, stderr)
+		return httpCommand(ctx, args, stdout, stderr)
 	case "gateway":
-		return gatewayCommand(ctx, rest, stdout, stderr)
-	case "generate":
+		return gatewayCommand(ctx, args, stdout, stderr)
+	case "generate": // from here on: what this program starts itself as
 		return generate(ctx, os.Stdin, stdout)
 	case "bare", "edge":
-		if len(rest) != 1 {
+		if len(args) != 1 {
 			return usageError{fmt.Errorf("bench %s: one argument", name)}
 		}
 		if name == "bare" {
-			return serveBare(ctx, rest[0])
+			return serveBare(ctx, args[0])
 		}
-		return serveEdge(ctx, rest[0])
+		return serveEdge(ctx, args[0])
 	default:
 		return usageError{fmt.Errorf("bench: unknown command %.128q", name)}
 	}
 }
 
-// usageError is a mistake in the arguments: exit code 2.
+// usageError is a mistake in the arguments.
 type usageError struct{ error }
 
-// Usage tells that the arguments are at fault.
-func (usageError) Usage() bool { return true }
+// ExitCode is that of a wrong command line.
+func (usageError) ExitCode() int { return 2 }
 
 func (u usageError) Unwrap() error { return u.error }
+
+// goalError says that a figure was promised and not reached.
+type goalError struct{ error }
+
+// ExitCode is that of a gate that was not met.
+func (goalError) ExitCode() int { return 4 }

@@ -60,8 +60,8 @@ func TestMainRefuses(t *testing.T) {
 	} {
 		var out, words bytes.Buffer
 		err := Main(t.Context(), testSelf(), tc.args, &out, &words)
-		var usage interface{ Usage() bool }
-		if err == nil || !strings.Contains(err.Error(), tc.want) || !errors.As(err, &usage) {
+		var usage interface{ ExitCode() int }
+		if err == nil || !strings.Contains(err.Error(), tc.want) || !errors.As(err, &usage) || usage.ExitCode() != 2 {
 			t.Errorf("Main(%q) = %v, want a usage error with %q", tc.args, err, tc.want)
 		}
 		if out.Len() > 0 {

@@ -68,7 +68,7 @@ worker_processes 1;
 pid %[2]s/nginx.pid;
 error_log stderr error;
 load_module %[1]s;
-events { worker_connections 4096; }
+events { worker_connections 16384; }
 http {
   access_log off;
   server_tokens off;
@@ -134,7 +134,8 @@ func haproxyConfig(file string, answer Answer) string {
 	}
 	return fmt.Sprintf(`global
   nbthread 1
-  maxconn 4096
+  no strict-limits
+  maxconn 12000
   tune.bufsize 65536
 defaults
   mode http

@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"testing"
+)
+
+func TestParseResident(t *testing.T) {
+	got, err := parseResident([]byte("Name:\tsluice\nVmHWM:\t   30000 kB\nVmRSS:\t   20480 kB\nRssAnon:\t 1 kB\n"))
+	if err != nil || got != 20<<20 {
+		t.Errorf("parseResident = %d, %v, want 20 MiB", got, err)
+	}
+	for _, bad := range []string{"", "VmRSS: 1 kB\n", "\nVmRSS: 1 MB\n", "\nVmRSS: x kB\n"} {
+		if got, err := parseResident([]byte(bad)); err == nil {
+			t.Errorf("parseResident(%q) = %d", bad, got)
+		}
+	}
+	if n, err := resident([]int{os.Getpid()}); err != nil || n < 1<<20 {
+		t.Errorf("this process has %d bytes (%v)", n, err)
+	}
+	if _, err := resident([]int{1 << 30}); err == nil {
+		t.Error("a process that does not exist has memory")
+	}
+}
+
+func TestIdle(t *testing.T) {
+	t.Setenv(asMain, "1")
+	var words bytes.Buffer
+	c, err := Idle(t.Context(), IdleOptions{Self: testSelf(), Parts: t.TempDir(), Connections: 200, Rounds: 1, Words: &words})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &words)
+	}
+	for _, name := range []string{sluiceName, bareName} {
+		r, ok := c.Row(name)
+		if !ok || r.Cost.Median <= 0 || r.Cost.Median > 200 || r.Extra.Median < 1 {
+			t.Errorf("%s: %g KiB a connection, %g MiB in all", name, r.Cost.Median, r.Extra.Median)
+		}
+	}
+	doc := Document{Name: "idle", Comparisons: []Comparison{c}, Goals: idleGoals([]Comparison{c})}
+	if md := doc.Markdown(false); bytes.Contains(md, []byte("requests/s")) || !bytes.Contains(md, []byte("KiB a connection")) {
+		t.Errorf("a report of memory tells rates:\n%s", md)
+	}
+	if len(doc.Goals) != 1 {
+		t.Errorf("goals %+v", doc.Goals)
+	}
+}
+
+func TestMissedGoals(t *testing.T) {
+	doc := Document{Goals: []Goal{{"a", "1", "1", true}}}
+	if err := doc.missed(); err != nil {
+		t.Errorf("all met: %v", err)
+	}
+	doc.Goals = append(doc.Goals, Goal{"b", "2", "3", false})
+	var code interface{ ExitCode() int }
+	if err := doc.missed(); err == nil || err.Error() != "b: wanted 2, measured 3" || !errors.As(err, &code) || code.ExitCode() != 4 {
+		t.Errorf("missed() = %v", err)
+	}
+}

@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// reportFlags are those of every command that compares.
+type reportFlags struct {
+	results string
+	check   bool
+}
+
+const hopText = `Each server reads the whole body of the same request and answers by itself: no upstream. One worker each
+(GOMAXPROCS=1, worker_processes 1, nbthread 1), logs off, keep-alive, the load generator in a process of its own.
+CPU is the time that the server's threads ran (/proc/PID/task/*/schedstat) over the requests it answered.`
+
+func hopCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("hop", "hop [-rounds 10] [-results DIR]", stderr)
+	opts := HopOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.register(fs, &opts.Rounds, &opts.Block, &opts.MaxForeign, &opts.Patience)
+	fs.StringVar(&opts.Parts, "parts", "", "where nginx and HAProxy are unpacked (default .cache/proxies)")
+	loads := fs.String("loads", "32,1,32@10000", "a table for each of these: CONNECTIONS in a closed loop, or CONNECTIONS@RATE")
+	fs.IntVar(&opts.Bytes, "bytes", 1024, "tensor bytes of a request")
+	only := fs.String("only", "", "servers to measure beside Sluice and the bare handler, separated by commas (default all)")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if *only != "" {
+		opts.Only = strings.Split(*only, ",")
+	}
+	wanted, err := parseLoads(*loads)
+	if err != nil {
+		return usageError{fmt.Errorf("-loads: %w", err)}
+	}
+	var all []Comparison
+	for _, load := range wanted {
+		opts.Load = load
+		c, err := Hop(ctx, opts)
+		if err != nil {
+			return err
+		}
+		all = append(all, c)
+	}
+	return rf.finish(&Document{
+		Name: "hop", Title: "What it costs to terminate a request", Text: hopText,
+		Command: commandLine("hop", args), Comparisons: all, Goals: hopGoals(all),
+	}, stdout)
+}
+
+const batchText = `Each request is one row. With batching on, requests that find the device busy are merged and run together when it is
+free again; with batching off (max_batch_size: 1) each is a run of its own. Both go through the router, the lanes and the
+pools of a whole gateway; clients call it from inside the process where the title does not say HTTP. The rows of a batch
+are those of the gateway's own metrics.`
+
+func batchCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("batch", "batch [-rounds 10] [-results DIR]", stderr)
+	opts := BatchOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.register(fs, &opts.Rounds, &opts.Block, &opts.MaxForeign, &opts.Patience)
+	fs.StringVar(&opts.Digits, "digits", "", "repository of the digits models (default examples/digits/models)")
+	fs.StringVar(&opts.Only, "only", "", "measure only the tables with this in their title")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	all, goals, err := Batch(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return rf.finish(&Document{
+		Name: "batch", Title: "What merging requests gains, and what it costs", Text: batchText,
+		Command: commandLine("batch", args), Comparisons: all, Goals: goals,
+	}, stdout)
+}
+
+const idleText = `Each server answers one request on each of the connections, which then stay open. Memory is the growth of what the
+server's processes have resident (VmRSS) from before the first connection to after the last answer, over the connections;
+the clients are in another process. Every round starts the server anew.`
+
+func idleCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("idle", "idle [-connections 10000] [-results DIR]", stderr)
+	opts := IdleOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.registerResults(fs)
+	fs.StringVar(&opts.Parts, "parts", "", "where nginx and HAProxy are unpacked (default .cache/proxies)")
+	fs.IntVar(&opts.Connections, "connections", 10_000, "connections that stay open")
+	fs.IntVar(&opts.Rounds, "rounds", 3, "rounds")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	c, err := Idle(ctx, opts)
+	if err != nil {
+		return err
+	}
+	all := []Comparison{c}
+	return rf.finish(&Document{
+		Name: "idle", Title: "What an idle connection keeps", Text: idleText,
+		Command: commandLine("idle", args), Comparisons: all, Goals: idleGoals(all),
+	}, stdout)
+}
+
+func (rf *reportFlags) register(fs *flag.FlagSet, rounds *int, block *time.Duration, foreign *float64, patience *time.Duration) {
+	rf.registerResults(fs)
+	fs.IntVar(rounds, "rounds", 10, "undisturbed rounds wanted")
+	fs.DurationVar(block, "block", 2500*time.Millisecond, "measured time of a block")
+	fs.Float64Var(foreign, "max-foreign", 0.1, "share of the machine that other work may use in a block")
+	fs.DurationVar(patience, "patience", 5*time.Second, "how long a block may wait for other work to pause")
+}
+
+func (rf *reportFlags) registerResults(fs *flag.FlagSet) {
+	fs.StringVar(&rf.results, "results", "", "folder for the report: Markdown, JSON and plots")
+	fs.BoolVar(&rf.check, "check", false, "fail, with exit code 4, if a goal was not met or nothing could be measured")
+}
+
+// finish prints and writes the report.
+func (rf *reportFlags) finish(d *Document, stdout io.Writer) error {
+	d.Machine = thisMachine()
+	if err := d.publish(rf.results, stdout); err != nil || !rf.check {
+		return err
+	}
+	if len(d.Goals) == 0 {
+		return goalError{errors.New("no figure was measured that a goal is set for")}
+	}
+	return d.missed()
+}
+
+func commandLine(name string, args []string) string {
+	return strings.TrimSpace("sluice bench " + name + " " + strings.Join(args, " "))
+}
