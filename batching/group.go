@@ -172,9 +172,22 @@ func queueOf(b *infer.Batch) *Queue { return b.Members[0].Call.Queue.Lane.(*lane
 
 // start runs b, or leaves it to whoever is starting batches further down on this stack; see Burst.Start.
 func start(b *infer.Batch, burst *infer.Burst) {
-	if !burst.Start(b) {
-		return
+	if burst.Start(b) {
+		startAll(b, burst)
 	}
+}
+
+// startAll runs b and what is left to it meanwhile. Should a runner panic, the others are started before that
+// goes on its way: somebody may recover, and nobody else would start them.
+func startAll(b *infer.Batch, burst *infer.Burst) {
+	defer func() {
+		if b == nil {
+			return
+		}
+		if next := burst.Started(); next != nil {
+			startAll(next, burst)
+		}
+	}()
 	for ; b != nil; b = burst.Started() {
 		b.Owner.(*Group).run(b, burst)
 	}

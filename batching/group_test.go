@@ -342,3 +342,35 @@ func TestRowsOfModel(t *testing.T) {
 		})
 	}
 }
+
+// A runner that panics is not handled here, but those who share its goroutine later must not wait for ever.
+func TestPanickingRunner(t *testing.T) {
+	var r *rig
+	var inside *edge
+	burst := new(infer.Burst)
+	r = newRig(t, puppet.Options{Slots: 3, Script: func(run int64, _ *infer.Batch) puppet.Verdict {
+		if run == 1 {
+			_, inside = r.submit(1, 2, burst) // left to the run that is being started
+			panic("a broken runner")
+		}
+		return puppet.Verdict{}
+	}}, QueueOptions{})
+	c := r.ask(1, 1)
+	c.Then(infer.RoleEdge, dropping{})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		_ = r.queues["echo"].Submit(c, burst)
+	}()
+	inside.ok(t, "the call that came during the panic")
+	_, after := r.submit(1, 3, burst)
+	after.ok(t, "the call that came after it")
+	for _, q := range r.queues {
+		q.Close()
+	}
+	r.puppet.Close()
+	r.group.Close()
+}
