@@ -33,6 +33,9 @@ func (p *Pool) load(v *version, f folder, file file) (*loaded, error) {
 		l.free()
 		return nil, err
 	}
+	for _, warning := range f.config.warnings {
+		p.log.Warn("model configuration", zap.String("model", model.Name), zap.String("warning", warning))
+	}
 	p.nominate(l, model, f.config)
 	l.prove(p.closed)
 	return l, nil
@@ -184,7 +187,4 @@ func (p *Pool) nominate(l *loaded, m *infer.Model, c modelConfig) {
 		return
 	}
 	l.decide(mergePending, "not yet: not proved")
-	for _, warning := range c.warnings {
-		p.log.Warn("model configuration", zap.String("model", m.Name), zap.String("warning", warning))
-	}
 }

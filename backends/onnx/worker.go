@@ -79,7 +79,10 @@ func (w *worker) serve(l *loaded, b *infer.Batch) {
 func (w *worker) singly(l *loaded, b *infer.Batch, merged string) {
 	failed := 0
 	for i := range b.Members {
-		r, fail := w.attempt(l, b.Members[i:i+1], nil, merged == "")
+		if b.Live() == 0 {
+			break // nobody waits for the others
+		}
+		r, fail := w.attempt(l, b.Members[i:i+1], b, merged == "")
 		w.burst.Begin()
 		b.Ended = w.burst.Now
 		if c := b.Members[i].Call; fail != nil {
@@ -91,7 +94,7 @@ func (w *worker) singly(l *loaded, b *infer.Batch, merged string) {
 		}
 		w.burst.Flush()
 	}
-	if failed == 0 {
+	if failed == 0 && len(w.answers) == len(b.Members) {
 		if merged != "" {
 			l.decide(mergeNever, "never: a merged run failed and its members did not: "+merged)
 		} else if l.merging() == mergePending {
