@@ -200,15 +200,19 @@ func (c *conn) idle() bool {
 			until = last
 		}
 	}
+	look := lastLook
+	if !c.served {
+		look = firstLook
+	}
 	c.readBefore(until)
 	c.state.Store(stateIdle)
 	if c.poked.Load() != nil {
-		c.readBefore(c.now.Add(lastLook))
+		c.readBefore(c.now.Add(look))
 	}
 	err := c.firstRead()
 	if c.req == nil && isTimeout(err) && c.poked.Load() != nil {
 		// Told to close while idle. A request may have crossed: look once more.
-		c.readBefore(time.Now().Add(lastLook))
+		c.readBefore(time.Now().Add(look))
 		err = c.firstRead()
 	}
 	c.state.Store(stateActive)
@@ -225,6 +229,9 @@ const ageGrace = 5 * time.Second
 
 // lastLook is how long a connection that shall close waits for a request that is on its way.
 const lastLook = time.Millisecond
+
+// firstLook is the same for one that is so new that it had no request: its client opened it to send one.
+const firstLook = 100 * time.Millisecond
 
 func (c *conn) idleEnd(err error) Reason {
 	poke := c.poked.Load()

@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"errors"
 	"io"
 
 	"github.com/sluice-serving/sluice/slab"
@@ -100,7 +101,7 @@ func (x *exchange) readChunks(dst *slab.List, limit int64) *refusal {
 		n, err := b.Read(p)
 		sink.filled(n)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			sink.close()
 			return nil
 		case err != nil:

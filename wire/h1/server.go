@@ -218,8 +218,10 @@ func (s *Server) snapshot() []*conn {
 	return all
 }
 
-// BeginDrain has every answer from now on close its connection, and closes idle connections, evenly
-// spread over a time, so that their clients do not all come back elsewhere at once. It returns at once.
+// BeginDrain has every answer from now on close its connection, and in the second half of a time closes
+// those that are idle, evenly spread, so that their clients do not all come back elsewhere at once. A client
+// that sends in the first half learns from its answer that the connection ends, and meets no closed one. It
+// returns at once.
 // New connections are still served: closing the listener before balancers know would refuse clients.
 func (s *Server) BeginDrain(spread time.Duration) {
 	if s.draining.Swap(true) {
@@ -243,8 +245,9 @@ func (s *Server) BeginDrain(spread time.Duration) {
 
 // pokeSpread closes connections one after the other; a map gave them in no order.
 func (s *Server) pokeSpread(all []*conn, spread time.Duration) {
+	spread /= 2
 	step := spread / time.Duration(len(all))
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(spread)
 	defer timer.Stop()
 	for _, c := range all {
 		select {

@@ -347,7 +347,7 @@ func TestDrain(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- k.srv.Shutdown(context.WithoutCancel(t.Context())) }()
 	for name, c := range map[string]net.Conn{"idle": idle, "used": used} {
-		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("%s connection: %v, want the end", name, err)
 		}
 	}

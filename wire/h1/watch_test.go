@@ -16,9 +16,9 @@ import (
 
 func TestHangUpsAreTold(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		go_  func(t testing.TB, c net.Conn)
-		how  wire.HangUp
+		name  string
+		leave func(t testing.TB, c net.Conn)
+		how   wire.HangUp
 	}{
 		{"reset", reset, wire.Reset},
 		{"close", func(t testing.TB, c net.Conn) { _ = c.Close() }, wire.Finished},
@@ -32,7 +32,7 @@ func TestHangUpsAreTold(t *testing.T) {
 				send(t, c, get(""))
 				w := <-waiters
 				start := time.Now()
-				test.go_(t, c)
+				test.leave(t, c)
 				if how := <-w.told; how != test.how {
 					t.Fatalf("told %d, want %d", how, test.how)
 				}
@@ -122,12 +122,11 @@ func TestWaitEndsWithoutHangUp(t *testing.T) {
 // TestHangUpsRaceAnswers has clients go while answers are written: nobody may be told after Wait.
 func TestHangUpsRaceAnswers(t *testing.T) {
 	type own struct {
-		done   chan struct{}
-		mu     sync.Mutex
-		waits  bool
-		strays int
+		done  chan struct{}
+		mu    sync.Mutex
+		waits bool
 	}
-	var strays, served sync.Map
+	var strays sync.Map
 	k := newHarness(t, Options{}, handlerFunc(func(x wire.Exchange) {
 		w := &own{done: make(chan struct{}, 2), waits: true}
 		w.done <- struct{}{}
@@ -141,7 +140,6 @@ func TestHangUpsRaceAnswers(t *testing.T) {
 		w.mu.Lock()
 		w.waits = false
 		w.mu.Unlock()
-		served.Store(w, true)
 		x.Reply(&wire.Reply{Status: 204})
 	}))
 	var clients sync.WaitGroup
