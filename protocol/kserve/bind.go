@@ -41,8 +41,12 @@ func (d *Decoder) bind() (t *infer.Input, elements int64, err *infer.Error) {
 	return t, elements, nil
 }
 
-// fits tells whether shape agrees with dims, whose first axis is free if it is the batch axis.
+// fits tells whether shape agrees with dims, whose first axis is free if it is the batch axis. Without dims,
+// not even the rank is known.
 func fits(shape, dims []int64, batch bool) bool {
+	if dims == nil {
+		return true
+	}
 	if len(shape) != len(dims) {
 		return false
 	}
@@ -66,7 +70,7 @@ func (d *Decoder) rows(shape []int64, index int) *infer.Error {
 		return infer.Errorf(infer.Invalid, "inference request batch-size must be <= %d for model %s, input %s has %d", m.MaxBatch, quote(m.Name), quote(m.Inputs[index].Name), n)
 	case d.rowsOf < 0:
 		d.rowsOf, d.req.Rows = index, n
-	case n != d.req.Rows:
+	case n != d.req.Rows && !m.AnyRows: // where any go, such a request runs by itself
 		return infer.Errorf(infer.Invalid, "input %s batch size %d does not match that of input %s, %d, for model %s", quote(m.Inputs[index].Name), n, quote(m.Inputs[d.rowsOf].Name), d.req.Rows, quote(m.Name))
 	}
 	return nil

@@ -157,10 +157,40 @@ func signed(f float64, neg bool) float64 {
 	return f
 }
 
-// slowFloat asks strconv, which allocates only for its error.
+// slowFloat asks strconv, which allocates only for its error. lit is not zero.
 func slowFloat(lit []byte, size int) (float64, bool) {
+	var buf [maxDigits + 64]byte
+	if len(lit) > maxDigits {
+		lit = shorten(buf[:0], lit)
+	}
 	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(lit), len(lit)), size)
 	return f, err == nil
+}
+
+// maxDigits is more than any middle of two float64s has. Up to go1.26, strconv takes a literal of more
+// than 800 digits and no point for one of 800 digits, which is smaller by powers of ten.
+const maxDigits = 780
+
+// shorten appends a literal of the same rounding that has at most maxDigits digits and one that stands for
+// all that were dropped.
+func shorten(dst, lit []byte) []byte {
+	if lit[0] == '-' {
+		dst = append(dst, '-')
+	}
+	digits, exp, _ := splitExponent(lit)
+	r := digitReader{lit: digits, exp: exp}
+	r.start()
+	dst = append(dst, r.next(), '.')
+	for range maxDigits - 1 {
+		dst = append(dst, r.next())
+	}
+	for !r.done() {
+		if r.next() != '0' {
+			dst = append(dst, '1')
+			break
+		}
+	}
+	return strconv.AppendInt(append(dst, 'e'), int64(r.exp), 10)
 }
 
 // sixteen returns the pattern of t, a 16-bit type, nearest to d, rounded once.
