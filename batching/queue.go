@@ -53,10 +53,10 @@ var errRowsDiffer = infer.Errorf(infer.Invalid, "the inputs of the request have 
 
 // check refuses what can run in no batch of this queue's model.
 func (q *Queue) check(r *infer.Request) *infer.Error {
-	if q.opts.Model.MaxBatch == 0 {
-		return nil
+	if q.opts.Model.MaxBatch == 0 || q.opts.Model.AnyRows {
+		return nil // what does not go with others runs by itself
 	}
-	if r.Rows > q.opts.Model.MaxBatch && !q.opts.Model.AnyRows {
+	if r.Rows > q.opts.Model.MaxBatch {
 		return q.errTooMany
 	}
 	for i := range r.Inputs {
@@ -95,7 +95,7 @@ func (q *Queue) overdue(c *infer.Call, now int64) bool { return now >= q.overdue
 
 // lane returns the lane of r: the one for requests like it, or the one for those that run alone.
 func (q *Queue) lane(r *infer.Request, now int64) *lane {
-	if !q.mergeable || r.Rows == 0 || hasScalar(r) {
+	if !q.mergeable || r.Rows == 0 || ragged(r) {
 		return q.alone
 	}
 	if q.last != nil && q.last.key.matches(r, q.opts.Headers) {
@@ -120,10 +120,10 @@ func (q *Queue) lane(r *infer.Request, now int64) *lane {
 	return l
 }
 
-// hasScalar tells whether r has an input without a first axis to merge along.
-func hasScalar(r *infer.Request) bool {
+// ragged tells whether r has an input whose first axis is not the request's rows: none to merge along.
+func ragged(r *infer.Request) bool {
 	for i := range r.Inputs {
-		if len(r.Inputs[i].Shape) == 0 {
+		if s := r.Inputs[i].Shape; len(s) == 0 || s[0] != r.Rows {
 			return true
 		}
 	}

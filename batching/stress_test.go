@@ -19,6 +19,27 @@ type stress struct {
 	received atomic.Int64
 	rejected atomic.Int64
 	outcomes [infer.Outcomes]atomic.Int64
+
+	// other is the queue of the model whose generations change.
+	other atomic.Pointer[Queue]
+	opts  QueueOptions
+}
+
+// reload does what a reload does: a new queue, and the end of the old one.
+func (s *stress) reload() {
+	q, err := s.group.NewQueue(s.opts)
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	s.other.Swap(q).Close()
+}
+
+func (s *stress) queue(name string) *Queue {
+	if name == "other" {
+		return s.other.Load()
+	}
+	return s.queues[name]
 }
 
 // caller is an edge with a window of calls in flight.
@@ -74,7 +95,7 @@ func (k *caller) submit(tag uint32) {
 	c.Retain() // to cancel it
 	epoch := c.Epoch()
 	if k.random.IntN(2) == 0 {
-		c.Deadline = infer.Now() + k.random.Int64N(int64(2*time.Millisecond))
+		c.Deadline = infer.Now() + k.random.Int64N(int64(5*time.Millisecond))
 		c.Expiry = k.expiry
 	}
 	deadline := c.Deadline
@@ -84,9 +105,14 @@ func (k *caller) submit(tag uint32) {
 		burst.Begin()
 	}
 	k.received.Add(1)
-	if err := k.queues[name].Submit(c, burst); err != nil {
+	if err := k.queue(name).Submit(c, burst); err != nil {
 		var why *infer.Error
-		if !errors.As(err, &why) || why != infer.ErrQueueFull && (f.rows != 50 || why.Code != infer.Invalid) {
+		errors.As(err, &why)
+		switch {
+		case why == infer.ErrQueueFull:
+		case why == infer.ErrDraining && name == "other":
+		case why != nil && why.Code == infer.Invalid && f.rows == 50:
+		default:
 			k.t.Errorf("call %d of %d rows was rejected: %v", tag, f.rows, err)
 		}
 		k.rejected.Add(1)
@@ -140,7 +166,10 @@ func TestStress(t *testing.T) {
 		},
 	}
 	s := &stress{expiry: infer.NewExpiry()}
-	s.rig = newRig(t, opts, QueueOptions{MaxRows: 8, MaxQueueRows: 300, MaxWait: 3 * time.Millisecond, MaxLanes: 3})
+	s.opts = QueueOptions{MaxRows: 8, MaxQueueRows: 300, MaxWait: 8 * time.Millisecond, MaxLanes: 3}
+	s.rig = newRig(t, opts, s.opts)
+	s.opts.Model = opts.Models[1]
+	s.other.Store(s.queues["other"])
 	p = s.puppet
 	var group sync.WaitGroup
 	for i := range callers {
@@ -151,6 +180,9 @@ func TestStress(t *testing.T) {
 		group.Go(func() {
 			for n := range total / callers {
 				k.submit(uint32(n*callers + i))
+				if i == 0 && n%300 == 0 {
+					s.reload()
+				}
 			}
 			for range window {
 				<-k.free
@@ -159,6 +191,7 @@ func TestStress(t *testing.T) {
 	}
 	group.Wait()
 	s.expiry.Close()
+	s.queues["other"] = s.other.Load()
 	s.close()
 	ended := s.rejected.Load()
 	counts := make(map[string]int64)
