@@ -227,8 +227,9 @@ func (c *conn) idle() bool {
 // an answer that it ends, and is not cut off at a request.
 const ageGrace = 5 * time.Second
 
-// lastLook is how long a connection that shall close waits for a request that is on its way.
-const lastLook = time.Millisecond
+// lastLook is how long an idle connection that shall close waits for a request that is on its way: closing
+// then would fail a request that the client had every right to send. It gets an answer that says close.
+const lastLook = 20 * time.Millisecond
 
 // firstLook is the same for one that is so new that it had no request: its client opened it to send one.
 const firstLook = 100 * time.Millisecond

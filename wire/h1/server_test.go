@@ -11,6 +11,8 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -365,6 +367,68 @@ func TestDrain(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("shutdown: %v", err)
+	}
+}
+
+// TestDrainUnderLoad has clients that send all the time, and never fail: a connection ends only behind an
+// answer that says so.
+func TestDrainUnderLoad(t *testing.T) {
+	k := newHarness(t, Options{}, handlerFunc(echo))
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	var requests, reconnects atomic.Int64
+	client := func() error {
+		c, err := net.Dial("tcp", k.addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		br := bufio.NewReader(c)
+		for {
+			if _, err := c.Write(clientRequest(1 << 10)); err != nil {
+				return err
+			}
+			a, err := readAnswer(br, "POST")
+			if err != nil || a.StatusCode != 200 {
+				return fmt.Errorf("%v, %w", a.Response, err)
+			}
+			requests.Add(1)
+			select {
+			case <-stop:
+				return io.EOF
+			default:
+			}
+			if a.Close {
+				reconnects.Add(1)
+				return nil
+			}
+		}
+	}
+	for range 8 {
+		clients.Go(func() {
+			var err error
+			for err == nil {
+				err = client()
+			}
+			if !errors.Is(err, io.EOF) {
+				t.Error(err)
+			}
+		})
+	}
+	waitUntil(t, func() bool { return requests.Load() > 200 })
+	k.srv.BeginDrain(50 * time.Millisecond)
+	waitUntil(t, func() bool { return reconnects.Load() > 200 })
+	close(stop)
+	clients.Wait()
+}
+
+// waitUntil asks again until the answer is yes.
+func waitUntil(t *testing.T, yes func() bool) {
+	t.Helper()
+	for start := time.Now(); !yes(); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("waited in vain")
+		}
 	}
 }
 
