@@ -10,7 +10,8 @@ import (
 type Spec struct {
 	Name  string
 	DType tensor.DType
-	// Dims has every axis, the batch axis too; -1 is free.
+	// Dims has every axis, the batch axis too; -1 is free. Nil: not even their number is known, which is not
+	// the same as an empty list, a scalar's.
 	Dims []int64
 	// Optional inputs may be left out.
 	Optional bool

@@ -1,0 +1,112 @@
+"""Send a corpus (corpus.py, real.py) through a running server and compare the answers.
+
+    python serve.py BINARY CORPUS
+
+starts `BINARY serve --backend onnx=CORPUS/repository`, sends every request in v2's binary form, alone and then
+many at a time, and exits 1 with a line for each answer that is not what Python's onnxruntime gave.
+"""
+
+import base64
+import concurrent.futures
+import http.client
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import ml_dtypes
+import numpy as np
+
+FLOATS = {"FP16": np.float16, "BF16": ml_dtypes.bfloat16, "FP32": np.float32, "FP64": np.float64}
+local = threading.local()
+
+
+def infer(address, model, request):
+    """Return (status, outputs by name or the error's text)."""
+    head = {"inputs": [], "parameters": {"binary_data_output": True}}
+    data = b""
+    for t in request["inputs"]:
+        raw = base64.b64decode(t["data"])
+        head["inputs"].append({"name": t["name"], "datatype": t["dtype"], "shape": t["shape"],
+                               "parameters": {"binary_data_size": len(raw)}})
+        data += raw
+    text = json.dumps(head).encode()
+    if getattr(local, "connection", None) is None:
+        local.connection = http.client.HTTPConnection(address)
+    local.connection.request("POST", f"/v2/models/{model}/infer", text + data,
+                             {"Inference-Header-Content-Length": str(len(text)), "Content-Type": "application/octet-stream"})
+    answer = local.connection.getresponse()
+    body = answer.read()
+    if answer.status != 200:
+        return answer.status, body.decode()
+    size = int(answer.headers.get("Inference-Header-Content-Length", len(body)))
+    outputs, at = {}, size
+    for t in json.loads(body[:size]).get("outputs", []):
+        n = t["parameters"]["binary_data_size"]
+        outputs[t["name"]] = (t["datatype"], t["shape"], body[at:at + n])
+        at += n
+    return 200, outputs
+
+
+def differs(case, request, status, outputs, merged):
+    if request["fails"] or case["unavailable"]:
+        return "" if status in (400, 404, 500, 502, 503) else f"{status}, and it must fail"
+    if status != 200:
+        return f"{status}: {outputs[:300]}"
+    for want in request["outputs"]:
+        dtype, shape, data = outputs.get(want["name"], (None, None, None))
+        raw = base64.b64decode(want["data"])
+        if (dtype, shape) != (want["dtype"], want["shape"]):
+            return f"{want['name']}: {dtype} {shape}, want {want['dtype']} {want['shape']}"
+        if data == raw or case["random"]:
+            continue
+        if not merged or dtype not in FLOATS:
+            return f"{want['name']}: other bytes"
+        x, y = (np.frombuffer(b, FLOATS[dtype]).astype(np.float64).reshape(max(shape[0], 1), -1) for b in (raw, data))
+        scale = np.max(np.abs(np.where(np.isfinite(x), x, 0)), axis=1, keepdims=True)
+        limit = scale * (1e-2 if dtype in ("FP16", "BF16") else 1e-4)
+        if not ((np.abs(x - y) <= limit) | (x == y) | (np.isnan(x) & np.isnan(y))).all():
+            return f"{want['name']}: other numbers"
+    return ""
+
+
+def main():
+    binary, corpus = sys.argv[1], pathlib.Path(sys.argv[2])
+    cases = json.loads((corpus / "cases.json").read_text())
+    with tempfile.TemporaryDirectory() as scratch:
+        ready = pathlib.Path(scratch) / "ready.json"
+        server = subprocess.Popen([binary, "serve", "--backend", f"onnx={corpus / 'repository'}", "--http", "127.0.0.1:0",
+                                   "--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", str(ready)],
+                                  stderr=open(pathlib.Path(scratch) / "log", "w"))
+        try:
+            for _ in range(1200):
+                if ready.exists() or server.poll() is not None:
+                    break
+                time.sleep(0.05)
+            address = json.loads(ready.read_text())["http"]
+            jobs = [(c, r) for c in cases for r in c["requests"]]
+            wrong = []
+            for c, r in jobs:
+                if why := differs(c, r, *infer(address, c["model"], r), False):
+                    wrong.append(f"{c['model']}, alone: {why}")
+            with concurrent.futures.ThreadPoolExecutor(32) as pool:
+                many = [job for job in jobs for _ in range(8)]
+                for (c, r), answer in zip(many, pool.map(lambda job: infer(address, job[0]["model"], job[1]), many)):
+                    if why := differs(c, r, *answer, True):
+                        wrong.append(f"{c['model']}, among others: {why}")
+            if server.poll() is not None:
+                wrong.append(f"the server ended with {server.returncode}")
+        finally:
+            server.terminate()
+            server.wait(30)
+    for line in dict.fromkeys(wrong):
+        print(line)
+    print(len(jobs), "requests,", len(set(wrong)), "wrong")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
