@@ -50,6 +50,8 @@ type harness struct {
 	refused atomic.Pointer[Reason]
 	closed  chan Reason
 	panics  atomic.Int64
+	// rejected counts what was refused for what it asks.
+	rejected atomic.Int64
 }
 
 func newHarness(t testing.TB, opts Options, h wire.Handler) *harness {
@@ -67,8 +69,11 @@ func newHarnessOn(t testing.TB, ln net.Listener, tls *TLS, opts Options, h wire.
 	k.closed = make(chan Reason, 4096) // more than a test has connections that it asks about
 	opts.Metrics = Metrics{
 		ParseError: func(r Reason) { k.refused.Store(&r) },
-		Rejected:   func(r Reason) { k.refused.Store(&r) },
-		Panicked:   func() { k.panics.Add(1) },
+		Rejected: func(r Reason) {
+			k.refused.Store(&r)
+			k.rejected.Add(1)
+		},
+		Panicked: func() { k.panics.Add(1) },
 		ConnClosed: func(r Reason) {
 			select {
 			case k.closed <- r:

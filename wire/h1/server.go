@@ -173,8 +173,8 @@ const mostRefusing = 256
 
 // turnAway answers a connection beyond the limit. It holds mu.
 func (s *Server) turnAway(c *conn) {
-	s.metrics.refused(&refuseConnections)
 	if s.mu.refusing == mostRefusing {
+		s.metrics.refused(&refuseConnections)
 		_ = c.sock.Close()
 		return
 	}

@@ -315,6 +315,9 @@ func TestConnectionLimits(t *testing.T) {
 			if _, err := br.ReadByte(); err != io.EOF {
 				t.Errorf("then %v, want the end", err)
 			}
+			if n := k.rejected.Load(); n != 1 {
+				t.Errorf("counted %d times", n)
+			}
 			_ = kept[0].Close()
 			<-k.closed
 			c = k.dial()

@@ -27,6 +27,7 @@ func TestHangUpsAreTold(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			waiters := make(chan *waiter, 1)
 			k := newHarness(t, Options{}, waiting(waiters))
+			var worst time.Duration
 			for range 20 {
 				c := k.dial()
 				send(t, c, get(""))
@@ -37,10 +38,12 @@ func TestHangUpsAreTold(t *testing.T) {
 					t.Fatalf("told %d, want %d", how, test.how)
 				}
 				// The promise is 10 ms; a machine that is busy with other tests gets more.
-				if d := time.Since(start); d > 250*time.Millisecond {
-					t.Errorf("told after %v", d)
-				}
+				worst = max(worst, time.Since(start))
 				_ = c.Close()
+			}
+			t.Logf("told after %v at most", worst)
+			if worst > 250*time.Millisecond {
+				t.Errorf("told after %v", worst)
 			}
 		})
 	}
