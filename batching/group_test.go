@@ -168,8 +168,10 @@ func TestRoom(t *testing.T) {
 
 func TestRefusedAtTheDoor(t *testing.T) {
 	mem := infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<20)))
-	r := newRig(t, puppet.Options{Models: []*infer.Model{puppet.Echo("echo", 16), puppet.Echo("alone", 0)}},
-		QueueOptions{})
+	anyRows := puppet.Echo("any", 16)
+	anyRows.AnyRows = true
+	models := []*infer.Model{puppet.Echo("echo", 16), puppet.Echo("alone", 0), anyRows}
+	r := newRig(t, puppet.Options{Models: models}, QueueOptions{})
 	defer r.close()
 	for _, tc := range []struct {
 		name, model string
@@ -188,6 +190,8 @@ func TestRefusedAtTheDoor(t *testing.T) {
 			"the inputs of the request have different numbers of rows",
 		},
 		{"as many as it takes", "echo", 16, [][]int64{{16, 2}}, ""},
+		{"inputs that disagree where any rows will do", "any", 2, [][]int64{{2, 2}, {3, 2}}, ""},
+		{"any rows", "any", 100, [][]int64{{100, 2}}, ""},
 		{"a scalar beside rows", "echo", 2, [][]int64{{2, 2}, {}}, ""},
 		{"no batch axis to agree on", "alone", 1, [][]int64{{2, 2}, {3, 2}}, ""},
 	} {
@@ -249,7 +253,8 @@ func TestMetrics(t *testing.T) {
 	reg := telemetry.NewRegistry(telemetry.Build{})
 	p := puppet.New(puppet.Options{Hold: true})
 	defer p.Close()
-	g := NewGroup(p, NewMetrics(reg))
+	metrics := NewMetrics(reg)
+	g := NewGroup(p, metrics)
 	defer g.Close()
 	q, err := g.NewQueue(QueueOptions{Model: p.Model("echo"), MaxRows: 4})
 	if err != nil {
@@ -292,6 +297,12 @@ func TestMetrics(t *testing.T) {
 	}
 	if got := samples()["sluice_queue_rows"]; got != 7 {
 		t.Errorf("queue_rows %v, want 7", got)
+	}
+	if queued, batches := metrics.Queued("echo", "1"), metrics.Batches("echo", "1"); queued != 7 || batches != 1 {
+		t.Errorf("%d rows queued and %d batches, want 7 and 1", queued, batches)
+	}
+	if queued, batches := metrics.Queued("echo", "2"), metrics.Batches("other", "1"); queued+batches != 0 {
+		t.Errorf("%d rows and %d batches of models that nobody called", queued, batches)
 	}
 	for p.Step() {
 	}
@@ -373,4 +384,52 @@ func TestPanickingRunner(t *testing.T) {
 	}
 	r.puppet.Close()
 	r.group.Close()
+}
+
+// A call may be done before it gets here: nothing runs, and its slot is for others.
+func TestDoneBeforeSubmit(t *testing.T) {
+	r := newRig(t, puppet.Options{}, QueueOptions{})
+	defer r.close()
+	c := r.ask(1, 1)
+	c.Retain()
+	c.Then(infer.RoleEdge, dropping{})
+	c.Finish(infer.Abandoned, nil, nil)
+	if err := r.queues["echo"].Submit(c, nil); err != nil {
+		t.Errorf("rejected: %v", err)
+	}
+	c.Release()
+	if s := r.puppet.Stats(); s.Runs != 0 || r.puppet.Out() != 0 {
+		t.Errorf("%d runs, %d slots out, want none", s.Runs, r.puppet.Out())
+	}
+	_, e := r.submit(1, 2, nil)
+	e.ok(t, "the next")
+}
+
+// Requests that cannot be merged by their shapes run by themselves, beside those that can.
+func TestLaneOfOddShapes(t *testing.T) {
+	m := puppet.Echo("echo", 16)
+	m.AnyRows = true
+	q, err := NewQueue(QueueOptions{Model: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name   string
+		shapes [][]int64
+		alone  bool
+	}{
+		{"rows", [][]int64{{2, 3}}, false},
+		{"rows of two inputs", [][]int64{{2, 3}, {2}}, false},
+		{"a scalar", [][]int64{{2, 3}, {}}, true},
+		{"rows that disagree", [][]int64{{2, 3}, {1, 3}}, true},
+	} {
+		r := request(func(r *infer.Request) {
+			for i, s := range tc.shapes {
+				withInput(r, i, tensor.FP32, s...)
+			}
+		})
+		if got := q.lane(r, 0).alone; got != tc.alone {
+			t.Errorf("%s: runs alone %v, want %v", tc.name, got, tc.alone)
+		}
+	}
 }

@@ -190,3 +190,146 @@ func TestRunnerContract(t *testing.T) {
 		})
 	}
 }
+
+// run hands p a batch of its own with one call and returns the call; its slot goes back when it is done.
+func run(t *testing.T, p *Puppet, mem *infer.Memory, tag uint32) *infer.Call {
+	t.Helper()
+	m := p.Model("echo")
+	slot, ok := p.TryAcquire(m)
+	if !ok {
+		t.Fatal("no slot is free")
+	}
+	c := Ask(mem, &infer.Route{Model: m}, 1, 4, tag)
+	c.Then(infer.RoleEdge, edge{})
+	b := c.OpenSingle()
+	b.Model, b.Slot, b.Slots, b.Owner = m, slot, p, owner{p}
+	b.Add(c, infer.AllRows)
+	b.Seal()
+	if err := p.Run(b, nil); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// owner gives slots back.
+type owner struct{ *Puppet }
+
+func (o owner) BatchDone(b *infer.Batch, _ *infer.Error, _ *infer.Burst) { o.Release(b.Slot) }
+
+func TestHold(t *testing.T) {
+	mem := newMemory()
+	p := New(Options{Hold: true, Slots: 1})
+	p.Resize(3)
+	calls := []*infer.Call{run(t, p, mem, 0), run(t, p, mem, 1), run(t, p, mem, 2)}
+	if p.Held() != 3 || p.Out() != 3 {
+		t.Errorf("%d runs held with %d slots, want 3 with 3", p.Held(), p.Out())
+	}
+	if err := p.Check(); err == nil {
+		t.Error("at rest with three runs outstanding")
+	}
+	if !p.Step() {
+		t.Error("no run to end")
+	}
+	<-calls[0].Woken()
+	if err := Answered(calls[0], 1, 4, 0); err != nil {
+		t.Error(err)
+	}
+	if err := Answered(calls[0], 1, 4, 1); err == nil {
+		t.Error("the rows of one call pass for those of another")
+	}
+	// An abort is counted and ends nothing: the test holds the run. Close ends what is left.
+	calls[1].Finish(infer.Abandoned, nil, nil)
+	if s := p.Stats(); s.Aborts != 1 || p.Held() != 2 {
+		t.Errorf("%d aborts, %d held, want 1 and 2", s.Aborts, p.Held())
+	}
+	p.Close()
+	for i, want := range []*infer.Error{nil, infer.ErrClientGone, infer.ErrDraining} {
+		if i > 0 {
+			<-calls[i].Woken()
+		}
+		if got := calls[i].Error; got != want {
+			t.Errorf("call %d ended with %v, want %v", i, got, want)
+		}
+		calls[i].Release()
+	}
+	if p.Step() {
+		t.Error("a run was left after Close")
+	}
+	if err := p.Check(); err != nil {
+		t.Error(err)
+	}
+	if err := mem.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAbortEndsADelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := newMemory()
+		p := New(Options{Fixed: time.Minute, Slots: 4})
+		start := time.Now()
+		var calls []*infer.Call
+		for i := range 4 {
+			calls = append(calls, run(t, p, mem, uint32(i)))
+		}
+		calls[2].Finish(infer.Expired, nil, nil)
+		<-calls[2].Woken()
+		synctest.Wait()
+		if p.Out() != 3 {
+			t.Errorf("%d slots are out, want those of the runs that go on", p.Out())
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("an aborted run took %v", took)
+		}
+		for i, c := range calls {
+			if i != 2 {
+				<-c.Woken()
+				if err := Answered(c, 1, 4, uint32(i)); err != nil {
+					t.Error(err)
+				}
+			}
+			c.Release()
+		}
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("the others took %v, want a minute", took)
+		}
+		synctest.Wait()
+		p.Close()
+		if err := mem.Check(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestScript(t *testing.T) {
+	mem := newMemory()
+	p := New(Options{Script: func(run int64, _ *infer.Batch) (v Verdict) {
+		switch run {
+		case 1:
+			v.Fail = infer.ErrInternal
+		case 3:
+			v.Refuse = infer.ErrNoEndpoint
+		}
+		return v
+	}})
+	defer p.Close()
+	for i, want := range []*infer.Error{infer.ErrInternal, nil} {
+		c := run(t, p, mem, uint32(i))
+		<-c.Woken()
+		if c.Error != want {
+			t.Errorf("run %d ended with %v, want %v", i+1, c.Error, want)
+		}
+		c.Release()
+	}
+	b := mem.NewBatch()
+	if err := p.Run(b, nil); !errors.Is(err, infer.ErrNoEndpoint) {
+		t.Errorf("run 3: %v, want %v", err, infer.ErrNoEndpoint)
+	}
+	b.Discard()
+	if s := p.Stats(); s.Runs != 2 || s.Failed != 1 || s.Refused != 1 {
+		t.Errorf("stats %+v, want 2 runs, 1 failed, 1 refused", s)
+	}
+	if err := mem.Check(); err != nil {
+		t.Error(err)
+	}
+}
