@@ -83,6 +83,22 @@ func (o *Options) Validate() error {
 	return errors.Join(errs...)
 }
 
+// share divides the cores of the CPU among the threads of a run and the workers: threads x workers = cores.
+// Where there are more sessions than cores, each has one thread.
+func (o *Options) share(cores, versions int) (threads, workers int) {
+	threads, workers = o.Threads, o.Workers
+	if threads == 0 {
+		threads = max(1, cores/2)
+		if versions*o.SessionsPerDevice > cores {
+			threads = 1
+		}
+	}
+	if workers == 0 {
+		workers = max(1, cores/threads)
+	}
+	return threads, workers
+}
+
 // cpuDevice is the number of the device that is no CUDA device.
 const cpuDevice = -1
 

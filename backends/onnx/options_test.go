@@ -49,6 +49,30 @@ func TestOptionsNameEveryMistake(t *testing.T) {
 	}
 }
 
+func TestThreadsTimesWorkersAreTheCores(t *testing.T) {
+	for _, c := range []struct {
+		opts             Options
+		cores, versions  int
+		threads, workers int
+	}{
+		{Options{}, 1, 1, 1, 1},
+		{Options{}, 2, 1, 1, 2},
+		{Options{}, 2, 1200, 1, 2},
+		{Options{}, 16, 2, 8, 2},
+		{Options{}, 16, 17, 1, 16},
+		{Options{SessionsPerDevice: 9}, 16, 2, 1, 16},
+		{Options{Threads: 4}, 16, 100, 4, 4},
+		{Options{Threads: 32}, 16, 1, 32, 1},
+		{Options{Workers: 3}, 16, 1, 8, 3},
+	} {
+		c.opts.EnsureDefaults()
+		threads, workers := c.opts.share(c.cores, c.versions)
+		if threads != c.threads || workers != c.workers {
+			t.Errorf("%+v, %d cores, %d versions: %d threads, %d workers, want %d and %d", c.opts, c.cores, c.versions, threads, workers, c.threads, c.workers)
+		}
+	}
+}
+
 func TestFindLibrary(t *testing.T) {
 	t.Setenv("SLUICE_ONNXRUNTIME", "/some/lib.so")
 	if path, _ := FindLibrary(); path != "/some/lib.so" {

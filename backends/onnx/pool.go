@@ -26,7 +26,6 @@ type Pool struct {
 	log     *zap.Logger
 	shared  *Devices
 	devices []*device
-	threads int
 
 	loaders chan struct{} // one slot a core: a loader holds one
 	closed  chan struct{}
@@ -71,7 +70,7 @@ func New(opts Options, devices *Devices, log *zap.Logger) (*Pool, error) {
 		}
 		p.register(f)
 	}
-	workers := p.size()
+	_, workers := opts.share(runtime.GOMAXPROCS(0), p.mu.versions)
 	for _, name := range opts.Devices {
 		n := workers
 		number, _ := parseDevice(name) // checked by Validate
@@ -84,6 +83,10 @@ func New(opts Options, devices *Devices, log *zap.Logger) (*Pool, error) {
 		d, err := devices.acquire(name, n)
 		if err != nil {
 			return nil, fmt.Errorf("device %s: %w", name, err)
+		}
+		if opts.Workers != 0 && opts.Workers != len(d.workers) {
+			log.Warn("another pool has decided on the workers of this device", zap.String("device", name),
+				zap.Int("workers", len(d.workers)), zap.Int("asked", opts.Workers))
 		}
 		p.devices = append(p.devices, d)
 	}
@@ -110,31 +113,13 @@ func loadLibrary(path string) error {
 	return nil
 }
 
-// size decides on threads, and returns the workers of a CPU device: threads x workers = cores.
-func (p *Pool) size() (workers int) {
-	cores := runtime.GOMAXPROCS(0)
-	p.threads = p.opts.Threads
-	if p.threads == 0 {
-		p.threads = max(1, cores/2)
-		if p.mu.versions*p.opts.SessionsPerDevice > cores {
-			p.threads = 1
-		}
-	}
-	if p.opts.Workers > 0 {
-		return p.opts.Workers
-	}
-	return max(1, cores/p.threads)
-}
-
 // threadsNow returns the threads of a session that is made now: one, once there are more sessions than
 // cores, whatever there were at the start.
 func (p *Pool) threadsNow() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.opts.Threads == 0 && p.mu.versions*p.opts.SessionsPerDevice > runtime.GOMAXPROCS(0) {
-		return 1
-	}
-	return p.threads
+	threads, _ := p.opts.share(runtime.GOMAXPROCS(0), p.mu.versions)
+	return threads
 }
 
 // register makes the versions of a folder known. The caller holds mu or is alone.

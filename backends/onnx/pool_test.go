@@ -162,7 +162,7 @@ func TestLoadFindsWhatChanged(t *testing.T) {
 // not loaded.
 func TestLoadsUnderLoad(t *testing.T) {
 	root := testdata(t, map[string]string{"relu": ""})
-	b := newBench(t, Options{Repository: root, Workers: 4})
+	b := newBench(t, Options{Repository: root, Workers: 4, SessionsPerDevice: 2})
 	m := b.model(t, "relu", "1")
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
