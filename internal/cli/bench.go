@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 
 	"github.com/spf13/cobra"
 
@@ -14,15 +15,16 @@ func newBench() *cobra.Command {
 	return &cobra.Command{
 		Use:   "bench COMMAND [FLAGS]",
 		Short: "Measure this gateway and others",
-		Long: `Bench generates load and measures. Its commands have flags of their own, written -flag or --flag;
-sluice bench COMMAND -help lists them.
+		Long: `Bench generates load and measures. Its commands have flags of their own, written -flag or --flag, which
+"sluice bench COMMAND -help" lists.
 
-  http      load a server with one request and report rates, latencies and CPU time
+  http      load a server with one request and report rates, latencies, errors and CPU time
   hop       what it costs to terminate a request, beside other servers
-  batch     what batching brings
+  batch     what merging requests gains, and what it costs
+  idle      what an idle connection keeps of memory
   gateway   run a gateway whose pools may be of kind puppet: models that answer after a set time`,
 		Example: `  sluice bench http -target 127.0.0.1:8000 -path /v2/models/digits/infer -body @examples/digits/sample.json -duration 2s
-  sluice bench http -connections 32 -duration 2s`,
+  sluice bench http -target 127.0.0.1:8000 -connections 8 -duration 2s`,
 		DisableFlagParsing:    true,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -34,9 +36,10 @@ sluice bench COMMAND -help lists them.
 				return fmt.Errorf("bench starts this program again: %w", err)
 			}
 			err = bench.Main(cmd.Context(), bench.Self{self, "bench"}, args, cmd.OutOrStdout(), cmd.ErrOrStderr())
-			var mistake interface{ Usage() bool }
-			if errors.As(err, &mistake) && mistake.Usage() {
-				return &exitError{exitUsage, err}
+			var coded interface{ ExitCode() int }
+			var child *exec.ExitError // it has a code too, which is another program's
+			if errors.As(err, &coded) && !errors.As(err, &child) {
+				return &exitError{coded.ExitCode(), err}
 			}
 			return err
 		},

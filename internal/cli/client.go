@@ -30,6 +30,7 @@ type endpoint struct {
 	what string // as errors call it: "the gateway"
 	flag string // the flag that names it
 	base string // scheme, host and prefix
+	name string // as errors call it: base, or unix:PATH
 	http *http.Client
 }
 
@@ -81,7 +82,7 @@ func newEndpoint(what, flag, address string, security tlsFlags) (*endpoint, erro
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", path)
 		}
-		e.base = "http://localhost"
+		e.base, e.name = "http://localhost", address
 		return e, nil
 	}
 	if !strings.Contains(address, "://") {
@@ -92,6 +93,7 @@ func newEndpoint(what, flag, address string, security tlsFlags) (*endpoint, erro
 		return nil, usage("--%s %.128q: want HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:PATH", flag, address)
 	}
 	e.base = strings.TrimRight(u.Scheme+"://"+u.Host+u.Path, "/")
+	e.name = e.base
 	return e, nil
 }
 
@@ -135,7 +137,7 @@ func (e *endpoint) lost(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &exitError{exitUnreachable, fmt.Errorf("cannot reach %s at %s: %w; is it running? --%s names another", e.what, e.base, err, e.flag)}
+	return &exitError{exitUnreachable, fmt.Errorf("cannot reach %s at %s: %w; is it running? --%s names another", e.what, e.name, err, e.flag)}
 }
 
 // refusal is the error of an answer that is not a success, nil for a success.

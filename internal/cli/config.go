@@ -97,7 +97,12 @@ each value is followed by where it came from.`,
 		Example: `  sluice config show sluice.yaml
   sluice config show sluice.yaml --origins --http :9000
   sluice config show sluice.yaml --output json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return oneArg("a file")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				sources.file = args[0]

@@ -195,7 +195,7 @@ func versionRows(v *admin.Version) [][]string {
 	rows = append(rows, []string{"  weight", weight}, []string{"  merging", merging})
 	rows = append(rows, tensorRows("  input", v.Inputs)...)
 	rows = append(rows, tensorRows("  output", v.Outputs)...)
-	return append(rows, []string{"  served", served(v)})
+	return append(rows, []string{"  served", servedText(v)})
 }
 
 func tensorRows(title string, tensors []admin.Tensor) [][]string {
@@ -210,7 +210,7 @@ func tensorRows(title string, tensors []admin.Tensor) [][]string {
 	return rows
 }
 
-func served(v *admin.Version) string {
+func servedText(v *admin.Version) string {
 	var parts []string
 	for o := range infer.Outcomes {
 		if n := v.Traffic.Outcomes[o.String()]; n > 0 || o == infer.Succeeded {

@@ -94,11 +94,12 @@ func writeTensors(w io.Writer, tensors []array, classes bool) error {
 		if err != nil {
 			return fmt.Errorf("output %.128q: %w", t.name, err)
 		}
-		text := func(e []byte) string { return elementText(e, t.dtype) }
-		if classes && t.dtype == tensor.Bytes {
-			text = classText
-		}
-		lines := valueLines(all, t.shape, text)
+		lines := valueLines(all, t.shape, func(e []byte) string {
+			if classes && t.dtype == tensor.Bytes {
+				return classText(e)
+			}
+			return elementText(e, t.dtype)
+		})
 		rows = append(rows, []string{t.name, t.dtype.String(), tensor.ShapeString(t.shape), lines[0]})
 		for _, line := range lines[1:] {
 			rows = append(rows, []string{"", "", "", line})
@@ -139,7 +140,7 @@ func valueLine(all [][]byte, text func([]byte) string) string {
 	return strings.Join(words, " ")
 }
 
-// classText is a class as a person reads it: "four 0.8388" for 0.8387584:4:four.
+// classText is a class as a person reads it: four=0.8388 for 0.8387584:4:four.
 func classText(e []byte) string {
 	value, rest, _ := strings.Cut(string(e), ":")
 	index, label, labelled := strings.Cut(rest, ":")
@@ -150,5 +151,5 @@ func classText(e []byte) string {
 	if !labelled {
 		label = index
 	}
-	return strings.Trim(strconv.Quote(label), `"`) + " " + strconv.FormatFloat(number, 'g', 4, 64) + ";"
+	return strings.Trim(strconv.Quote(label), `"`) + "=" + strconv.FormatFloat(number, 'g', 4, 64)
 }
