@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 )
 
 const usage = `usage: sluice bench COMMAND [flags]
@@ -25,6 +27,11 @@ sluice bench COMMAND -h lists the flags of a command.
 func Main(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		return usageError{errors.New("bench: which of hop, batch, idle, http and gateway?")}
+	}
+	if args[0] != "gateway" { // which has its own way with signals
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
 	}
 	err := command(ctx, self, args[0], args[1:], stdout, stderr)
 	if errors.Is(err, flag.ErrHelp) {
