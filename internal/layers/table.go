@@ -58,6 +58,7 @@ func Table() []Row {
 		{"internal/puppet", "scriptable fake servers and Runners", []string{
 			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
 		}},
+		{"internal/puppet/conformance", "the tests that every Runner passes", []string{"infer", "tensor", "slab"}},
 		{"internal/leak", "fails tests that leave something behind", nil},
 		{"internal/layers", "this table, as a failing test", nil},
 		{"bench", "load generator, scenarios, peers, reports", measured},

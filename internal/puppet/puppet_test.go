@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/leak"
+	"github.com/sluice-serving/sluice/internal/puppet/conformance"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -172,7 +173,7 @@ func TestRunnerContract(t *testing.T) {
 		{"without a batch axis", Options{Models: []*infer.Model{Echo("echo", 0)}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			TestRunner(t, func(t *testing.T) Subject {
+			conformance.TestRunner(t, func(t *testing.T) conformance.Subject {
 				p := New(tc.opts)
 				t.Cleanup(func() {
 					p.Close()
@@ -181,7 +182,7 @@ func TestRunnerContract(t *testing.T) {
 					}
 				})
 				mem := newMemory()
-				return Subject{
+				return conformance.Subject{
 					Slots: p, Model: p.Model("echo"), Memory: mem,
 					Fill:  func(r *infer.Request, rows int64, tag uint32) { Fill(r, mem.Slabs, rows, 4, tag) },
 					Check: func(c *infer.Call, rows int64, tag uint32) error { return Answered(c, rows, 4, tag) },

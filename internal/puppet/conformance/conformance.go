@@ -1,4 +1,6 @@
-package puppet
+// Package conformance holds the tests that every backend of a kind passes. It is a package of its own so that a
+// program that holds a puppet does not hold package testing.
+package conformance
 
 import (
 	"fmt"
