@@ -506,3 +506,43 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowHeadsDoNotSlowOthers is slowloris: each slow client is cut off, and others are served meanwhile.
+func TestSlowHeadsDoNotSlowOthers(t *testing.T) {
+	k := newHarness(t, Options{HeaderTimeout: 300 * time.Millisecond}, handlerFunc(echo))
+	const n = 500
+	var slow []net.Conn
+	var readers sync.WaitGroup
+	for range n {
+		c := k.dial()
+		send(t, c, "GET /x HTTP/1.1\r\nHost: ")
+		slow = append(slow, c)
+		// It reads at once: what drips after the end of the linger would have the answer reset away.
+		readers.Go(func() {
+			if a, err := readAnswer(bufio.NewReader(c), "GET"); err != nil || a.StatusCode != 408 || !a.Close {
+				t.Errorf("answer %v, %v; want 408", a.Response, err)
+			}
+		})
+	}
+	stop := make(chan struct{})
+	var dripping sync.WaitGroup
+	dripping.Go(func() {
+		for {
+			for _, c := range slow {
+				_, _ = io.WriteString(c, "h") // it fails once the server has closed
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+	k.alive(t)
+	readers.Wait()
+	close(stop)
+	dripping.Wait()
+	for range n + 1 {
+		<-k.closed
+	}
+}
