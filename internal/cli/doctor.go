@@ -113,7 +113,7 @@ func (f *findings) write(cmd *cobra.Command, output outputFlag) error {
 	}
 	var rows [][]string
 	for _, one := range f.list {
-		rows = append(rows, []string{one.Verdict, one.Check, one.Detail})
+		rows = append(rows, []string{fmt.Sprintf("%-4s", one.Verdict), one.Check, one.Detail})
 		if one.Advice != "" {
 			rows = append(rows, []string{"", "", "-> " + one.Advice})
 		}

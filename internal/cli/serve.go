@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -45,7 +46,7 @@ delay. A second signal ends at once.`,
 	return cmd
 }
 
-func serve(cmd *cobra.Command, f serveFlags, kinds []gateway.Kind) error {
+func serve(cmd *cobra.Command, f serveFlags, kinds []gateway.Kind) (err error) {
 	sources := f.sources.sources()
 	if sources.File == "" && len(f.sources.backends) == 0 {
 		return &exitError{exitUsage, fmt.Errorf("nothing to serve: give --backend KIND=TARGET or a configuration with -c")}
@@ -54,7 +55,7 @@ func serve(cmd *cobra.Command, f serveFlags, kinds []gateway.Kind) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	defer log.Close()
+	defer func() { err = errors.Join(err, log.Close()) }()
 	g, err := gateway.New(gateway.Options{Sources: sources, Kinds: kinds, ReadyFile: f.readyFile, Build: build()}, log)
 	if err != nil {
 		return err
