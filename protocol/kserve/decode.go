@@ -110,6 +110,9 @@ func (d *Decoder) Decode(src Source, req *infer.Request, head *Head) *infer.Erro
 }
 
 func (d *Decoder) decode() *infer.Error {
+	if d.model.Decoupled {
+		return infer.Errorf(infer.Unsupported, "model %s may send any number of answers to a request, which infer over HTTP does not support", quote(d.model.Name))
+	}
 	size := d.src.Body.Size()
 	switch n := d.src.HeaderLen; {
 	case n == NoHeader:

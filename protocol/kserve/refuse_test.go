@@ -207,6 +207,7 @@ func refusals() []refusal {
 		{"raw, two strings", single(tensor.Bytes, 2), "xxxxx", 0, infer.Invalid, "an input of one string"},
 		{"raw bool of 9", single(tensor.Bool, -1), "\x00\x09", 0, infer.Invalid, "element 1 of data type BOOL"},
 	}
+	list = append(list, refusal{"decoupled model", &infer.Model{Name: "d", Decoupled: true}, `{"inputs":[]}`, NoHeader, infer.Unsupported, "model 'd' may send any number of answers"})
 	for _, key := range []string{"shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"} {
 		list = append(list,
 			refusal{"input's " + key, i8, `{"inputs":[{"name":"x","datatype":"INT8","shape":[1],"parameters":{"` + key + `":"r"}}]}`, NoHeader, infer.Unsupported, "shared memory regions are not supported"},
