@@ -175,6 +175,9 @@ func (c *corpusCase) compare(t *testing.T, m *infer.Model, number int, a answer,
 }
 
 func TestRealModels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the weights of the light vision models fill a gigabyte")
+	}
 	root, cases := readCorpus(t, "real")
 	runCorpus(t, root, cases)
 }
