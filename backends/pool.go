@@ -15,7 +15,7 @@ type Pool struct {
 	Slots infer.Slots
 	// Catalog knows its models.
 	Catalog infer.Catalog
-	// Endpoints tells how its endpoints stand.
+	// Endpoints tells how its endpoints stand; nil: there is nothing to tell.
 	Endpoints func() []EndpointStatus
 	// Changed yields after something that Catalog.List tells has changed; nil: it never does.
 	Changed <-chan struct{}

@@ -183,6 +183,9 @@ func viewEndpoints(p *openPool) []admin.Endpoint {
 	if p.pool == nil {
 		return []admin.Endpoint{{Name: "-", State: "failed", Reason: p.err.Error()}}
 	}
+	if p.pool.Endpoints == nil {
+		return nil
+	}
 	var all []admin.Endpoint
 	for _, e := range p.pool.Endpoints() {
 		state := "ready"
