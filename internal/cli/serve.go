@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -46,7 +45,7 @@ delay. A second signal ends at once.`,
 	return cmd
 }
 
-func serve(cmd *cobra.Command, f serveFlags, kinds []gateway.Kind) (err error) {
+func serve(cmd *cobra.Command, f serveFlags, kinds []gateway.Kind) error {
 	sources := f.sources.sources()
 	if sources.File == "" && len(f.sources.backends) == 0 {
 		return &exitError{exitUsage, fmt.Errorf("nothing to serve: give --backend KIND=TARGET or a configuration with -c")}
@@ -55,7 +54,7 @@ func serve(cmd *cobra.Command, f serveFlags, kinds []gateway.Kind) (err error) {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	defer func() { err = errors.Join(err, log.Close()) }()
+	defer func() { _ = log.Close() }() // what could not be logged in time cannot be logged now either
 	g, err := gateway.New(gateway.Options{Sources: sources, Kinds: kinds, ReadyFile: f.readyFile, Build: build()}, log)
 	if err != nil {
 		return err
