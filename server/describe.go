@@ -115,7 +115,7 @@ func (e *inference) index() {
 	var body slab.List
 	defer body.Release()
 	if err := e.x.ReadBody(&body, maxQuestion); err != nil {
-		e.refuseWire(err)
+		e.refuseWire(err, maxQuestion)
 		return
 	}
 	readyOnly, err := kserve.ParseIndexRequest(body.Flatten(e.server.memory.Slabs))

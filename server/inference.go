@@ -159,7 +159,7 @@ func (e *inference) lookup(t target, req *infer.Request) *infer.Error {
 // read reads and decodes the body. It replies and returns false if that fails.
 func (e *inference) read(req *infer.Request) bool {
 	if err := e.x.ReadBody(&req.Body, req.Route.MaxBody); err != nil {
-		e.refuseWire(err)
+		e.refuseWire(err, req.Route.MaxBody)
 		return false
 	}
 	e.bytesIn = int64(req.Body.Size())

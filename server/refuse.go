@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -36,8 +37,9 @@ func (e *inference) refuse(err *infer.Error) {
 	e.sendError(httpStatus[err.Code], err.Code.String(), err.Text)
 }
 
-// refuseWire answers with what the transport refused. Anything but a [wire.Error] is a fault of ours.
-func (e *inference) refuseWire(err error) {
+// refuseWire answers with what the transport refused of a body that may have limit bytes. Anything but a
+// [wire.Error] is a fault of ours.
+func (e *inference) refuseWire(err error, limit int64) {
 	var w *wire.Error
 	if !errors.As(err, &w) {
 		e.refuse(asError(err))
@@ -48,7 +50,11 @@ func (e *inference) refuseWire(err error) {
 		e.series.rejected.At(int(e.code)).Inc()
 		e.headerInt(headerRetry, 1)
 	}
-	e.sendError(w.Status, w.Code, w.Text)
+	text := w.Text
+	if e.code == infer.TooLarge {
+		text = fmt.Sprintf("%s; this path takes up to %d bytes, decompressed", w.Text, limit)
+	}
+	e.sendError(w.Status, w.Code, text)
 }
 
 // refuseMethod answers that the path is there and the method is not.
