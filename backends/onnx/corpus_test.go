@@ -176,7 +176,7 @@ func (c *corpusCase) compare(t *testing.T, m *infer.Model, number int, a answer,
 
 func TestRealModels(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the weights of the light vision models fill a gigabyte")
+		t.Skip("the weights of the light vision models fill two gigabytes")
 	}
 	root, cases := readCorpus(t, "real")
 	runCorpus(t, root, cases)

@@ -129,7 +129,10 @@ func (v *device) close() {
 	v.ended.Wait()
 }
 
-// work runs batches, and chores when there is no batch, until the device closes.
+// choreEvery is after how many batches a chore is let in between: a busy device loads models too.
+const choreEvery = 8
+
+// work runs batches until the device closes, and chores when there is no batch or it is their turn.
 func (v *device) work(w *worker) {
 	defer v.ended.Done()
 	defer w.frame.Close()
@@ -141,12 +144,15 @@ func (v *device) work(w *worker) {
 	}
 	labels := pprof.Labels("loop", "onnx worker", "device", v.name, "worker", strconv.Itoa(w.index))
 	pprof.Do(context.Background(), labels, func(context.Context) {
-		for {
-			select {
-			case b := <-v.batches:
-				w.run(b)
-				continue
-			default:
+		for turns := 0; ; {
+			if turns < choreEvery {
+				select {
+				case b := <-v.batches:
+					w.run(b)
+					turns++
+					continue
+				default:
+				}
 			}
 			select {
 			case b := <-v.batches:
@@ -154,6 +160,7 @@ func (v *device) work(w *worker) {
 			case c := <-v.chores:
 				c.work(w)
 				close(c.done)
+				turns = 0
 			case <-v.done:
 				return
 			}

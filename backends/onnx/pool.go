@@ -107,7 +107,7 @@ func loadLibrary(path string) error {
 		path, looked = FindLibrary()
 	}
 	if err := ort.Load(path); err != nil {
-		return fmt.Errorf("ONNX Runtime is missing: %w (looked at %s; `make onnxruntime` fetches it, SLUICE_ONNXRUNTIME names another)",
+		return fmt.Errorf("ONNX Runtime is missing: %w (it takes 1.24 or later; looked at %s; `make onnxruntime` fetches it, SLUICE_ONNXRUNTIME names another)",
 			err, strings.Join(looked, ", "))
 	}
 	return nil

@@ -203,6 +203,58 @@ func TestLoadsUnderLoad(t *testing.T) {
 	clients.Wait()
 }
 
+// refill is an owner that puts the next batch in the device's queue before the last one is finished, so that
+// the queue is never empty.
+type refill struct {
+	b     *bench
+	t     *testing.T
+	model *infer.Model
+	stop  atomic.Bool
+	ended chan struct{}
+}
+
+func (r *refill) BatchDone(b *infer.Batch, _ *infer.Error, _ *infer.Burst) {
+	if r.stop.Load() {
+		r.b.group.Release(b.Slot)
+		close(r.ended)
+		return
+	}
+	r.submit(b.Slot)
+}
+
+func (r *refill) submit(slot infer.Slot) {
+	request := r.b.request(r.model, in{0, tensor.FP32, []int64{1, 4}, make([]byte, 16)})
+	c := r.b.memory.NewCall(request)
+	request.Release()
+	batch := r.b.memory.NewBatch()
+	batch.Model, batch.Slot, batch.Slots, batch.Owner = r.model, slot, r.b.group, r
+	batch.Add(c, infer.AllRows)
+	batch.Seal()
+	c.Release()
+	if err := slot.Runner.Run(batch, nil); err != nil {
+		r.t.Error(err)
+	}
+}
+
+func TestABusyDeviceLoadsModels(t *testing.T) {
+	root := testdata(t, map[string]string{"relu": "", "text": ""})
+	b := newBench(t, Options{Repository: root, Workers: 1})
+	r := &refill{b: b, t: t, model: b.model(t, "relu", "1"), ended: make(chan struct{})}
+	slot, ok := b.group.TryAcquire(r.model)
+	if !ok {
+		t.Fatal("no slot")
+	}
+	r.submit(slot)
+	if err := errors.Join(b.Unload(context.Background(), "text"), b.Load(context.Background(), "text")); err != nil {
+		t.Error(err)
+	}
+	if m := b.model(t, "text", "1"); m.MaxBatch == 0 {
+		t.Errorf("loaded under load: %s", m.Merge)
+	}
+	r.stop.Store(true)
+	<-r.ended
+}
+
 func TestConfigIsHonoured(t *testing.T) {
 	labels := "zero\none\ntwo\nthree\n"
 	root := testdata(t, map[string]string{

@@ -27,6 +27,7 @@ class Case:
     inits: dict = dataclasses.field(default_factory=dict)
     merge: str = ""
     requests: typing.Any = None  # feeds; None: made up
+    ir: int = 9
     axis: int = 0  # of the rows, for requests made up
     free: int = 4  # length of other free axes, for requests made up
     opset: int = 18
@@ -301,6 +302,7 @@ def optional():
                requests=[{"x": weights(1, 2)}, {"x": weights(1, 2)}, {"x": weights(1, 2), "k": np.array([7], np.float32)}])
     yield Case("overridable_rows", [node("Add", "x k", "y")], x + [("k", F, [1, 2])], [("y", F, [N, 2])], {"k": np.ones((1, 2), np.float32)}, merge="proven",
                requests=[{"x": weights(1, 2)}, {"x": weights(1, 2), "k": weights(1, 2)}])
+    yield Case("initializer_as_input_of_old", [node("Mul", "x k", "y")], x + [("k", F, [1])], [("y", F, [N, 2])], {"k": np.array([3], np.float32)}, ir=3, opset=8, merge="proven")
     yield Case("overridable_only", [node("Relu", "k", "y")], [("k", F, [2])], [("y", F, [2])], {"k": np.ones(2, np.float32)}, merge="never",
                requests=[{}, {"k": np.array([-1, 5], np.float32)}])
     maybe = h.make_optional_type_proto(h.make_tensor_type_proto(F, [N, 2]))

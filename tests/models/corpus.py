@@ -79,7 +79,7 @@ def build(case):
         initializer=[nh.from_array(np.asarray(v), k) for k, v in case.inits.items()],
     )
     opsets = [h.make_opsetid("", case.opset), h.make_opsetid("ai.onnx.ml", 3), h.make_opsetid("com.microsoft", 1)]
-    return h.make_model(graph, opset_imports=opsets, ir_version=9, functions=[])
+    return h.make_model(graph, opset_imports=opsets, ir_version=case.ir)
 
 
 def session_of(path):
