@@ -35,6 +35,7 @@ class Case:
     unavailable: bool = False
     raw: typing.Any = None
     config: str = ""
+    files: dict = dataclasses.field(default_factory=dict)  # beside the model
 
 
 def node(op, ins, outs, domain="", **attributes):
@@ -44,7 +45,7 @@ def node(op, ins, outs, domain="", **attributes):
 def all_cases():
     groups = [
         identities, casts, pairwise, unary, reductions, mixing, neural, shapes, data_dependent, strings,
-        optional, control, axes, integers, classic, halves, configured, refused, broken,
+        optional, control, axes, integers, classic, halves, configured, external, refused, broken,
     ]
     for group in groups:
         yield from group()
@@ -405,6 +406,16 @@ def configured():
     yield Case("config_wrong_type", [node("Relu", "x", "y")], x, y, unavailable=True, config='input [{name: "x" data_type: TYPE_INT64 dims: [4]}]\n')
     yield Case("config_wrong_name", [node("Relu", "x", "y")], x, y, unavailable=True, config='input [{name: "z" data_type: TYPE_FP32 dims: [4]}]\n')
     yield Case("config_broken", [node("Relu", "x", "y")], x, y, unavailable=True, config="max_batch_size: {\n")
+
+
+def external():
+    """Weights in a file beside the model."""
+    model = h.make_model(h.make_graph([node("Add", "x w", "y")], "g", [h.make_tensor_value_info("x", F, [N, 2])], [h.make_tensor_value_info("y", F, [N, 2])]),
+                         opset_imports=[h.make_opsetid("", 18)], ir_version=9)
+    tensor = model.graph.initializer.add(name="w", data_type=F, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="weights.bin")
+    yield Case("external_data", [], [("x", F, [N, 2])], [("y", F, [N, 2])], raw=model.SerializeToString(),
+               files={"weights.bin": np.array([1, 2], np.float32).tobytes()}, merge="proven")
 
 
 def refused():

@@ -143,6 +143,8 @@ def main():
         folder.mkdir(parents=True)
         path = folder / "model.onnx"
         path.write_bytes(case.raw if case.raw is not None else build(case).SerializeToString(deterministic=True))
+        for name, data in case.files.items():
+            (folder / name).write_bytes(data)
         entry = {"model": case.name, "merge": case.merge, "unavailable": case.unavailable, "random": case.random, "requests": []}
         if case.config:
             (folder.parent / "config.pbtxt").write_text(case.config)
