@@ -85,8 +85,10 @@ pools:
 }
 
 func TestAPoolThatFailsKeepsNoOtherFromServing(t *testing.T) {
-	r := &running{t: t, puppets: newPuppets(), file: filepath.Join(t.TempDir(), "sluice.yaml"),
-		signals: make(chan os.Signal, 2), ended: make(chan error, 1), log: &lockedBuffer{}}
+	r := &running{
+		t: t, puppets: newPuppets(), file: filepath.Join(t.TempDir(), "sluice.yaml"),
+		signals: make(chan os.Signal, 2), ended: make(chan error, 1), log: &lockedBuffer{},
+	}
 	r.puppets.fail["model:bad"] = errors.New("the device is on fire")
 	r.begin(strings.Replace(oneModel, "pools:\n", "pools:\n  - {name: broken, kind: puppet, script: \"model:bad\"}\n", 1) + `
   - {name: bad, targets: [{version: "1", pool: broken}]}
