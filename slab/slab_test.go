@@ -11,8 +11,15 @@ func newPool(limit int64) *Pool { return NewPool(Options{}, NewBudget(limit)) }
 
 func TestClassOf(t *testing.T) {
 	for _, tc := range []struct{ n, size int }{
-		{0, 512}, {1, 512}, {512, 512}, {513, 1024}, {1 << 16, 1 << 16}, {1<<16 + 1, 1 << 17},
-		{8 << 20, 8 << 20}, {8<<20 + 1, 9 << 20}, {64 << 20, 64 << 20},
+		{0, 512},
+		{1, 512},
+		{512, 512},
+		{513, 1024},
+		{1 << 16, 1 << 16},
+		{1<<16 + 1, 1 << 17},
+		{8 << 20, 8 << 20},
+		{8<<20 + 1, 9 << 20},
+		{64 << 20, 64 << 20},
 	} {
 		class, size := classOf(tc.n)
 		if size != tc.size {
