@@ -2,8 +2,8 @@
 
     python serve.py BINARY CORPUS
 
-starts `BINARY serve --backend onnx=CORPUS/repository`, sends every request in v2's binary form, alone and then
-many at a time, and exits 1 with a line for each answer that is not what Python's onnxruntime gave.
+starts `BINARY serve --backend onnx=CORPUS/repository`, sends every request alone, in v2's binary form and in JSON, and
+then many at a time, and exits 1 with a line for each answer that is not what Python's onnxruntime gave.
 """
 
 import base64
@@ -21,6 +21,8 @@ import ml_dtypes
 import numpy as np
 
 FLOATS = {"FP16": np.float16, "BF16": ml_dtypes.bfloat16, "FP32": np.float32, "FP64": np.float64}
+WHOLE = {"BOOL": np.bool_} | {f"{sign}INT{bits}": np.dtype(f"{sign}int{bits}".lower()) for sign in ("", "U") for bits in (8, 16, 32, 64)}
+NUMBERS = FLOATS | WHOLE
 local = threading.local()
 
 
@@ -51,6 +53,52 @@ def infer(address, model, request):
     return 200, outputs
 
 
+def as_json(request):
+    """The request's body in JSON, or None if it holds what JSON cannot."""
+    inputs = []
+    for t in request["inputs"]:
+        raw = base64.b64decode(t["data"])
+        if t["dtype"] == "BYTES":
+            data = [x.decode() for x in strings(raw)]
+        else:
+            values = np.frombuffer(raw, NUMBERS[t["dtype"]])
+            if t["dtype"] in FLOATS:
+                values = values.astype(np.float64)
+                if not np.isfinite(values).all():
+                    return None
+            data = values.tolist()
+        inputs.append({"name": t["name"], "datatype": t["dtype"], "shape": t["shape"], "data": data})
+    return json.dumps({"inputs": inputs}).encode()
+
+
+def strings(raw):
+    while raw:
+        n = int.from_bytes(raw[:4], "little")
+        yield raw[4:4 + n]
+        raw = raw[4 + n:]
+
+
+def infer_json(address, model, body):
+    """Like infer, in JSON both ways: the outputs come back as the bytes that their numbers stand for."""
+    connection = http.client.HTTPConnection(address)
+    connection.request("POST", f"/v2/models/{model}/infer", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    if answer.status != 200:
+        return answer.status, text.decode()
+    outputs = {}
+    for t in json.loads(text).get("outputs", []):
+        if t["datatype"] == "BYTES":
+            data = b"".join(len(x.encode()).to_bytes(4, "little") + x.encode() for x in t["data"])
+        else:
+            data = np.array(t["data"]).astype(NUMBERS[t["datatype"]]).tobytes()
+            if t["datatype"] in WHOLE:
+                data = np.array(t["data"], dtype=object).astype(NUMBERS[t["datatype"]]).tobytes()
+        outputs[t["name"]] = (t["datatype"], t["shape"], data)
+    return 200, outputs
+
+
 def differs(case, request, status, outputs, merged):
     if request["fails"] or case["unavailable"]:
         return "" if status in (400, 404, 500, 502, 503) else f"{status}, and it must fail"
@@ -63,14 +111,23 @@ def differs(case, request, status, outputs, merged):
             return f"{want['name']}: {dtype} {shape}, want {want['dtype']} {want['shape']}"
         if data == raw or case["random"]:
             continue
-        if not merged or dtype not in FLOATS:
+        if dtype not in FLOATS or not merged and not same_but_nan(dtype, raw, data):
             return f"{want['name']}: other bytes"
+        if not merged:
+            continue
         x, y = (np.frombuffer(b, FLOATS[dtype]).astype(np.float64).reshape(max(shape[0], 1), -1) for b in (raw, data))
         scale = np.max(np.abs(np.where(np.isfinite(x), x, 0)), axis=1, keepdims=True)
         limit = scale * (1e-2 if dtype in ("FP16", "BF16") else 1e-4)
         if not ((np.abs(x - y) <= limit) | (x == y) | (np.isnan(x) & np.isnan(y))).all():
             return f"{want['name']}: other numbers"
     return ""
+
+
+def same_but_nan(dtype, x, y):
+    """JSON has one NaN, floats have many."""
+    x, y = np.frombuffer(x, FLOATS[dtype]), np.frombuffer(y, FLOATS[dtype])
+    nan = np.isnan(x) & np.isnan(y)
+    return np.where(nan, 0, x).tobytes() == np.where(nan, 0, y).tobytes()
 
 
 def main():
@@ -92,6 +149,9 @@ def main():
             for c, r in jobs:
                 if why := differs(c, r, *infer(address, c["model"], r), False):
                     wrong.append(f"{c['model']}, alone: {why}")
+                if (body := as_json(r)) is not None:
+                    if why := differs(c, r, *infer_json(address, c["model"], body), False):
+                        wrong.append(f"{c['model']}, in JSON: {why}")
             with concurrent.futures.ThreadPoolExecutor(32) as pool:
                 many = [job for job in jobs for _ in range(8)]
                 for (c, r), answer in zip(many, pool.map(lambda job: infer(address, job[0]["model"], job[1]), many)):
