@@ -54,11 +54,18 @@ func openPuppet(p *config.Pool) (*gateway.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	back := puppet.New(opts)
+	back, end, ok, err := newDevice(opts)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		back = puppet.New(opts)
+		end = back.Close
+	}
 	return &gateway.Pool{
 		Kind: "puppet", Slots: back, Catalog: back,
 		Close: func(context.Context) error {
-			back.Close()
+			end()
 			return nil
 		},
 	}, nil

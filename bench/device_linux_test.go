@@ -1,0 +1,55 @@
+package bench
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/internal/puppet"
+	"github.com/sluice-serving/sluice/slab"
+)
+
+// The median run must take what was asked, where a Go timer takes half a millisecond more.
+func TestDeviceIsOnTime(t *testing.T) {
+	p, end, ok, err := newDevice(puppet.Options{Fixed: 2 * time.Millisecond, Row: 20 * time.Microsecond, Slots: 1})
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	defer end()
+	mem := infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<20)))
+	route := &infer.Route{Model: p.Model("echo")}
+	var took Histogram
+	for i := range 60 {
+		c := puppet.Ask(mem, route, 32, 1, uint32(i))
+		c.Then(infer.RoleEdge, awake{})
+		b := c.OpenSingle()
+		b.Model = route.Model
+		b.Add(c, infer.AllRows)
+		b.Seal()
+		begin := time.Now()
+		if err := p.Run(b, nil); err != nil {
+			t.Fatal(err)
+		}
+		<-c.Woken()
+		took.Record(time.Since(begin))
+		if err := puppet.Answered(c, 32, 1, uint32(i)); err != nil {
+			t.Fatal(err)
+		}
+		c.Release()
+	}
+	if got := took.Quantile(0); got < 2640*time.Microsecond {
+		t.Errorf("the fastest run took %s, less than its 2.64 ms", got)
+	}
+	// On a machine that does other work too, half of the runs may well be late: the fastest tenth may not.
+	if got := took.Quantile(0.1); got > 3*time.Millisecond {
+		t.Errorf("a tenth of the runs took less than %s, want about 2.64 ms", got)
+	}
+	if err := mem.Check(); err != nil {
+		t.Error(err)
+	}
+	for _, opts := range []puppet.Options{{Slots: 1}, {Slots: 2, Fixed: time.Second}} {
+		if _, _, ok, err := newDevice(opts); ok || err != nil {
+			t.Errorf("newDevice(%+v) = %v, %v: there is nothing that it could time", opts, ok, err)
+		}
+	}
+}
