@@ -92,9 +92,8 @@ def infer_json(address, model, body):
         if t["datatype"] == "BYTES":
             data = b"".join(len(x.encode()).to_bytes(4, "little") + x.encode() for x in t["data"])
         else:
-            data = np.array(t["data"]).astype(NUMBERS[t["datatype"]]).tobytes()
-            if t["datatype"] in WHOLE:
-                data = np.array(t["data"], dtype=object).astype(NUMBERS[t["datatype"]]).tobytes()
+            exact = object if t["datatype"] in WHOLE else np.float64
+            data = np.array(t["data"], dtype=exact).astype(NUMBERS[t["datatype"]]).tobytes()
         outputs[t["name"]] = (t["datatype"], t["shape"], data)
     return 200, outputs
 
