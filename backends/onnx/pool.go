@@ -158,9 +158,11 @@ func (p *Pool) Close() {
 	}
 	p.mu.Unlock()
 	p.working.Wait()
+	var old []*loaded
 	for _, v := range all {
-		p.settle(v, nil, infer.Unavailable, "closed")
+		old = append(old, p.settle(v, nil, infer.Unavailable, "closed"))
 	}
+	retire(old...)
 }
 
 var errClosed = errors.New("the pool is closed")
@@ -327,27 +329,52 @@ func (p *Pool) refresh(m *model, f folder, file file) error {
 	l, err := p.load(v, f, file)
 	if err != nil {
 		p.log.Error("model version failed to load", zap.String("model", v.name), zap.String("version", v.number), zap.Error(err))
-		p.settle(v, nil, infer.Unavailable, err.Error())
+		p.failed(v, err)
 		return err
 	}
 	p.mu.Lock()
 	v.file, v.config = file, f.stamp
 	p.mu.Unlock()
-	p.settle(v, l, infer.Ready, "")
+	old := p.settle(v, l, infer.Ready, "")
 	p.log.Info("model version ready", zap.String("model", v.name), zap.String("version", v.number),
 		zap.String("merge", l.model.Load().Merge))
+	retire(old)
 	return nil
 }
 
-// settle puts what was loaded in place of what was there, and frees that after its last run.
-func (p *Pool) settle(v *version, l *loaded, state infer.State, reason string) {
+// failed notes why a version was not loaded. What serves already serves on.
+func (p *Pool) failed(v *version, err error) {
+	p.mu.Lock()
+	if v.current.Load() != nil {
+		v.reason = "serves what was loaded before: " + err.Error()
+	} else {
+		v.state, v.reason = infer.Unavailable, err.Error()
+	}
+	p.mu.Unlock()
+	p.opts.OnChange()
+}
+
+// settle puts what was loaded in place of what was there, and returns that for retire.
+func (p *Pool) settle(v *version, l *loaded, state infer.State, reason string) *loaded {
 	p.mu.Lock()
 	v.state, v.reason = state, reason
 	old := v.current.Swap(l)
 	p.mu.Unlock()
 	p.opts.OnChange()
-	if old != nil {
-		old.retire()
+	return old
+}
+
+// retire frees what settle has replaced, after its last run, and gives the memory back.
+func retire(old ...*loaded) {
+	freed := false
+	for _, l := range old {
+		if l != nil {
+			l.retire()
+			freed = true
+		}
+	}
+	if freed {
+		ort.Trim()
 	}
 }
 
@@ -365,7 +392,7 @@ func (p *Pool) forget(m *model, f folder) {
 	})
 	p.mu.Unlock()
 	for _, v := range gone {
-		p.settle(v, nil, infer.Unavailable, "its folder is gone")
+		retire(p.settle(v, nil, infer.Unavailable, "its folder is gone"))
 	}
 }
 
@@ -388,8 +415,10 @@ func (p *Pool) Unload(ctx context.Context, name string) error {
 	p.mu.Lock()
 	versions := slices.Clone(m.versions)
 	p.mu.Unlock()
+	var old []*loaded
 	for _, v := range versions {
-		p.settle(v, nil, infer.Unavailable, "unloaded")
+		old = append(old, p.settle(v, nil, infer.Unavailable, "unloaded"))
 	}
+	retire(old...)
 	return nil
 }

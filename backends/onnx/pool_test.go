@@ -135,6 +135,15 @@ func TestLoadFindsWhatChanged(t *testing.T) {
 	if a := b.run(t, first, b.request(first, in{0, tensor.FP32, []int64{1, 4}, floats(1, 2, 3, 4)}))[0]; a.err == nil || a.err.Code != infer.NotReady {
 		t.Errorf("a request against other inputs: %+v, want NOT_READY", a)
 	}
+	write(t, filepath.Join(root, "relu", "2", "model.onnx"), []byte("no model"))
+	if err := b.Load(ctx, "relu"); err == nil {
+		t.Error("a bad file was loaded")
+	}
+	second := b.model(t, "relu", "2")
+	if a := b.run(t, second, b.request(second, in{0, tensor.FP32, []int64{1, 4}, floats(1, 2, 3, 4)}))[0]; a.err != nil ||
+		b.status(t, "relu", "2").Reason == "" {
+		t.Errorf("after a bad file took the place of a good one: %+v, %+v", a, b.status(t, "relu", "2"))
+	}
 	if err := os.RemoveAll(filepath.Join(root, "relu", "2")); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,9 @@
 #include "api.h"
 
 #include <dlfcn.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +103,15 @@ int sluice_open(const char *path, uint32_t version) {
   if (CALL(void *, CreateCpuMemoryInfo, (int, int, void **))(1, 0, &memory)) return 4;
   if (CALL(void *, GetAllocatorWithDefaultOptions, (void **))(&allocator)) return 5;
   return 0;
+}
+
+// sluice_trim gives freed memory back to the system. glibc keeps it: what a
+// session held lies in blocks below its threshold for mappings of their own,
+// which grows with use.
+void sluice_trim(void) {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 int sluice_code(void *status) { return CALL(int, GetErrorCode, (void *))(status); }

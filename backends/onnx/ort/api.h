@@ -48,6 +48,8 @@ typedef struct {
 int sluice_open(const char *path, uint32_t version);
 int sluice_position(const char *name);
 
+void sluice_trim(void);
+
 int sluice_code(void *status);
 const char *sluice_message(void *status);
 void sluice_free_status(void *status);

@@ -44,7 +44,7 @@ func Load(path string) error {
 	// Failed runs come back as errors; the library's own lines on stderr would only repeat them, with
 	// file names and values in them.
 	if err := onnxruntime_go.InitializeEnvironment(onnxruntime_go.WithLogLevelFatal()); err != nil {
-		return fmt.Errorf("load ONNX Runtime: %w", err)
+		return fmt.Errorf("load ONNX Runtime: %w", cause(err))
 	}
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))

@@ -248,3 +248,6 @@ func (s *Session) Close() {
 		}
 	}
 }
+
+// Trim gives memory that closed sessions held back to the system. It is slow, and for after a whole model.
+func Trim() { C.sluice_trim() }
