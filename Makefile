@@ -78,6 +78,7 @@ test: parts build ## everything that must pass everywhere, with real clients
 	$(UNITTEST) tests/clients
 	$(UNITTEST) tests/process
 	$(UNITTEST) tests/docs
+	$(UNITTEST) tests/models
 
 .PHONY: race
 race: parts ## Go tests under the race detector

@@ -23,10 +23,28 @@ import numpy as np
 FLOATS = {"FP16": np.float16, "BF16": ml_dtypes.bfloat16, "FP32": np.float32, "FP64": np.float64}
 WHOLE = {"BOOL": np.bool_} | {f"{sign}INT{bits}": np.dtype(f"{sign}int{bits}".lower()) for sign in ("", "U") for bits in (8, 16, 32, 64)}
 NUMBERS = FLOATS | WHOLE
-local = threading.local()
 
 
-def infer(address, model, request):
+class Connections:
+    """One connection to the server for each thread."""
+
+    def __init__(self, address):
+        self.address, self.local, self.all = address, threading.local(), []
+
+    def exchange(self, model, body, headers):
+        if not hasattr(self.local, "connection"):
+            self.local.connection = http.client.HTTPConnection(self.address)
+            self.all.append(self.local.connection)
+        self.local.connection.request("POST", f"/v2/models/{model}/infer", body, headers)
+        answer = self.local.connection.getresponse()
+        return answer, answer.read()
+
+    def close(self):
+        for connection in self.all:
+            connection.close()
+
+
+def infer(server, model, request):
     """Return (status, outputs by name or the error's text)."""
     head = {"inputs": [], "parameters": {"binary_data_output": True}}
     data = b""
@@ -36,12 +54,8 @@ def infer(address, model, request):
                                "parameters": {"binary_data_size": len(raw)}})
         data += raw
     text = json.dumps(head).encode()
-    if getattr(local, "connection", None) is None:
-        local.connection = http.client.HTTPConnection(address)
-    local.connection.request("POST", f"/v2/models/{model}/infer", text + data,
-                             {"Inference-Header-Content-Length": str(len(text)), "Content-Type": "application/octet-stream"})
-    answer = local.connection.getresponse()
-    body = answer.read()
+    answer, body = server.exchange(model, text + data, {"Inference-Header-Content-Length": str(len(text)),
+                                                        "Content-Type": "application/octet-stream"})
     if answer.status != 200:
         return answer.status, body.decode()
     size = int(answer.headers.get("Inference-Header-Content-Length", len(body)))
@@ -78,13 +92,9 @@ def strings(raw):
         raw = raw[4 + n:]
 
 
-def infer_json(address, model, body):
+def infer_json(server, model, body):
     """Like infer, in JSON both ways: the outputs come back as the bytes that their numbers stand for."""
-    connection = http.client.HTTPConnection(address)
-    connection.request("POST", f"/v2/models/{model}/infer", body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    text = answer.read()
-    connection.close()
+    answer, text = server.exchange(model, body, {"Content-Type": "application/json"})
     if answer.status != 200:
         return answer.status, text.decode()
     outputs = {}
@@ -129,41 +139,53 @@ def same_but_nan(dtype, x, y):
     return np.where(nan, 0, x).tobytes() == np.where(nan, 0, y).tobytes()
 
 
-def main():
-    binary, corpus = sys.argv[1], pathlib.Path(sys.argv[2])
+def check(binary, corpus):
+    """Return how many requests were sent alone, and a line for each wrong answer."""
     cases = json.loads((corpus / "cases.json").read_text())
-    with tempfile.TemporaryDirectory() as scratch:
+    jobs = [(c, r) for c in cases for r in c["requests"]]
+    wrong = []
+    with tempfile.TemporaryDirectory() as scratch, open(pathlib.Path(scratch) / "log", "w") as log:
         ready = pathlib.Path(scratch) / "ready.json"
-        server = subprocess.Popen([binary, "serve", "--backend", f"onnx={corpus / 'repository'}", "--http", "127.0.0.1:0",
-                                   "--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", str(ready)],
-                                  stderr=open(pathlib.Path(scratch) / "log", "w"))
+        process = subprocess.Popen([binary, "serve", "--backend", f"onnx={corpus / 'repository'}", "--http", "127.0.0.1:0",
+                                   "--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", str(ready)], stderr=log)
         try:
-            for _ in range(1200):
-                if ready.exists() or server.poll() is not None:
-                    break
-                time.sleep(0.05)
-            address = json.loads(ready.read_text())["http"]
-            jobs = [(c, r) for c in cases for r in c["requests"]]
-            wrong = []
+            server = Connections(wait(process, ready))
             for c, r in jobs:
-                if why := differs(c, r, *infer(address, c["model"], r), False):
+                if why := differs(c, r, *infer(server, c["model"], r), False):
                     wrong.append(f"{c['model']}, alone: {why}")
                 if (body := as_json(r)) is not None:
-                    if why := differs(c, r, *infer_json(address, c["model"], body), False):
+                    if why := differs(c, r, *infer_json(server, c["model"], body), False):
                         wrong.append(f"{c['model']}, in JSON: {why}")
+            many = [job for job in jobs for _ in range(8)]
             with concurrent.futures.ThreadPoolExecutor(32) as pool:
-                many = [job for job in jobs for _ in range(8)]
-                for (c, r), answer in zip(many, pool.map(lambda job: infer(address, job[0]["model"], job[1]), many)):
+                for (c, r), answer in zip(many, pool.map(lambda job: infer(server, job[0]["model"], job[1]), many)):
                     if why := differs(c, r, *answer, True):
                         wrong.append(f"{c['model']}, among others: {why}")
-            if server.poll() is not None:
-                wrong.append(f"the server ended with {server.returncode}")
+            server.close()
+            if process.poll() is not None:
+                wrong.append(f"the server ended with {process.returncode}")
         finally:
-            server.terminate()
-            server.wait(30)
-    for line in dict.fromkeys(wrong):
+            process.terminate()
+            process.wait(60)
+    return len(jobs), list(dict.fromkeys(wrong))
+
+
+def wait(process, ready):
+    """Wait until the server is ready and return its address."""
+    for _ in range(2400):
+        if ready.exists():
+            return json.loads(ready.read_text())["http"]
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise RuntimeError("the server was not ready in two minutes")
+
+
+def main():
+    sent, wrong = check(sys.argv[1], pathlib.Path(sys.argv[2]))
+    for line in wrong:
         print(line)
-    print(len(jobs), "requests,", len(set(wrong)), "wrong")
+    print(sent, "requests,", len(wrong), "wrong")
     sys.exit(bool(wrong))
 
 
