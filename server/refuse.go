@@ -22,8 +22,8 @@ var (
 // refuse answers with an error.
 func (e *inference) refuse(err *infer.Error) {
 	e.code = err.Code
-	if err.Origin == infer.FromGateway && e.series != nil {
-		e.series.rejected.At(int(err.Code)).Inc()
+	if err.Origin == infer.FromGateway {
+		e.reject()
 	}
 	if err.Cause != nil {
 		if ce := e.server.log.Check(zap.WarnLevel, "a request failed"); ce != nil {
@@ -37,6 +37,13 @@ func (e *inference) refuse(err *infer.Error) {
 	e.sendError(httpStatus[err.Code], err.Code.String(), err.Text)
 }
 
+// reject counts an inference that the gateway refused for a reason of its own.
+func (e *inference) reject() {
+	if e.series != nil {
+		e.series.rejected.At(int(e.code)).Inc()
+	}
+}
+
 // refuseWire answers with what the transport refused of a body that may have limit bytes. Anything but a
 // [wire.Error] is a fault of ours.
 func (e *inference) refuseWire(err error, limit int64) {
@@ -47,7 +54,7 @@ func (e *inference) refuseWire(err error, limit int64) {
 	}
 	e.code = codeOf(w.Status)
 	if w.Status == http.StatusTooManyRequests || w.Status == http.StatusServiceUnavailable {
-		e.series.rejected.At(int(e.code)).Inc()
+		e.reject()
 		e.headerInt(headerRetry, 1)
 	}
 	text := w.Text

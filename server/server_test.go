@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -144,6 +145,11 @@ func TestTransportRefusalsKeepTheirStatus(t *testing.T) {
 	if x.status != 429 || x.header("Retry-After") != "1" || !strings.Contains(x.text(), `"code":"OVERLOADED"`) {
 		t.Errorf("%d %s %v", x.status, x.text(), x.answerHeaders)
 	}
+	index := e.do(&exchange{method: "POST", path: "/v2/repository/index", readErr: x.readErr})
+	defer index.answer.Release()
+	if index.status != 429 {
+		t.Errorf("the index: %d %s", index.status, index.text())
+	}
 }
 
 func TestDeadlines(t *testing.T) {
@@ -185,20 +191,34 @@ func TestHangUps(t *testing.T) {
 
 func TestHangUpInTheQueue(t *testing.T) {
 	for _, keep := range []bool{false, true} {
-		e := newEdge(t, puppet.Options{Fixed: 20 * time.Millisecond, Slots: 1}, server.Options{KeepHalfClosed: keep})
+		e := newEdge(t, puppet.Options{Hold: true, Slots: 1}, server.Options{KeepHalfClosed: keep})
 		var wg sync.WaitGroup
 		first := &exchange{method: "POST", path: "/v2/models/echo/infer", body: []byte(echoJSON)}
 		wg.Go(func() { e.do(first) })
-		for e.puppet.Stats().Running == 0 {
-			time.Sleep(time.Millisecond)
+		for e.puppet.Held() == 0 {
+			runtime.Gosched()
 		}
-		x := e.do(&exchange{method: "POST", path: "/v2/models/echo/infer", body: []byte(echoJSON), hangUp: wire.Finished})
+		second := &exchange{method: "POST", path: "/v2/models/echo/infer", body: []byte(echoJSON), hangUp: wire.Finished}
+		done := make(chan struct{})
+		wg.Go(func() {
+			e.do(second)
+			close(done)
+		})
+		if keep {
+			e.puppet.Step()
+			for e.puppet.Held() == 0 {
+				runtime.Gosched()
+			}
+		} else {
+			<-done // it left the queue, although the slot is still taken
+		}
+		e.puppet.Step()
 		wg.Wait()
-		if want := map[bool]int{false: 499, true: 200}[keep]; x.status != want || first.status != 200 {
-			t.Errorf("keep %v: %d and %d", keep, x.status, first.status)
+		if want := map[bool]int{false: 499, true: 200}[keep]; second.status != want || first.status != 200 {
+			t.Errorf("keep %v: %d and %d", keep, second.status, first.status)
 		}
-		x.answer.Release()
 		first.answer.Release()
+		second.answer.Release()
 	}
 }
 
