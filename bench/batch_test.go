@@ -73,6 +73,9 @@ func TestBatchGoals(t *testing.T) {
 
 // One short round of each table that needs no model library: the whole gateway in and out of this process.
 func TestBatch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts whole gateways")
+	}
 	t.Setenv(asMain, "1")
 	var words bytes.Buffer
 	all, goals, err := Batch(t.Context(), BatchOptions{
@@ -97,6 +100,9 @@ func TestBatch(t *testing.T) {
 }
 
 func TestHop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts whole gateways")
+	}
 	t.Setenv(asMain, "1")
 	var words bytes.Buffer
 	c, err := Hop(t.Context(), HopOptions{
