@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -91,6 +92,9 @@ rows of a batch (- where requests are never merged), and what it has served sinc
 			if f.output.json() {
 				return writeJSON(cmd.OutOrStdout(), got.Models)
 			}
+			if len(got.Models) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no models are served; the gateway's log and /v1/pools of its admin API say why")
+			}
 			return listModels(cmd.OutOrStdout(), got.Models)
 		},
 	}
@@ -123,7 +127,10 @@ func batchOf(v *admin.Version) string {
 	return strconv.FormatInt(v.Batching.MaxRows, 10)
 }
 
-func percent(ratio float64) string { return strconv.FormatFloat(100*ratio, 'f', -1, 64) + "%" }
+// percent has two digits behind the point where they say something.
+func percent(ratio float64) string {
+	return strconv.FormatFloat(math.Round(1e4*ratio)/1e2, 'f', -1, 64) + "%"
+}
 
 func newModelsGet() *cobra.Command {
 	var f adminFlags

@@ -25,7 +25,6 @@ func digitsFile(t *testing.T, path string, first, second int, extra string) {
 listen: {http: {address: "127.0.0.1:0"}, metrics: {address: "127.0.0.1:0"}, admin: {address: "127.0.0.1:0"}}
 pools: [{name: local, kind: onnx, repository: %q}]
 models: [{name: digits, targets: [{version: "1", pool: local, weight: %d}, {version: "2", pool: local, weight: %d}]}]
-drain: {delay: 0s}
 %s`, filepath.Join(repository(t), "examples", "digits", "models"), first, second, extra))
 }
 
@@ -100,7 +99,7 @@ func TestSystemReloads(t *testing.T) {
 
 	digitsFile(t, file, 1, 0, "limits: {boddy: 1MiB}\n")
 	last = p.reloaded(t, last)
-	if last.OK || !strings.Contains(last.Error, `sluice.yaml:6:10: limits: unknown field "boddy" (did you mean "body"?)`) {
+	if last.OK || !strings.Contains(last.Error, `sluice.yaml:5:10: limits: unknown field "boddy" (did you mean "body"?)`) {
 		t.Errorf("a bad file: %+v", last)
 	}
 	status, _, body, err := ask(http.MethodPost, p.admin, "/v1/config/reload", "")
