@@ -11,16 +11,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluice-serving/sluice/backends/onnx"
 )
 
-// buildCommand builds the binary with the race detector, once for all system tests.
+// buildCommand builds the binary, with the race detector where it can be had, once for all system tests.
 var buildCommand = sync.OnceValue(func() error {
 	build := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", commandPath, "../../cmd/sluice")
+	if !onnx.Built { // without cgo there is no race detector either
+		build.Args = slices.DeleteFunc(build.Args, func(arg string) bool { return arg == "-race" })
+	}
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
