@@ -134,8 +134,10 @@ func (c *Comparison) markdown(b *bytes.Buffer) {
 			fmt.Fprintf(b, "- %s: %s\n", r.Name, r.Note)
 		}
 	}
-	fmt.Fprintf(b, "\n%d of %d blocks were left out: other work used more than %.0f %% of the machine, or the generator was late.", c.Disturbed, len(c.Blocks), 100*p.MaxForeign)
-	fmt.Fprintf(b, " In the others it used %.1f %% in the median.\n", 100*c.foreign())
+	if timed || c.Disturbed > 0 {
+		fmt.Fprintf(b, "\n%d of %d blocks were left out: other work used more than %.0f %% of the machine, or the generator was late.", c.Disturbed, len(c.Blocks), 100*p.MaxForeign)
+		fmt.Fprintf(b, " In the others it used %.1f %% in the median.\n", 100*c.foreign())
+	}
 	if least := c.least(); least < p.Rounds {
 		fmt.Fprintf(b, "**Only %d of %d wanted rounds were undisturbed.**\n", least, p.Rounds)
 	}
