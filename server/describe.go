@@ -95,11 +95,8 @@ func (e *inference) describeModel(t target) {
 
 // find returns the version that a path names: what an inference there would be decoded against.
 func (e *inference) find(t target) (*infer.Model, *infer.Error) {
-	var ok, ok2 bool
-	e.query.Name, e.scratch, ok = unescape(t.model, e.scratch)
-	e.query.Version, e.scratch, ok2 = unescape(t.version, e.scratch)
-	if !ok || !ok2 {
-		return nil, errEscape
+	if err := e.name(t); err != nil {
+		return nil, err
 	}
 	e.query.Header = e.x
 	route, err := e.server.front.Lookup(&e.query)

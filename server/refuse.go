@@ -37,13 +37,6 @@ func (e *inference) refuse(err *infer.Error) {
 	e.sendError(httpStatus[err.Code], err.Code.String(), err.Text)
 }
 
-// reject counts an inference that the gateway refused for a reason of its own.
-func (e *inference) reject() {
-	if e.series != nil {
-		e.series.rejected.At(int(e.code)).Inc()
-	}
-}
-
 // refuseWire answers with what the transport refused of a body that may have limit bytes. Anything but a
 // [wire.Error] is a fault of ours.
 func (e *inference) refuseWire(err error, limit int64) {
