@@ -279,6 +279,11 @@ func list(b *bytes.Buffer, name string) {
 	b.WriteString(quote(name))
 }
 
+// nameless says that output i of the request has no name.
+func (b *binder) nameless(i int) *infer.Error {
+	return infer.Errorf(infer.Invalid, "output %d of the request for model %s has no \"name\"", i, quote(b.model.Name))
+}
+
 func (b *binder) outputIndex(name []byte) (int, *infer.Error) {
 	index := b.model.Output(name)
 	if index < 0 {

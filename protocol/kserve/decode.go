@@ -239,7 +239,7 @@ func (d *Decoder) output() *infer.Error {
 		return d.fault()
 	}
 	if !named {
-		return infer.Errorf(infer.Invalid, "output %d of the request for model %s has no \"name\"", at, quote(d.model.Name))
+		return d.nameless(at)
 	}
 	return d.want(index)
 }

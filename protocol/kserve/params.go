@@ -19,10 +19,10 @@ const (
 )
 
 // A param is a parameter as it stands in the document. An unsigned integer above an int64's range has big
-// set and lies in Int as its bits.
+// set and lies in Int as its bits; unset is one that came without a value.
 type param struct {
 	infer.Param
-	big bool
+	big, unset bool
 }
 
 // An owner is what an object of parameters belongs to.
@@ -78,7 +78,7 @@ func (d *Decoder) paramValue(p *param) *infer.Error {
 		return d.paramNumber(p)
 	default:
 		if s.skip() {
-			return infer.Errorf(infer.Invalid, "parameter %s is not a string, a number or a bool", quote(p.Key))
+			return notAValue(p)
 		}
 	}
 	if !ok {
@@ -120,6 +120,9 @@ func (d *Decoder) paramNumber(p *param) *infer.Error {
 
 // requestParameter takes a parameter of the whole request.
 func (b *binder) requestParameter(p *param) *infer.Error {
+	if p.unset {
+		return notAValue(p)
+	}
 	switch key := unsafe.String(unsafe.SliceData(p.Key), len(p.Key)); key {
 	case "binary_data_output":
 		if p.Kind != infer.ParamBool {
@@ -175,6 +178,8 @@ func (b *binder) requestParameter(p *param) *infer.Error {
 	b.req.Params = append(b.req.Params, p.Param)
 	return nil
 }
+
+func notAValue(p *param) *infer.Error { return wrongParam(p, "is not a string, a number or a bool") }
 
 func wrongParam(p *param, what string) *infer.Error {
 	return infer.Errorf(infer.Invalid, "parameter %s %s", quote(p.Key), what)
