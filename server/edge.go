@@ -39,14 +39,16 @@ type edge struct {
 // start takes up a request and gives it its id.
 func (e *edge) start(from carrier) {
 	e.from, e.received = from, infer.Now()
-	e.scratch = e.scratch[:0]
-	id := from.Header(headerRequestID)
-	if telemetry.ValidRequestID(id) {
-		e.scratch = append(e.scratch, id...)
-	} else {
-		e.scratch = e.server.ids.AppendRequestID(e.scratch)
-	}
+	e.scratch = e.server.appendRequestID(e.scratch[:0], from)
 	e.requestID = e.scratch[:len(e.scratch):len(e.scratch)]
+}
+
+// appendRequestID appends the id that the client gave its request, or a new one.
+func (s *Server) appendRequestID(dst []byte, from carrier) []byte {
+	if id := from.Header(headerRequestID); telemetry.ValidRequestID(id) {
+		return append(dst, id...)
+	}
+	return s.ids.AppendRequestID(dst)
 }
 
 // forget drops what belongs to the request.

@@ -25,16 +25,27 @@ func (e *inference) refuse(err *infer.Error) {
 	if err.Origin == infer.FromGateway {
 		e.reject()
 	}
-	if err.Cause != nil {
-		if ce := e.server.log.Check(zap.WarnLevel, "a request failed"); ce != nil {
-			ce.Write(zap.ByteString("request_id", e.requestID), zap.Stringer("code", err.Code), zap.Error(err))
-		}
-	}
+	e.logCause(err)
 	if retryable(err.Code) {
 		after := max(err.After, time.Second)
 		e.headerInt(headerRetry, int64((after+time.Second-1)/time.Second))
 	}
 	e.sendError(httpStatus[err.Code], err.Code.String(), err.Text)
+}
+
+// logCause tells operators what clients are not told.
+func (e *edge) logCause(err *infer.Error) {
+	if err.Cause == nil {
+		return
+	}
+	if ce := e.server.log.Check(zap.WarnLevel, "a request failed"); ce != nil {
+		ce.Write(zap.ByteString("request_id", e.requestID), zap.Stringer("code", err.Code), zap.Error(err))
+	}
+}
+
+// tooLarge refuses a body that has more than limit bytes.
+func tooLarge(limit int64) *infer.Error {
+	return infer.Errorf(infer.TooLarge, "the message is larger than the limit; this model takes up to %d bytes, decompressed", limit)
 }
 
 // refuseWire answers with what the transport refused of a body that may have limit bytes. Anything but a
