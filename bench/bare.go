@@ -65,6 +65,20 @@ type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
+// ownVersion is the commit of this build, empty where the build does not say.
+func ownVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(len(s.Value), 8)]
+		}
+	}
+	return ""
+}
+
 // moduleVersion is the version of a module in this build, "unknown" where the build does not say.
 func moduleVersion(path string) string {
 	info, ok := debug.ReadBuildInfo()

@@ -22,11 +22,10 @@ type BatchOptions struct {
 	// Digits is the repository of the digits models, default "examples/digits/models". They are left out if ONNX Runtime
 	// is missing.
 	Digits string
-	// Rounds, Block, MaxForeign and Patience as in Plan and Options; default 10 rounds of 2 s, 0.1, 0.
-	Rounds     int
-	Block      time.Duration
-	MaxForeign float64
-	Patience   time.Duration
+	// Block is the measured time of a block, default 2.5 s.
+	Block time.Duration
+	// Effort is how hard undisturbed blocks are tried for.
+	Effort Effort
 	// Only, when not empty, is the part of the title of what is measured.
 	Only string
 	// Words takes progress, default nowhere.
@@ -39,7 +38,7 @@ func (o *BatchOptions) EnsureDefaults() {
 		o.Digits = filepath.Join("examples", "digits", "models")
 	}
 	if o.Block == 0 {
-		o.Block = 2 * time.Second
+		o.Block = 2500 * time.Millisecond
 	}
 	if o.Words == nil {
 		o.Words = io.Discard
@@ -140,7 +139,7 @@ func (bc batchCase) measure(ctx context.Context, opts BatchOptions, file string)
 	plan := Plan{
 		Title: bc.title, Load: fmt.Sprintf("Closed loop, single rows, blocks of %s", opts.Block),
 		Cost: "time per request, us", Extra: "rows a batch", Anchor: off,
-		Rounds: opts.Rounds, MaxForeign: opts.MaxForeign, Patience: opts.Patience, Tell: tellBlock(opts.Words),
+		Effort: opts.Effort, Tell: tellBlock(opts.Words),
 	}
 	if bc.latency {
 		plan.Cost = "median latency, us"

@@ -73,10 +73,13 @@ func TestBatchGoals(t *testing.T) {
 
 // One short round of each table that needs no model library: the whole gateway in and out of this process.
 func TestBatch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts whole gateways")
+	}
 	t.Setenv(asMain, "1")
 	var words bytes.Buffer
 	all, goals, err := Batch(t.Context(), BatchOptions{
-		Self: testSelf(), Digits: t.TempDir(), Only: "One device", Rounds: 1, Block: 200 * time.Millisecond, MaxForeign: 2, Words: &words,
+		Self: testSelf(), Digits: t.TempDir(), Only: "One device", Effort: Effort{Rounds: 1, MaxForeign: 2}, Block: 200 * time.Millisecond, Words: &words,
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &words)
@@ -97,10 +100,13 @@ func TestBatch(t *testing.T) {
 }
 
 func TestHop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts whole gateways")
+	}
 	t.Setenv(asMain, "1")
 	var words bytes.Buffer
 	c, err := Hop(t.Context(), HopOptions{
-		Self: testSelf(), Only: []string{edgeName}, Load: Load{Connections: 4}, Bytes: 64, Rounds: 1, Block: 100 * time.Millisecond, MaxForeign: 2, Words: &words,
+		Self: testSelf(), Only: []string{edgeName}, Load: Load{Connections: 4}, Bytes: 64, Effort: Effort{Rounds: 1, MaxForeign: 2}, Block: 100 * time.Millisecond, Words: &words,
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &words)

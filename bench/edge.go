@@ -24,7 +24,7 @@ const edgeName = "Sluice's wire/h1"
 // and answers with constant bytes. What Sluice costs beyond it is decoding, routing and answering.
 func StartEdge(ctx context.Context, self Self, answer Answer) (*Server, error) {
 	s := &Server{
-		Name: edgeName,
+		Name: edgeName, Version: ownVersion(),
 		Note: "GOMAXPROCS=1; our transport with a handler that takes the body and answers the same bytes",
 	}
 	return s, startOwn(ctx, s, self, "edge", answer)

@@ -165,7 +165,7 @@ func gatewayCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 // StartSluice starts a gateway with the given configuration in a process of its own with one Go thread, and returns once
 // it is ready. Its metrics are at metrics.
 func StartSluice(ctx context.Context, self Self, name, note, configuration string) (s *Server, metrics string, err error) {
-	s = &Server{Name: name, Note: note}
+	s = &Server{Name: name, Version: ownVersion(), Note: note}
 	cmd := self.command(ctx, "gateway", "-c", configuration)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

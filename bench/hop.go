@@ -24,11 +24,10 @@ type HopOptions struct {
 	Load Load
 	// Bytes of tensor data in a request, default 1024.
 	Bytes int
-	// Rounds, Block, MaxForeign and Patience as in Plan and Options; default 10 rounds of 2.5 s, 0.1, 0.
-	Rounds     int
-	Block      time.Duration
-	MaxForeign float64
-	Patience   time.Duration
+	// Block is the measured time of a block, default 2.5 s.
+	Block time.Duration
+	// Effort is how hard undisturbed blocks are tried for.
+	Effort Effort
 	// Only, when not empty, names the subjects to measure.
 	Only []string
 	// Words takes progress, default nowhere.
@@ -99,13 +98,11 @@ func Hop(ctx context.Context, opts HopOptions) (Comparison, error) {
 		}))
 	}
 	return Compare(ctx, Plan{
-		Title:      fmt.Sprintf("Terminating a binary v2 request with %d bytes of FP32", opts.Bytes),
-		Load:       fmt.Sprintf("HTTP/1.1, %s, blocks of %s", opts.Load, opts.Block),
-		Anchor:     bareName,
-		Rounds:     opts.Rounds,
-		MaxForeign: opts.MaxForeign,
-		Patience:   opts.Patience,
-		Tell:       tellBlock(opts.Words),
+		Title:  fmt.Sprintf("Terminating a binary v2 request with %d bytes of FP32", opts.Bytes),
+		Load:   fmt.Sprintf("HTTP/1.1, %s, blocks of %s", opts.Load, opts.Block),
+		Anchor: bareName,
+		Effort: opts.Effort,
+		Tell:   tellBlock(opts.Words),
 	}, subjects)
 }
 

@@ -82,7 +82,7 @@ func Idle(ctx context.Context, opts IdleOptions) (Comparison, error) {
 		Title: fmt.Sprintf("%d idle connections after a request with 1 KiB of FP32", opts.Connections),
 		Load:  "HTTP/1.1, one request a connection",
 		Cost:  "KiB a connection", Extra: "MiB resident in all", Anchor: bareName,
-		Rounds: opts.Rounds, MaxRounds: opts.Rounds,
+		Effort: Effort{Rounds: opts.Rounds, MaxRounds: opts.Rounds},
 	}, subjects)
 }
 

@@ -26,6 +26,9 @@ func TestParseResident(t *testing.T) {
 }
 
 func TestIdle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts whole gateways")
+	}
 	t.Setenv(asMain, "1")
 	var words bytes.Buffer
 	c, err := Idle(t.Context(), IdleOptions{Self: testSelf(), Parts: t.TempDir(), Connections: 200, Rounds: 1, Words: &words})

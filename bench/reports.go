@@ -24,7 +24,7 @@ func hopCommand(ctx context.Context, self Self, args []string, stdout, stderr io
 	fs := flags("hop", "hop [-rounds 10] [-results DIR]", stderr)
 	opts := HopOptions{Self: self, Words: stderr}
 	var rf reportFlags
-	rf.register(fs, &opts.Rounds, &opts.Block, &opts.MaxForeign, &opts.Patience)
+	rf.register(fs, &opts.Block, &opts.Effort)
 	fs.StringVar(&opts.Parts, "parts", "", "where nginx and HAProxy are unpacked (default .cache/proxies)")
 	loads := fs.String("loads", "32,1,32@10000", "a table for each of these: CONNECTIONS in a closed loop, or CONNECTIONS@RATE")
 	fs.IntVar(&opts.Bytes, "bytes", 1024, "tensor bytes of a request")
@@ -63,7 +63,7 @@ func batchCommand(ctx context.Context, self Self, args []string, stdout, stderr 
 	fs := flags("batch", "batch [-rounds 10] [-results DIR]", stderr)
 	opts := BatchOptions{Self: self, Words: stderr}
 	var rf reportFlags
-	rf.register(fs, &opts.Rounds, &opts.Block, &opts.MaxForeign, &opts.Patience)
+	rf.register(fs, &opts.Block, &opts.Effort)
 	fs.StringVar(&opts.Digits, "digits", "", "repository of the digits models (default examples/digits/models)")
 	fs.StringVar(&opts.Only, "only", "", "measure only the tables with this in their title")
 	if err := parse(fs, args); err != nil {
@@ -105,12 +105,13 @@ func idleCommand(ctx context.Context, self Self, args []string, stdout, stderr i
 	}, stdout)
 }
 
-func (rf *reportFlags) register(fs *flag.FlagSet, rounds *int, block *time.Duration, foreign *float64, patience *time.Duration) {
+func (rf *reportFlags) register(fs *flag.FlagSet, block *time.Duration, e *Effort) {
 	rf.registerResults(fs)
-	fs.IntVar(rounds, "rounds", 10, "undisturbed rounds wanted")
 	fs.DurationVar(block, "block", 2500*time.Millisecond, "measured time of a block")
-	fs.Float64Var(foreign, "max-foreign", 0.1, "share of the machine that other work may use in a block")
-	fs.DurationVar(patience, "patience", 5*time.Second, "how long a block may wait for other work to pause")
+	fs.IntVar(&e.Rounds, "rounds", 10, "undisturbed rounds wanted")
+	fs.Float64Var(&e.MaxForeign, "max-foreign", 0.1, "share of the machine that other work may use in a block")
+	fs.DurationVar(&e.Patience, "patience", 5*time.Second, "how long a block may wait for other work to pause")
+	fs.DurationVar(&e.MaxTime, "max-time", 6*time.Minute, "no round of a table starts after this time")
 }
 
 func (rf *reportFlags) registerResults(fs *flag.FlagSet) {

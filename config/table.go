@@ -60,7 +60,7 @@ func listenKeys() []Key {
 		addressKey("127.0.0.1:9901", "admin"),
 		{
 			Name: "token", Type: File,
-			Doc: "File that holds the bearer token of the admin API. Needed where the address is not loopback, and for load and unload on the data port.",
+			Doc: "File that holds the bearer token of the admin API. Needed where the address is not loopback.",
 		},
 		tlsKey(),
 	}

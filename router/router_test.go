@@ -46,7 +46,7 @@ func target(version string, dims ...int64) *infer.Target {
 
 func mustTable(t *testing.T, r *Router, gen *infer.Generation, models ...Model) *Table {
 	t.Helper()
-	table, err := NewTable(gen, models, r.Count)
+	table, err := NewTable(gen, models, false, r.Count)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,9 +137,21 @@ func TestTableRefusesTwins(t *testing.T) {
 		{{Name: "m", Versions: []Version{{Name: "1"}, {Name: "1"}}}},
 		{{Name: "m", Versions: []Version{{Name: "1", Labels: []string{"l"}}, {Name: "2", Labels: []string{"l"}}}}},
 	} {
-		if _, err := NewTable(infer.NewGeneration(1, ""), models, New(nil).Count); err == nil {
+		if _, err := NewTable(infer.NewGeneration(1, ""), models, false, New(nil).Count); err == nil {
 			t.Errorf("%+v accepted", models)
 		}
+	}
+}
+
+func TestAPartialTableDoesNotSayThatANameIsUnknown(t *testing.T) {
+	r := New(nil)
+	table, err := NewTable(infer.NewGeneration(1, ""), nil, true, r.Count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Swap(table)
+	if _, err := r.Lookup(&infer.Query{Name: []byte("m")}); code(err) != infer.NotReady {
+		t.Errorf("answered %v", err)
 	}
 }
 
@@ -285,7 +297,7 @@ func TestLookupDuringReloadsHoldsTheTableItRead(t *testing.T) {
 	r := New(nil)
 	table := func(id uint64) *Table {
 		tg := target("1")
-		tab, err := NewTable(infer.NewGeneration(id, ""), []Model{{Name: "m", Versions: []Version{{Name: "1", Weight: 1, Target: tg}}}}, r.Count)
+		tab, err := NewTable(infer.NewGeneration(id, ""), []Model{{Name: "m", Versions: []Version{{Name: "1", Weight: 1, Target: tg}}}}, false, r.Count)
 		if err != nil {
 			t.Error(err)
 		}

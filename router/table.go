@@ -33,9 +33,10 @@ type Model struct {
 
 // Table is the routing of one generation, immutable.
 type Table struct {
-	gen    *infer.Generation
-	models map[string]*entry
-	names  []string // sorted
+	gen     *infer.Generation
+	models  map[string]*entry
+	names   []string // sorted
+	partial bool
 }
 
 // entry is a model of a table.
@@ -55,9 +56,10 @@ type answer struct {
 	err   *infer.Error
 }
 
-// NewTable builds the table of a generation. counts gives the split counter of a model by its name.
-func NewTable(gen *infer.Generation, models []Model, counts func(name string) *atomic.Uint64) (*Table, error) {
-	t := &Table{gen: gen, models: make(map[string]*entry, len(models))}
+// NewTable builds the table of a generation. partial says that there may be more models than are known now: a
+// name that nothing has is then answered as not ready. counts gives the split counter of a model by its name.
+func NewTable(gen *infer.Generation, models []Model, partial bool, counts func(name string) *atomic.Uint64) (*Table, error) {
+	t := &Table{gen: gen, models: make(map[string]*entry, len(models)), partial: partial}
 	for i := range models {
 		m := &models[i]
 		if t.models[m.Name] != nil {
@@ -201,6 +203,12 @@ func (t *Table) unknownModel(name []byte) *infer.Error {
 		there = "there is " + strings.Join(quoted(shown), ", ")
 		if n > namesInError {
 			there += fmt.Sprintf(" and %d more", n-namesInError)
+		}
+	}
+	if t.partial {
+		return &infer.Error{
+			Code: infer.NotReady, Origin: infer.FromGateway, Retry: infer.Unsent, After: time.Second,
+			Text: fmt.Sprintf("no model is called %s among those known now; some are not available; %s", quote(name), there),
 		}
 	}
 	return infer.Errorf(infer.UnknownModel, "no model is called %s; %s", quote(name), there)

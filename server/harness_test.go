@@ -140,7 +140,7 @@ func newEdge(t testing.TB, opts puppet.Options, sopts server.Options) *edge {
 			Versions: []router.Version{{Name: s.Version, Weight: 1, Target: &infer.Target{Model: s.Model, Next: q, Edge: series}}},
 		})
 	}
-	table, err := router.NewTable(infer.NewGeneration(1, ""), models, r.Count)
+	table, err := router.NewTable(infer.NewGeneration(1, ""), models, false, r.Count)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,10 @@ const echoJSON = `{"id":"7","inputs":[{"name":"x","datatype":"FP32","shape":[1,2
 
 func TestInferInJSON(t *testing.T) {
 	e := newEdge(t, puppet.Options{}, server.Options{})
-	x := e.do(&exchange{method: "POST", path: "/v2/models/echo/infer", body: []byte(echoJSON),
-		headers: []wire.Header{{Name: "X-Request-Id", Value: []byte("mine")}}})
+	x := e.do(&exchange{
+		method: "POST", path: "/v2/models/echo/infer", body: []byte(echoJSON),
+		headers: []wire.Header{{Name: "X-Request-Id", Value: []byte("mine")}},
+	})
 	defer x.answer.Release()
 	want := `{"id":"7","model_name":"echo","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[1.5,-2.0]}]}`
 	if x.status != 200 || x.text() != want || x.contentType != "application/json" {
@@ -139,8 +141,10 @@ func TestQuestions(t *testing.T) {
 
 func TestTransportRefusalsKeepTheirStatus(t *testing.T) {
 	e := newEdge(t, puppet.Options{}, server.Options{})
-	x := e.do(&exchange{method: "POST", path: "/v2/models/echo/infer",
-		readErr: &wire.Error{Status: 429, Code: "OVERLOADED", Text: "full"}})
+	x := e.do(&exchange{
+		method: "POST", path: "/v2/models/echo/infer",
+		readErr: &wire.Error{Status: 429, Code: "OVERLOADED", Text: "full"},
+	})
 	defer x.answer.Release()
 	if x.status != 429 || x.header("Retry-After") != "1" || !strings.Contains(x.text(), `"code":"OVERLOADED"`) {
 		t.Errorf("%d %s %v", x.status, x.text(), x.answerHeaders)

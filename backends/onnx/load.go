@@ -183,8 +183,8 @@ func (p *Pool) nominate(l *loaded, m *infer.Model, c modelConfig) {
 	}
 	l.model.Store(m)
 	if why != "" {
-		l.decide(mergeNever, why)
+		l.publish(mergeNever, why)
 		return
 	}
-	l.decide(mergePending, "not yet: not proved")
+	l.publish(mergePending, "not yet: not proved")
 }

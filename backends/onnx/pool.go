@@ -268,20 +268,25 @@ func (p *Pool) Load(ctx context.Context, name string) error {
 		return err
 	}
 	defer p.working.Done()
-	f, err := open(p.opts.Repository, name)
+	m, err := p.known(name)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || checkName(name) != nil {
-			return infer.Errorf(infer.UnknownModel, "the repository has no model %.128q", name)
-		}
-		return fmt.Errorf("open model %s: %w", name, err)
+		return err
 	}
-	p.mu.Lock()
-	m := p.register(f)
-	p.mu.Unlock()
 	if err := p.take(ctx, m.turn); err != nil {
 		return err
 	}
 	defer func() { <-m.turn }()
+	f, err := open(p.opts.Repository, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		p.forget(m, folder{})
+		return errNoModel(name)
+	}
+	if err != nil {
+		return fmt.Errorf("open model %s: %w", name, err)
+	}
+	p.mu.Lock()
+	p.register(f)
+	p.mu.Unlock()
 	var errs []error
 	for _, file := range f.versions {
 		if err := p.take(ctx, p.loaders); err != nil {
@@ -299,6 +304,27 @@ func (p *Pool) Load(ctx context.Context, name string) error {
 		return &infer.Error{Code: infer.NotReady, Origin: infer.FromBackend, Text: errors.Join(errs...).Error()}
 	}
 	return nil
+}
+
+// known returns a model that is known, or becomes so because the repository has its folder now.
+func (p *Pool) known(name string) (*model, error) {
+	p.mu.Lock()
+	m := p.mu.models[name]
+	p.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	f, err := open(p.opts.Repository, name)
+	if err != nil {
+		return nil, errNoModel(name)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.register(f), nil
+}
+
+func errNoModel(name string) error {
+	return infer.Errorf(infer.UnknownModel, "the repository has no model %.128q", name)
 }
 
 // take takes a place in a channel of places, unless ctx or the pool ends first.

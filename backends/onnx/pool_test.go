@@ -162,6 +162,16 @@ func TestLoadFindsWhatChanged(t *testing.T) {
 	if a := b.run(t, first, b.request(first, in{0, tensor.FP32, []int64{1, 4}, floats(1, 2, 3, 4)}))[0]; a.err == nil || a.err.Code != infer.NotReady {
 		t.Errorf("a request after unload: %+v, want NOT_READY", a)
 	}
+	if err := os.RemoveAll(filepath.Join(root, "relu")); err != nil {
+		t.Fatal(err)
+	}
+	var e *infer.Error
+	if err := b.Load(ctx, "relu"); !errors.As(err, &e) || e.Code != infer.UnknownModel {
+		t.Errorf("loading a model whose folder is gone: %v", err)
+	}
+	if list, _ := b.List(ctx); len(list) != 1 {
+		t.Errorf("after the model's folder went: %+v", list)
+	}
 	if err := b.Load(ctx, "text"); err != nil || b.status(t, "text", "1").State != infer.Ready {
 		t.Errorf("the other model: %v", err)
 	}
@@ -262,6 +272,20 @@ func TestABusyDeviceLoadsModels(t *testing.T) {
 	}
 	r.stop.Store(true)
 	<-r.ended
+}
+
+func TestNeverIsForGood(t *testing.T) {
+	b := newBench(t, Options{Repository: testdata(t, map[string]string{"shy": ""})})
+	l := b.find("shy", "1").current.Load()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { l.decide(mergeProven, "proved") })
+		all.Go(func() { l.decide(mergeNever, "never: refuted") })
+	}
+	all.Wait()
+	if m := b.model(t, "shy", "1"); m.MaxBatch != 0 || m.Merge != "never: refuted" || l.merging() != mergeNever {
+		t.Errorf("got %d, %q, %d", m.MaxBatch, m.Merge, l.merging())
+	}
 }
 
 func TestConfigIsHonoured(t *testing.T) {

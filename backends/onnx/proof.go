@@ -17,7 +17,7 @@ const warmUp = 2 * time.Second
 func (l *loaded) prove(stop <-chan struct{}) {
 	if unranked(l.sessions[0][0].Inputs) {
 		if l.maxRows > 0 {
-			l.decide(mergePending, "not yet: inputs cannot be made up without their rank; the first real requests decide")
+			l.publish(mergePending, "not yet: inputs cannot be made up without their rank; the first real requests decide")
 		}
 		return
 	}
@@ -38,7 +38,7 @@ func (l *loaded) prove(stop <-chan struct{}) {
 		}
 	}
 	if l.maxRows > 0 {
-		l.decide(mergePending, "not yet: no made-up rows prove it, so the first real requests decide ("+last+")")
+		l.publish(mergePending, "not yet: no made-up rows prove it, so the first real requests decide ("+last+")")
 	}
 }
 

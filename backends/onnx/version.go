@@ -3,6 +3,7 @@
 package onnx
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-serving/sluice/backends/onnx/ort"
@@ -55,8 +56,9 @@ type loaded struct {
 	changed  func()           // tells that model is another one
 	anyRows  bool             // nothing says that a request may not have more
 
-	merge atomic.Uint32               // merging
-	model atomic.Pointer[infer.Model] // as published; changes with merge
+	deciding sync.Mutex                  // held over a change of merge and model
+	merge    atomic.Uint32               // merging
+	model    atomic.Pointer[infer.Model] // as published; changes with merge
 
 	refs atomic.Int64
 	gone chan struct{} // closed with the last reference
@@ -126,8 +128,21 @@ func same(a, b []infer.Spec) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// decide settles whether requests may share a run, and publishes why.
+// decide settles whether requests may share a run, and publishes why. Never is for good: workers that
+// compare at the same time may find different things.
 func (l *loaded) decide(m merging, why string) {
+	l.deciding.Lock()
+	if l.merging() == mergeNever || l.merging() == m {
+		l.deciding.Unlock()
+		return
+	}
+	l.publish(m, why)
+	l.deciding.Unlock()
+	l.changed()
+}
+
+// publish makes the model that says so the current one.
+func (l *loaded) publish(m merging, why string) {
 	l.merge.Store(uint32(m))
 	model := *l.model.Load()
 	model.Merge = why
@@ -136,7 +151,6 @@ func (l *loaded) decide(m merging, why string) {
 		model.MaxBatch = 0
 	}
 	l.model.Store(&model)
-	l.changed()
 }
 
 func (l *loaded) merging() merging { return merging(l.merge.Load()) }

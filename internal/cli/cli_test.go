@@ -137,3 +137,6 @@ func withoutPorts(args []string) []string {
 	}
 	return out
 }
+
+// TestHelp shows what --help prints, so that a change of it is seen.
+func TestHelp(t *testing.T) { golden(t, "help.txt", nil, nil) }

@@ -133,6 +133,9 @@ func (e *endpoint) do(ctx context.Context, method, path string, header http.Head
 
 // lost says that no answer came.
 func (e *endpoint) lost(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &exitError{exitUnreachable, fmt.Errorf("%s at %s does not answer in time", e.what, e.name)}
+	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err

@@ -51,7 +51,7 @@ func TestServerThatNeverAnswers(t *testing.T) {
 	}
 	defer ln.Close()
 	code, _, stderr := sluice(t, "predict", "m", "--random", "--timeout", "1ms", "--url", ln.Addr().String())
-	if code != exitUnreachable || !strings.Contains(stderr, "deadline") {
+	if code != exitUnreachable || !strings.Contains(stderr, "does not answer in time") {
 		t.Errorf("%d %s", code, stderr)
 	}
 }

@@ -80,6 +80,21 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	write("models/noise/1/model.onnx", "no model")
 	models := filepath.Join(dir, "models")
 
+	t.Run("seen from a gateway that runs", func(t *testing.T) {
+		s := serveHere(t, "--backend", "onnx="+models)
+		code, stdout, stderr := sluice(t, "models", "list", "--admin", s.admin)
+		if code != exitOK || !strings.Contains(stdout, "unavailable") || !strings.Contains(stdout, "REASON") {
+			t.Errorf("models list: %d\n%s%s", code, stdout, stderr)
+		}
+		code, stdout, stderr = sluice(t, "models", "get", "noise", "--admin", s.admin)
+		if code != exitOK || !strings.Contains(stdout, "unavailable: ") {
+			t.Errorf("models get: %d\n%s%s", code, stdout, stderr)
+		}
+		code, _, stderr = sluice(t, "predict", "noise", "--data", "{}", "--url", s.http)
+		if code != exitFailed || !strings.Contains(stderr, "NOT_READY, status 503") {
+			t.Errorf("predict: %d\n%s", code, stderr)
+		}
+	})
 	t.Run("no models", func(t *testing.T) {
 		all := examined(t, exitOK, free...)
 		expect(t, all, "models", verdictWarn, "no pool")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -76,7 +77,8 @@ func newModelsList() *cobra.Command {
 		Use:   "list",
 		Short: "List models and versions",
 		Long: `List shows one line a version: where it stands, its share of the requests that name no version, the most
-rows of a batch (- where requests are never merged), and what it has served since the gateway started.`,
+rows of a batch (- where requests are never merged), what it has served since the gateway started, and why it
+does not serve where it does not.`,
 		Example: `  sluice models list
   sluice models list --output json
   sluice models list --admin unix:/run/sluice/admin.sock`,
@@ -91,6 +93,9 @@ rows of a batch (- where requests are never merged), and what it has served sinc
 			if f.output.json() {
 				return writeJSON(cmd.OutOrStdout(), got.Models)
 			}
+			if len(got.Models) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no models are served; the gateway's log and /v1/pools of its admin API say why")
+			}
 			return listModels(cmd.OutOrStdout(), got.Models)
 		},
 	}
@@ -99,7 +104,7 @@ rows of a batch (- where requests are never merged), and what it has served sinc
 }
 
 func listModels(w io.Writer, models []admin.Model) error {
-	rows := [][]string{{"MODEL", "VERSION", "STATE", "SHARE", "POOL", "BATCH", "OK", "OTHER", "IN FLIGHT"}}
+	rows := [][]string{{"MODEL", "VERSION", "STATE", "SHARE", "POOL", "BATCH", "OK", "OTHER", "IN FLIGHT", ""}}
 	for _, m := range models {
 		for i := range m.Versions {
 			v := &m.Versions[i]
@@ -110,10 +115,25 @@ func listModels(w io.Writer, models []admin.Model) error {
 			rows = append(rows, []string{
 				m.Name, v.Version, v.State, percent(v.Weight.Share), v.Pool, batchOf(v),
 				strconv.FormatInt(ok, 10), strconv.FormatInt(other-ok, 10), strconv.FormatInt(v.Traffic.InFlight, 10),
+				shortened(v.Reason),
 			})
+			if v.Reason != "" {
+				rows[0][len(rows[0])-1] = "REASON"
+			}
 		}
 	}
 	return table(w, rows)
+}
+
+// maxReason is how much of a reason the list shows.
+const maxReason = 100
+
+func shortened(reason string) string {
+	reason = strings.Join(strings.Fields(reason), " ")
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "..."
+	}
+	return reason
 }
 
 func batchOf(v *admin.Version) string {
@@ -123,7 +143,10 @@ func batchOf(v *admin.Version) string {
 	return strconv.FormatInt(v.Batching.MaxRows, 10)
 }
 
-func percent(ratio float64) string { return strconv.FormatFloat(100*ratio, 'f', -1, 64) + "%" }
+// percent has two digits behind the point where they say something.
+func percent(ratio float64) string {
+	return strconv.FormatFloat(math.Round(1e4*ratio)/1e2, 'f', -1, 64) + "%"
+}
 
 func newModelsGet() *cobra.Command {
 	var f adminFlags

@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,20 +17,32 @@ import (
 const slack = time.Second
 
 func TestSystemTermUnderLoad(t *testing.T) {
-	p := servePuppet(t, "fixed:30ms,slots:4", "{delay: 500ms, grace: 10s}")
-	l := startLoad(p.http, "/v2/models/echo/infer", echoBody, 16)
+	t.Run("puppet", func(t *testing.T) {
+		p := servePuppet(t, "fixed:30ms,slots:4", "{delay: 500ms, grace: 10s}")
+		termUnderLoad(t, p, startLoad(p.http, "/v2/models/echo/infer", echoBody, 16))
+	})
+	t.Run("digits", func(t *testing.T) {
+		system(t)
+		file := filepath.Join(t.TempDir(), "sluice.yaml")
+		digitsFile(t, file, 1, 1, "drain: {delay: 500ms, grace: 10s}\n")
+		p := serveDigits(t, file)
+		termUnderLoad(t, p, startLoad(p.http, inferDigits, digitsBody, 16))
+	})
+}
+
+// termUnderLoad ends a gateway whose drain has a delay of 500 ms and a grace of 10 s while clients load it.
+func termUnderLoad(t *testing.T, p *process, l *load) {
 	l.await(t, 100)
 	at := p.signalled(syscall.SIGTERM)
 	err := eventually(func() error {
 		status, _, body, err := ask(http.MethodGet, p.http, "/v2/health/ready", "")
-		if err == nil && status == http.StatusOK {
-			return errReady
-		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return fatal{err}
-		}
-		if !strings.Contains(body, "false") || status != http.StatusServiceUnavailable {
-			return fatal{errReady}
+		case status == http.StatusOK:
+			return errReady
+		case status != http.StatusServiceUnavailable || !strings.Contains(body, "false"):
+			return fatal{fmt.Errorf("%d %s", status, body)}
 		}
 		return nil
 	})
@@ -104,4 +120,52 @@ func TestSystemGraceIsOver(t *testing.T) {
 	held(t, p)
 	took := p.endsWithin(p.signalled(syscall.SIGTERM), 400*time.Millisecond+slack, exitFailed)
 	t.Logf("ended %s after SIGTERM", took)
+}
+
+// TestSystemInheritedSocket hands a listening socket over, as systemd does: nobody who connects while no gateway runs
+// is turned away, and the next one answers him, if only that its models are not loaded yet.
+func TestSystemInheritedSocket(t *testing.T) {
+	system(t)
+	needsRuntime(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	shared, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shared.Close()
+	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	digitsFile(t, file, 1, 1, "")
+	address := ln.Addr().String()
+	for range 2 {
+		answered := make(chan error, 1)
+		go func() {
+			status, _, body, err := ask(http.MethodPost, address, inferDigits, digitsBody)
+			if err == nil && status != http.StatusOK && (status != http.StatusServiceUnavailable || !strings.Contains(body, "NOT_READY")) {
+				err = fmt.Errorf("%d %s", status, body)
+			}
+			answered <- err
+		}()
+		ready := filepath.Join(t.TempDir(), "ready.json")
+		p := beginWith(t, func(cmd *exec.Cmd) {
+			args := append([]string{"sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http exec "$0" "$@"`}, cmd.Args...)
+			cmd.Path, cmd.Args, cmd.ExtraFiles = "/bin/sh", args, []*os.File{shared}
+		}, "serve", "-c", file, "--ready-file", ready)
+		addresses, err := awaitReady(ready, p.gone)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, p.words.String())
+		}
+		if addresses["http"] != address {
+			t.Errorf("the data port is at %s, want %s", addresses["http"], address)
+		}
+		if err := <-answered; err != nil {
+			t.Errorf("who connected before the start: %v", err)
+		}
+		p.http = address
+		p.answeredBy(t, inferDigits)
+		p.stop()
+	}
 }

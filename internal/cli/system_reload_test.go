@@ -21,12 +21,17 @@ var errReady = errors.New("it is still ready")
 // digitsFile writes a configuration of the digits models with the given weights; extra is further YAML.
 func digitsFile(t *testing.T, path string, first, second int, extra string) {
 	t.Helper()
+	digitsFileOf(t, filepath.Join(repository(t), "examples", "digits", "models"), path, first, second, extra)
+}
+
+// digitsFileOf is digitsFile with models that lie elsewhere.
+func digitsFileOf(t *testing.T, models, path string, first, second int, extra string) {
+	t.Helper()
 	write(t, path, fmt.Sprintf(`version: 1
 listen: {http: {address: "127.0.0.1:0"}, metrics: {address: "127.0.0.1:0"}, admin: {address: "127.0.0.1:0"}}
 pools: [{name: local, kind: onnx, repository: %q}]
 models: [{name: digits, targets: [{version: "1", pool: local, weight: %d}, {version: "2", pool: local, weight: %d}]}]
-drain: {delay: 0s}
-%s`, filepath.Join(repository(t), "examples", "digits", "models"), first, second, extra))
+%s`, models, first, second, extra))
 }
 
 // share waits until version 1 of the digits gets a share of the requests.
@@ -100,7 +105,7 @@ func TestSystemReloads(t *testing.T) {
 
 	digitsFile(t, file, 1, 0, "limits: {boddy: 1MiB}\n")
 	last = p.reloaded(t, last)
-	if last.OK || !strings.Contains(last.Error, `sluice.yaml:6:10: limits: unknown field "boddy" (did you mean "body"?)`) {
+	if last.OK || !strings.Contains(last.Error, `sluice.yaml:5:10: limits: unknown field "boddy" (did you mean "body"?)`) {
 		t.Errorf("a bad file: %+v", last)
 	}
 	status, _, body, err := ask(http.MethodPost, p.admin, "/v1/config/reload", "")
@@ -125,14 +130,20 @@ func TestSystemReloads(t *testing.T) {
 
 func TestSystemReloadsUnderLoad(t *testing.T) {
 	system(t)
-	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sluice.yaml")
+	models := filepath.Join(repository(t), "examples", "digits", "models")
+	elsewhere := filepath.Join(dir, "models") // each other 20 reloads open one pool and close another
+	if err := os.Symlink(models, elsewhere); err != nil {
+		t.Fatal(err)
+	}
 	digitsFile(t, file, 1, 1, "")
 	p := serveDigits(t, file)
 	l := startLoad(p.http, inferDigits, digitsBody, 8)
 	l.await(t, 10)
 	start := time.Now()
 	for i := range 200 {
-		digitsFile(t, file, 1+i%3, 1, "")
+		digitsFileOf(t, []string{models, elsewhere}[i/20%2], file, 1+i%3, 1, "")
 		p.change(http.MethodPost, "/v1/config/reload", "")
 	}
 	took := time.Since(start)

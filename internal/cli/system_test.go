@@ -11,38 +11,38 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluice-serving/sluice/backends/onnx"
 )
 
-// command is the binary, built with the race detector once for all system tests.
-var command = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "sluice-system-")
-	if err != nil {
-		return "", err
+// buildCommand builds the binary, with the race detector where it can be had, once for all system tests.
+var buildCommand = sync.OnceValue(func() error {
+	build := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", commandPath, "../../cmd/sluice")
+	if !onnx.Built { // without cgo there is no race detector either
+		build.Args = slices.DeleteFunc(build.Args, func(arg string) bool { return arg == "-race" })
 	}
-	path := filepath.Join(dir, "sluice")
-	build := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", path, "../../cmd/sluice")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+		return fmt.Errorf("%w\n%s", err, out)
 	}
-	return path, nil
+	return nil
 })
 
-// system skips what needs the binary where tests are to be short.
+// system skips what needs the binary where tests are to be short, and returns its path.
 func system(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts the real binary")
 	}
-	path, err := command()
-	if err != nil {
+	if err := buildCommand(); err != nil {
 		t.Fatalf("build the command: %v", err)
 	}
-	return path
+	return commandPath
 }
 
 // process is the real binary, running.
@@ -59,9 +59,16 @@ type process struct {
 // begin starts the binary; its addresses are yet unknown.
 func begin(t *testing.T, stdout io.Writer, args ...string) *process {
 	t.Helper()
+	return beginWith(t, func(cmd *exec.Cmd) { cmd.Stdout = stdout }, args...)
+}
+
+// beginWith is begin of a command that prepare has changed.
+func beginWith(t *testing.T, prepare func(*exec.Cmd), args ...string) *process {
+	t.Helper()
 	p := &process{t: t, words: &lockedBuffer{}, ended: make(chan struct{}), started: time.Now()}
 	p.cmd = exec.Command(system(t), args...)
-	p.cmd.Stdout, p.cmd.Stderr = stdout, p.words
+	prepare(p.cmd)
+	p.cmd.Stderr = p.words
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // by default the race detector waits for a second
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

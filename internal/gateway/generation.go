@@ -99,8 +99,18 @@ func (b *builder) build(ctx context.Context) error {
 		models = append(models, m)
 	}
 	var err error
-	b.gen.table, err = router.NewTable(b.gen.Generation, models, b.g.router.Count)
+	b.gen.table, err = router.NewTable(b.gen.Generation, models, b.partial(), b.g.router.Count)
 	return err
+}
+
+// partial tells whether a pool whose models are served unlisted does not tell which it has.
+func (b *builder) partial() bool {
+	for i := range b.cfg.Pools {
+		if b.cfg.Pools[i].Discover && b.errs[i] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // listed adds a model of the configuration.

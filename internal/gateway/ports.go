@@ -187,7 +187,9 @@ func duplicate(ln net.Listener) (net.Listener, error) {
 // abandon closes what was opened.
 func (st *staged) abandon() {
 	for _, n := range st.opened {
-		n.close(context.Background()) //nolint:forbidigo // nothing is in flight on it
+		if err := n.close(context.Background()); err != nil { //nolint:forbidigo // nothing is in flight on it
+			n.log.Warn("closing a listener that was not used", zap.Error(err))
+		}
 	}
 }
 
