@@ -195,3 +195,6 @@ func Unpad(h Head, p []byte) (data []byte, ok bool) {
 	}
 	return p[1 : len(p)-int(p[0])], true
 }
+
+// ParsePriority returns the stream that a PRIORITY frame, or the start of a HEADERS frame, depends on.
+func ParsePriority(b []byte) uint32 { return binary.BigEndian.Uint32(b) & LargestStream }

@@ -146,3 +146,15 @@ func appendInteger(dst []byte, first byte, prefix, n int) []byte {
 	}
 	return append(dst, byte(n))
 }
+
+// Field is Varying for a name that is not a constant.
+func (e *Encoder) Field(dst, name, value []byte) []byte {
+	s := int(staticIndex[string(name)])
+	dst = appendInteger(dst, 0, 4, s)
+	if s == 0 {
+		dst = appendInteger(dst, 0, 7, len(name))
+		dst = append(dst, name...)
+	}
+	dst = appendInteger(dst, 0, 7, len(value))
+	return append(dst, value...)
+}

@@ -1,0 +1,160 @@
+package h2
+
+import (
+	"time"
+
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// timers are the reader's. One deadline is armed at a time, at or before the first that is due, and is not
+// moved when that one moves away: it then fires for nothing, once in a while, which is cheaper than setting it
+// for every read.
+type timers struct {
+	armed     int64 // 0: none
+	startedAt int64
+	acked     bool  // the client has acknowledged our settings
+	idleAt    int64 // since when there has been no stream; 0: there are some
+}
+
+// ackTimes is how many HeaderTimeouts a client has to acknowledge settings: it may have nothing to send.
+const ackTimes = 3
+
+// begin starts the clocks of a connection.
+func (t *timers) begin(c *Conn, now int64) {
+	t.startedAt = now
+	if age := c.srv.opts.MaxConnectionAge; age > 0 {
+		c.expire = now + int64(spread(age))
+	}
+}
+
+// arm sets the deadline of reading if it must come sooner than what is set.
+func (c *Conn) arm() {
+	due := c.due()
+	if t := &c.timer; t.armed == 0 || due < t.armed {
+		t.armed = due
+		_ = c.sock.SetReadDeadline(c.srv.epoch.Add(time.Duration(due))) // fails only if it is closed
+	}
+}
+
+// due returns when the connection is to be looked at next.
+func (c *Conn) due() int64 {
+	o, t, in := &c.srv.opts, &c.timer, &c.in
+	if c.live.Load() > 0 {
+		t.idleAt = 0
+	} else if t.idleAt == 0 {
+		t.idleAt = in.now
+	}
+	due := in.now + int64(o.IdleTimeout)
+	if t.idleAt != 0 {
+		due = t.idleAt + int64(o.IdleTimeout)
+	} else {
+		due = min(due, in.now+int64(min(o.BodyGrace, o.WriteIdle)))
+	}
+	switch {
+	case in.openedAt != 0:
+		due = min(due, in.openedAt+int64(o.HeaderTimeout))
+	case !in.greeted:
+		due = min(due, t.startedAt+int64(o.HeaderTimeout))
+	}
+	if !t.acked {
+		due = min(due, t.startedAt+ackTimes*int64(o.HeaderTimeout))
+	}
+	if c.expire != 0 && !c.leaving {
+		due = min(due, c.expire)
+	}
+	if c.finalAt != 0 {
+		due = min(due, c.finalAt)
+	}
+	return max(due, 1)
+}
+
+// expired does what is due.
+func (c *Conn) expired(now int64) *fault {
+	o, t, in := &c.srv.opts, &c.timer, &c.in
+	switch {
+	case !in.greeted && now >= t.startedAt+int64(o.HeaderTimeout):
+		return &faultNoPreface
+	case in.openedAt != 0 && now >= in.openedAt+int64(o.HeaderTimeout):
+		return &faultSlowHead
+	case !t.acked && now >= t.startedAt+ackTimes*int64(o.HeaderTimeout):
+		return &faultNoAck
+	case c.live.Load() == 0 && t.idleAt != 0 && now >= t.idleAt+int64(o.IdleTimeout):
+		return &faultIdle
+	}
+	if c.expire != 0 && !c.leaving && now >= c.expire {
+		c.aged = true
+		c.leave()
+	}
+	if c.finalAt != 0 && now >= c.finalAt {
+		c.lastCall()
+	}
+	f := c.slowBodies(now)
+	if f == nil {
+		f = c.slowAnswers(now)
+	}
+	c.Flush()
+	return f
+}
+
+// slowBodies refuses requests that come too slowly.
+func (c *Conn) slowBodies(now int64) *fault {
+	o := &c.srv.opts
+	var slow []*Stream
+	c.mu.Lock()
+	for _, s := range c.mu.streams {
+		switch {
+		case s.st.recvDone || s.st.recvWindow <= 0:
+			continue // it is whole, or waits for us
+		case s.since == 0:
+			s.since = now
+		case now-s.since > int64(o.BodyGrace) && s.total < behind(now-s.since-int64(o.BodyGrace), o.BodyRate):
+			slow = append(slow, s)
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range slow {
+		if s.grpc && !s.msg.discard {
+			c.refuse(s, &callSlow)
+		} else if !s.grpc {
+			s.body.fail(&refuseSlowBody)
+		}
+	}
+	return nil
+}
+
+// behind returns how many bytes should have come in d at a rate.
+func behind(d int64, rate int) int64 { return d / int64(time.Millisecond) * int64(rate) / 1000 }
+
+// slowAnswers ends streams, or the connection, whose client opens no window.
+func (c *Conn) slowAnswers(now int64) *fault {
+	idle := int64(c.srv.opts.WriteIdle)
+	least := behind(idle, c.srv.opts.BodyRate)
+	m := &c.mu
+	m.Lock()
+	if m.stuckAt != 0 && now-m.stuckAt >= idle {
+		if m.sent < least {
+			m.Unlock()
+			return &faultSlowRead
+		}
+		m.stuckAt, m.sent = now, 0
+	}
+	var slow []*Stream
+	for _, s := range m.streams {
+		st := &s.st
+		if st.blockedAt == 0 || now-st.blockedAt < idle {
+			continue
+		}
+		if st.blocked && st.sentSince < least {
+			slow = append(slow, s)
+		}
+		st.blockedAt, st.sentSince = now, 0
+	}
+	var f *fault
+	for _, s := range slow {
+		if one := c.streamFault(s, frame.Cancel); one != nil {
+			f = one
+		}
+	}
+	m.Unlock()
+	return f
+}
