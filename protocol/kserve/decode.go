@@ -42,7 +42,7 @@ type Source struct {
 	// MaxBytes bounds the bytes of all tensors that are not sliced from the body, in which they can take
 	// less. 0: no bound.
 	MaxBytes int64
-	// Stream tells that the request came on a stream, where any number of answers can follow it.
+	// Stream tells that the request came on a gRPC stream, where any number of answers can follow it.
 	Stream bool
 }
 
@@ -108,7 +108,7 @@ func (d *Decoder) Decode(src Source, req *infer.Request, head *Head) *infer.Erro
 }
 
 func (d *Decoder) decode() *infer.Error {
-	if d.model.Decoupled && !d.src.Stream {
+	if d.model.Decoupled {
 		return infer.Errorf(infer.Unsupported, "model %s may send any number of answers to a request, which infer over HTTP does not support", quote(d.model.Name))
 	}
 	size := d.src.Body.Size()

@@ -28,9 +28,9 @@ type Final uint8
 
 // The ways to say it.
 const (
-	Unsaid Final = iota
-	NotFinal
-	LastOne
+	FinalUnsaid Final = iota
+	FinalNo
+	FinalYes
 )
 
 // keepFields bounds what an encoder keeps for its next answer.
@@ -148,7 +148,7 @@ const (
 // write writes what was prepared.
 func (e *MessageEncoder) write(a *Answer, f Frame, out *slab.List) *infer.Error {
 	head := stringSize(len(a.Model.Name)) + stringSize(len(a.Model.Version)) + stringSize(len(a.Request.ID))
-	if f.Final != Unsaid {
+	if f.Final != FinalUnsaid {
 		head += 2 + finalSize
 	}
 	data, viewed := 0, 0
@@ -212,10 +212,10 @@ func (e *MessageEncoder) describe(b []byte, a *Answer, final Final) []byte {
 	b = appendField(b, keyResponseModel, a.Model.Name)
 	b = appendField(b, keyResponseVersion, a.Model.Version)
 	b = appendField(b, keyResponseID, a.Request.ID)
-	if final != Unsaid {
+	if final != FinalUnsaid {
 		b = append(b, keyResponseParameters, byte(finalSize))
 		b = appendField(b, keyEntryKey, finalKey)
-		b = append(b, keyEntryValue, 2, keyParamBool, byte(final-NotFinal))
+		b = append(b, keyEntryValue, 2, keyParamBool, byte(final-FinalNo))
 	}
 	for i := range e.fields {
 		o := &e.fields[i]

@@ -22,7 +22,7 @@ type tensorMsg = pb.ModelInferResponse_InferOutputTensor
 func answerIs(t *testing.T, m *infer.Model, id string, head Head, asked []int, rows infer.Rows, outs []out, want *pb.ModelInferResponse) {
 	t.Helper()
 	for _, piece := range []int{0, 1, 300} {
-		for _, f := range []Frame{{}, {Prefix: true}, {Stream: true, Final: NotFinal}, {Prefix: true, Stream: true, Final: LastOne}} {
+		for _, f := range []Frame{{}, {Prefix: true}, {Stream: true, Final: FinalNo}, {Prefix: true, Stream: true, Final: FinalYes}} {
 			b, err := encodeMessage(t, m, id, head, f, asked, rows, outs, piece)
 			if err != nil {
 				t.Fatal(err)
@@ -44,8 +44,8 @@ func answerIs(t *testing.T, m *infer.Model, id string, head Head, asked []int, r
 				t.Fatal(err)
 			}
 			want := proto.Clone(want).(*pb.ModelInferResponse)
-			if f.Final != Unsaid {
-				want.Parameters = map[string]*pb.InferParameter{"triton_final_response": boolParam(f.Final == LastOne)}
+			if f.Final != FinalUnsaid {
+				want.Parameters = map[string]*pb.InferParameter{"triton_final_response": boolParam(f.Final == FinalYes)}
 			}
 			if !proto.Equal(got, want) {
 				t.Errorf("%+v: %s\nwant %s", f, prototext.Format(got), prototext.Format(want))
@@ -166,7 +166,7 @@ func TestEncodeMessageWithoutAResponse(t *testing.T) {
 	req.Outputs = append(req.Outputs, 0)
 	var list slab.List
 	list.Append(slab.View{B: []byte("before")})
-	err := NewMessageEncoder(mem.Slabs).Encode(Answer{Request: req, Head: &Head{}, Model: classes(), Rows: infer.AllRows}, Frame{Final: LastOne}, &list)
+	err := NewMessageEncoder(mem.Slabs).Encode(Answer{Request: req, Head: &Head{}, Model: classes(), Rows: infer.AllRows}, Frame{Final: FinalYes}, &list)
 	b := make([]byte, list.Size())
 	list.CopyTo(b)
 	got := &pb.ModelInferResponse{}

@@ -103,7 +103,7 @@ func TestMessagesDoNotAllocate(t *testing.T) {
 					o.Index, o.DType, o.Shape = in.Index, in.DType, in.Shape
 					o.Data.AppendList(&in.Data)
 				}
-				frame := Frame{Prefix: true, Stream: true, Final: LastOne}
+				frame := Frame{Prefix: true, Stream: true, Final: FinalYes}
 				if err := enc.Encode(Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: infer.Rows{N: 1}}, frame, &reply); err != nil {
 					t.Fatal(err)
 				}

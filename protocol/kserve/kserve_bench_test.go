@@ -2,6 +2,7 @@ package kserve
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -113,5 +114,34 @@ func benchMessage(b *testing.B, m *infer.Model, msg []byte, piece int) {
 		reply.Release()
 		resp.Release()
 		req.Release()
+	}
+}
+
+// BenchmarkMessageFloods decodes a megabyte of what costs a sender little.
+func BenchmarkMessageFloods(b *testing.B) {
+	params := ""
+	for i := range 64 {
+		params += fmt.Sprintf("\x22\x06\x0a\x02%02d\x12\x00", i)
+	}
+	m := &infer.Model{Name: "m", Inputs: []infer.Spec{spec("x", tensor.Int8, -1)}}
+	for _, tc := range []struct{ name, msg string }{
+		{"parameters", strings.Repeat(params, 1<<20/len(params))},
+		{"groups", strings.Repeat("\x4b\x4c", 1<<19)},
+		{"unknown varints", strings.Repeat("\x48\x00", 1<<19)},
+		{"names", strings.Repeat("\x0a\x00", 1<<19)},
+		{"contents", string(marshalMessage(b, typed(&pb.InferTensorContents{IntContents: make([]int32, 1<<20)}, "INT8", 1<<20)))},
+	} {
+		b.Run(tc.name, func(b *testing.B) {
+			mem := newMemory()
+			body := bodyOf(mem.Slabs, []byte(tc.msg), 16<<10)
+			dec := NewMessageDecoder(mem.Slabs)
+			var h Head
+			b.SetBytes(int64(len(tc.msg)))
+			for b.Loop() {
+				req := mem.NewRequest()
+				_ = dec.Decode(Source{Model: m, Body: body}, req, &h)
+				req.Release()
+			}
+		})
 	}
 }
