@@ -62,7 +62,8 @@ func (r *Router) Lookup(q *infer.Query) (*infer.Route, error) {
 // Submit picks a target and hands the call on. The error is an [*infer.Error].
 func (r *Router) Submit(c *infer.Call, b *infer.Burst) error {
 	c.Target = pick(c.Request.Route)
-	c.Stamps.Queued = b.Clock()
+	// A burst's clock may be older than a request that came in it.
+	c.Stamps.Queued = max(b.Clock(), c.Stamps.Decoded)
 	deadline := c.Deadline
 	if deadline == 0 {
 		return c.Target.Next.Submit(c, b)

@@ -219,7 +219,7 @@ func (e *rpc) Done(c *infer.Call, burst *infer.Burst) {
 	model := c.Target.Model
 	err := e.encoder.Encode(kserve.Answer{
 		Request: c.Request, Head: &e.head, Model: model, Response: c.Response, Rows: c.Rows,
-	}, &e.message)
+	}, kserve.Frame{}, &e.message)
 	if err != nil {
 		e.fail(err, c, burst)
 		return
