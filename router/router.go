@@ -63,7 +63,11 @@ func (r *Router) Lookup(q *infer.Query) (*infer.Route, error) {
 func (r *Router) Submit(c *infer.Call, b *infer.Burst) error {
 	c.Target = pick(c.Request.Route)
 	// A burst's clock may be older than a request that came in it.
-	c.Stamps.Queued = max(b.Clock(), c.Stamps.Decoded)
+	now := b.Clock()
+	if d := c.Stamps.Decoded; d != 0 {
+		now = max(now, d)
+	}
+	c.Stamps.Queued = now
 	deadline := c.Deadline
 	if deadline == 0 {
 		return c.Target.Next.Submit(c, b)
