@@ -36,9 +36,10 @@ const (
 // keepFields bounds what an encoder keeps for its next answer.
 const keepFields = 256
 
-// copyBelow is the size from which the data of an output becomes views: below, copying it behind the
-// message's own bytes costs less than the view and its place in a writev.
-const copyBelow = 256
+// copyBelow is the size from which the data of an output becomes views. Below, copying it behind the message's
+// own bytes costs less than the view does, though the bytes be copied once more to be sent (82 against 97 ns at
+// 1 KiB, 141 against 104 at 4).
+const copyBelow = 2 << 10
 
 // A MessageEncoder writes answers over gRPC, as inference.ModelInferResponse with raw_output_contents. It keeps
 // scratch memory between them and belongs to one goroutine at a time.

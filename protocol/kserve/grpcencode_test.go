@@ -56,11 +56,11 @@ func answerIs(t *testing.T, m *infer.Model, id string, head Head, asked []int, r
 
 func TestEncodeMessage(t *testing.T) {
 	m := classes()
-	big := strings.Repeat("0123", 1000)
+	big := strings.Repeat("0123", 2000)
 	p2 := out{0, tensor.FP32, []int64{2, 3}, string(f32(0.25, 0.5, 0.25, 3, 1, 2))}
 	n2 := out{1, tensor.Int64, []int64{2, 2}, i64(1, -2, 3, 4)}
 	s2 := out{2, tensor.Bytes, []int64{2}, bytesElements("ab", strings.Repeat("c", 400))}
-	large := out{1, tensor.Int64, []int64{2, 250}, big}
+	large := out{1, tensor.Int64, []int64{2, 500}, big}
 	answer := func(id string, raws []string, outs ...*tensorMsg) *pb.ModelInferResponse {
 		a := &pb.ModelInferResponse{ModelName: "c", ModelVersion: "2", Id: id, Outputs: outs}
 		for _, r := range raws {
@@ -93,7 +93,7 @@ func TestEncodeMessage(t *testing.T) {
 			[]int{1, 0, 2},
 			infer.AllRows,
 			[]out{p2, large, s2},
-			answer("é", []string{big, p2.data, s2.data}, &tensorMsg{Name: "n", Datatype: "INT64", Shape: []int64{2, 250}},
+			answer("é", []string{big, p2.data, s2.data}, &tensorMsg{Name: "n", Datatype: "INT64", Shape: []int64{2, 500}},
 				&tensorMsg{Name: "p", Datatype: "FP32", Shape: []int64{2, 3}}, &tensorMsg{Name: "s", Datatype: "BYTES", Shape: []int64{2}}),
 		},
 		{
@@ -102,8 +102,8 @@ func TestEncodeMessage(t *testing.T) {
 			nil,
 			row,
 			[]out{p2, large, s2},
-			answer("", []string{p2.data[12:], big[2000:], bytesElements(strings.Repeat("c", 400))}, &tensorMsg{Name: "p", Datatype: "FP32", Shape: []int64{1, 3}},
-				&tensorMsg{Name: "n", Datatype: "INT64", Shape: []int64{1, 250}}, &tensorMsg{Name: "s", Datatype: "BYTES", Shape: []int64{1}}),
+			answer("", []string{p2.data[12:], big[4000:], bytesElements(strings.Repeat("c", 400))}, &tensorMsg{Name: "p", Datatype: "FP32", Shape: []int64{1, 3}},
+				&tensorMsg{Name: "n", Datatype: "INT64", Shape: []int64{1, 500}}, &tensorMsg{Name: "s", Datatype: "BYTES", Shape: []int64{1}}),
 		},
 		{
 			"classes", "",
@@ -149,7 +149,7 @@ func TestEncodeMessageRefuses(t *testing.T) {
 		{"negative shape", Head{}, nil, infer.AllRows, []out{{0, tensor.FP32, []int64{-1, 3}, "xxxx"}}, infer.BadBackend, "negative dimension"},
 		{"fewer rows", Head{}, nil, infer.Rows{First: 1, N: 1}, []out{{1, tensor.Int64, []int64{1, 2}, i64(1, 2)}}, infer.BadBackend, "has fewer rows than were sent"},
 		{"classes of strings", Head{Outputs: []OutputForm{{Classes: 1}}}, []int{0}, infer.AllRows, []out{{0, tensor.Bytes, []int64{0}, ""}}, infer.Invalid, "cannot be classified"},
-		{"fault behind a large output", Head{}, nil, infer.AllRows, []out{{1, tensor.Int64, []int64{1, 50}, strings.Repeat("x", 400)}, {0, tensor.FP32, []int64{1}, ""}}, infer.BadBackend, "does not agree"},
+		{"fault behind a large output", Head{}, nil, infer.AllRows, []out{{1, tensor.Int64, []int64{1, 500}, strings.Repeat("x", 4000)}, {0, tensor.FP32, []int64{1}, ""}}, infer.BadBackend, "does not agree"},
 	} {
 		b, err := encodeMessage(t, m, "", tc.head, Frame{Prefix: true}, tc.asked, tc.rows, tc.outs, 0)
 		if err == nil || err.Code != tc.code || !strings.Contains(err.Text, tc.text) || len(b) != 0 {
