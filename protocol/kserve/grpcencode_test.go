@@ -158,6 +158,30 @@ func TestEncodeMessageRefuses(t *testing.T) {
 	}
 }
 
+// TestEncodeMessageOfTwoGigabytes shows the same megabyte to the encoder 2,048 times.
+func TestEncodeMessageOfTwoGigabytes(t *testing.T) {
+	mem := newMemory()
+	m := single(tensor.Int8, -1)
+	data := mem.Slabs.Get(1 << 20)
+	req, resp := mem.NewRequest(), mem.NewResponse()
+	o := resp.AddOutput()
+	o.DType, o.Shape = tensor.Int8, []int64{1 << 31}
+	for range 1 << 11 {
+		o.Data.Append(data.View(0, 1<<20))
+	}
+	data.Release()
+	var list slab.List
+	err := NewMessageEncoder(mem.Slabs).Encode(Answer{Request: req, Head: &Head{}, Model: m, Response: resp, Rows: infer.AllRows}, Frame{}, &list)
+	if err == nil || err.Code != infer.BadBackend || err.Origin != infer.FromBackend || !strings.Contains(err.Text, "model 'm' takes 21474836") || list.Len() != 0 {
+		t.Errorf("%v, %d views", err, list.Len())
+	}
+	resp.Release()
+	req.Release()
+	if err := mem.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEncodeMessageWithoutAResponse writes the answer that ends a decoupled model's, behind what is there.
 func TestEncodeMessageWithoutAResponse(t *testing.T) {
 	mem := newMemory()

@@ -129,6 +129,7 @@ func messageRefusals() []messageRefusal {
 		broken("cut contents", "\x2a\x07\x0a\x01x\x2a\x02\x32\x03", "inputs.contents: the message is cut short"),
 		broken("floats of three bytes", "\x2a\x0a\x0a\x01x\x2a\x05\x32\x03abc", "inputs.contents: the message is cut short"),
 		broken("parameter's text is not UTF-8", "\x22\x08\x0a\x01k\x12\x03\x1a\x01\xff", "parameters: invalid UTF-8 in a string"),
+		broken("cut double", "\x22\x08\x0a\x01k\x12\x03\x21ab", "parameters: the message is cut short"),
 		broken("output's name is not UTF-8", "\x32\x03\x0a\x01\xff", "outputs.name: invalid UTF-8 in a string"),
 
 		bad("no name", i8, request(nil, &inputMsg{Datatype: "INT8"}), `input number 0 of the request for model 'm' has no "name"`),
