@@ -66,7 +66,25 @@ func (c *rpcConn) Unary(s *h2.Stream) {
 		c.busy = true
 		c.burst.Begin()
 	}
-	c.server.rpcOf(s).serve(s, &c.burst)
+	e := c.server.rpcOf(s)
+	if e.takesLong(s) {
+		go e.serve(s, nil) // it ends with the answer, which the engine's Shutdown waits for
+		return
+	}
+	e.serve(s, &c.burst)
+}
+
+// readerBytes is the size up to which a message is decoded on the reader's goroutine, whatever it holds.
+const readerBytes = 64 << 10
+
+// takesLong tells whether decoding would hold up the connection: tensors in typed fields are read number by
+// number.
+func (e *rpc) takesLong(s *h2.Stream) bool {
+	if s.Message().Size() <= readerBytes {
+		return false
+	}
+	peek, err := e.decoder.PeekModel(s.Message())
+	return err == nil && !peek.Raw
 }
 
 // Drained implements [h2.Calls].

@@ -68,6 +68,17 @@ func TestInferOverGRPC(t *testing.T) {
 			t.Errorf("metadata %v", head)
 		}
 	}
+	typed := echo("m", 1, 20_000)
+	typed.Inputs[0].Contents = &pb.InferTensorContents{Fp32Contents: make([]float32, 40_000)}
+	typed.RawInputContents = nil
+	typed.Inputs[0].Contents.Fp32Contents[39_999] = 3
+	if a, err := client.ModelInfer(ctx, typed); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("more rows than the model takes: %v, %v", a, err)
+	}
+	typed.Inputs[0].Shape = []int64{20, 2000}
+	if a, err := client.ModelInfer(ctx, typed); err != nil || len(a.GetRawOutputContents()[0]) != 160_000 {
+		t.Errorf("large typed contents: %v", err)
+	}
 	h, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 	if err != nil || h.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		t.Errorf("health %v, %v", h, err)
