@@ -115,6 +115,9 @@ func (m *mirror) Serve(x wire.Exchange) {
 		return
 	case "/wait":
 		x.Wait(m.release, watcher(m.hangups))
+	case "/hold": // until the client is gone
+		done := make(closer)
+		x.Wait(done, done)
 	case "/silent":
 		return
 	}
@@ -132,6 +135,11 @@ func (m *mirror) Serve(x wire.Exchange) {
 	}
 	x.Reply(&r)
 }
+
+// closer is closed by a hang-up.
+type closer chan struct{}
+
+func (c closer) HangUp(wire.HangUp) { close(c) }
 
 // rig is a server and what it serves.
 type rig struct {

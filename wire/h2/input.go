@@ -14,7 +14,7 @@ const (
 	// inputSize is the buffer that frames are parsed in.
 	inputSize = 32 << 10
 	// mostWhole is the largest frame other than DATA that is read: it must lie whole in the buffer.
-	mostWhole = frame.DefaultSize
+	mostWhole = inputSize - frame.HeadSize
 	// directFrom is from how many missing bytes on DATA is read straight to where it belongs.
 	directFrom = 2 << 10
 )

@@ -113,10 +113,14 @@ func (s *Stream) Arrived() time.Time { return s.arrived }
 // Timeout returns what grpc-timeout says; ok is false if the client set none.
 func (s *Stream) Timeout() (d time.Duration, ok bool) { return s.timeout, s.timeout >= 0 }
 
-// Header returns the first value of a field by its name in lower case, nil if it is absent.
+// Header returns the first value of a field, nil if it is absent. Names compare without regard to case.
 func (s *Stream) Header(name string) []byte {
-	v, _ := s.fields.Get(name)
-	return v
+	for i := range s.fields.Len() {
+		if equalFold(s.fields.Name(i), name) {
+			return s.fields.Value(i)
+		}
+	}
+	return nil
 }
 
 // Fields returns the number of header fields, pseudo-fields among them.
