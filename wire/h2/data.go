@@ -72,9 +72,6 @@ func (c *Conn) admitData(h frame.Head, d *dataFrame) *fault {
 	if s.length >= 0 && s.total+int64(d.left) > s.length {
 		return c.streamFault(s, frame.ProtocolError)
 	}
-	if s.since == 0 {
-		s.since = c.in.now
-	}
 	d.s = s
 	return nil
 }

@@ -165,6 +165,11 @@ func (c *Conn) open(s *Stream, end bool) *fault {
 	}
 	s.method, s.path, s.authority, s.length = h.method, h.path, h.authority, h.length
 	s.arrived = c.in.nowTime
+	s.since = c.in.now
+	c.timer.idleAt = 0
+	if !end {
+		c.watchBody()
+	}
 	m := &c.mu
 	m.Lock()
 	m.streams[s.id] = s

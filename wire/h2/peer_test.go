@@ -21,7 +21,7 @@ type peer struct {
 	t    testing.TB
 	conn net.Conn
 	fr   *http2.Framer
-	buf  bytes.Buffer
+	buf  *bytes.Buffer
 	enc  *hpack.Encoder
 }
 
@@ -40,7 +40,8 @@ func newPeer(t testing.TB, conn net.Conn, settings ...http2.Setting) *peer {
 	p := &peer{t: t, conn: conn, fr: http2.NewFramer(conn, conn)}
 	p.fr.AllowIllegalWrites = true
 	p.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	p.enc = hpack.NewEncoder(&p.buf)
+	p.buf = &bytes.Buffer{}
+	p.enc = hpack.NewEncoder(p.buf)
 	t.Cleanup(func() { _ = conn.Close() })
 	p.write([]byte(frame.Preface))
 	p.must(p.fr.WriteSettings(settings...))

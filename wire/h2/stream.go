@@ -35,7 +35,8 @@ type Stream struct {
 	// Owned by the reader.
 	total int64 // bytes of the body so far
 	msg   assembly
-	since int64 // when the body began
+	since int64 // when the body began, or last waited for us
+	mark  int64 // total at that time
 
 	// The body of a plain HTTP request; it has a mutex of its own.
 	body body
@@ -163,7 +164,7 @@ func (s *Stream) reset(c *Conn, id uint32) {
 	s.kind, s.grpc, s.coding = Unknown, false, identity
 	s.fields.Reset()
 	s.method, s.path, s.authority, s.length, s.timeout = -1, -1, -1, -1, -1
-	s.total, s.since = 0, 0
+	s.total, s.since, s.mark = 0, 0, 0
 	s.msg = assembly{}
 }
 

@@ -14,6 +14,8 @@ type timers struct {
 	startedAt int64
 	acked     bool  // the client has acknowledged our settings
 	idleAt    int64 // since when there has been no stream; 0: there are some
+	bodyAt    int64 // when unfinished bodies are to be looked at; 0: there are none
+	answerAt  int64 // when stuck answers are to be looked at; 0: there are none
 }
 
 // ackTimes is how many HeaderTimeouts a client has to acknowledge settings: it may have nothing to send.
@@ -48,7 +50,13 @@ func (c *Conn) due() int64 {
 	if t.idleAt != 0 {
 		due = t.idleAt + int64(o.IdleTimeout)
 	} else {
-		due = min(due, in.now+int64(min(o.BodyGrace, o.WriteIdle)))
+		due = min(due, in.now+int64(o.WriteIdle)) // answers get stuck unseen
+	}
+	if t.bodyAt != 0 {
+		due = min(due, t.bodyAt)
+	}
+	if t.answerAt != 0 {
+		due = min(due, t.answerAt)
 	}
 	switch {
 	case in.openedAt != 0:
@@ -88,73 +96,91 @@ func (c *Conn) expired(now int64) *fault {
 	if c.finalAt != 0 && now >= c.finalAt {
 		c.lastCall()
 	}
-	f := c.slowBodies(now)
-	if f == nil {
-		f = c.slowAnswers(now)
-	}
+	c.slowBodies(now)
+	f := c.slowAnswers(now)
 	c.Flush()
 	return f
 }
 
+// watchBody has a body looked at that begins now.
+func (c *Conn) watchBody() {
+	if t := &c.timer; t.bodyAt == 0 {
+		t.bodyAt = c.in.now + int64(c.srv.opts.BodyGrace) + bodyStep
+	}
+}
+
+// bodyStep is how often slow bodies are looked at.
+const bodyStep = int64(time.Second)
+
 // slowBodies refuses requests that come too slowly.
-func (c *Conn) slowBodies(now int64) *fault {
+func (c *Conn) slowBodies(now int64) {
 	o := &c.srv.opts
 	var slow []*Stream
+	c.timer.bodyAt = 0
 	c.mu.Lock()
 	for _, s := range c.mu.streams {
-		switch {
-		case s.st.recvDone || s.st.recvWindow <= 0:
-			continue // it is whole, or waits for us
-		case s.since == 0:
-			s.since = now
-		case now-s.since > int64(o.BodyGrace) && s.total < behind(now-s.since-int64(o.BodyGrace), o.BodyRate):
+		if s.st.recvDone || s.msg.discard {
+			continue
+		}
+		c.timer.bodyAt = now + bodyStep
+		switch late := now - s.since - int64(o.BodyGrace); {
+		case s.st.recvWindow <= 0: // it waits for us
+			s.since, s.mark = now, s.total
+		case late > 0 && s.total-s.mark < behind(late, o.BodyRate):
 			slow = append(slow, s)
 		}
 	}
 	c.mu.Unlock()
 	for _, s := range slow {
-		if s.grpc && !s.msg.discard {
+		if s.grpc {
 			c.refuse(s, &callSlow)
-		} else if !s.grpc {
+		} else {
 			s.body.fail(&refuseSlowBody)
 		}
 	}
-	return nil
 }
 
 // behind returns how many bytes should have come in d at a rate.
 func behind(d int64, rate int) int64 { return d / int64(time.Millisecond) * int64(rate) / 1000 }
 
 // slowAnswers ends streams, or the connection, whose client opens no window.
-func (c *Conn) slowAnswers(now int64) *fault {
+func (c *Conn) slowAnswers(now int64) (f *fault) {
 	idle := int64(c.srv.opts.WriteIdle)
 	least := behind(idle, c.srv.opts.BodyRate)
-	m := &c.mu
+	t, m := &c.timer, &c.mu
+	t.answerAt = 0
 	m.Lock()
-	if m.stuckAt != 0 && now-m.stuckAt >= idle {
-		if m.sent < least {
-			m.Unlock()
-			return &faultSlowRead
+	defer m.Unlock()
+	if m.stuckAt != 0 {
+		if now-m.stuckAt >= idle {
+			if m.sent < least {
+				return &faultSlowRead
+			}
+			m.stuckAt, m.sent = now, 0
 		}
-		m.stuckAt, m.sent = now, 0
+		t.answerAt = m.stuckAt + idle
 	}
 	var slow []*Stream
 	for _, s := range m.streams {
 		st := &s.st
-		if st.blockedAt == 0 || now-st.blockedAt < idle {
+		if st.blockedAt == 0 {
 			continue
 		}
-		if st.blocked && st.sentSince < least {
-			slow = append(slow, s)
+		if now-st.blockedAt >= idle {
+			if st.blocked && st.sentSince < least {
+				slow = append(slow, s)
+				continue
+			}
+			st.blockedAt, st.sentSince = now, 0
 		}
-		st.blockedAt, st.sentSince = now, 0
+		if t.answerAt == 0 || st.blockedAt+idle < t.answerAt {
+			t.answerAt = st.blockedAt + idle
+		}
 	}
-	var f *fault
 	for _, s := range slow {
 		if one := c.streamFault(s, frame.Cancel); one != nil {
 			f = one
 		}
 	}
-	m.Unlock()
 	return f
 }
