@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
@@ -111,8 +112,15 @@ var (
 	errMemory  = errors.New("h2: no memory")
 )
 
+// inflation undoes codings into slabs of a pool.
+type inflation struct {
+	pool      *slab.Pool
+	ratio     int64 // how much larger than sent a body may become, once it is over ratioFrom
+	inflaters sync.Pool
+}
+
 // inflate appends to dst what src decodes to, at most limit bytes.
-func (s *Server) inflate(dst, src *slab.List, c coding, limit int64) error {
+func (s *inflation) inflate(dst, src *slab.List, c coding, limit int64) error {
 	f, ok := s.inflaters.Get().(*inflater)
 	if !ok {
 		f = &inflater{}
@@ -139,7 +147,7 @@ func (s *Server) inflate(dst, src *slab.List, c coding, limit int64) error {
 		n, err := r.Read(p)
 		sink.filled(n)
 		switch {
-		case sink.total > ratioFrom && sink.total/int64(s.opts.MaxRatio) > f.in:
+		case sink.total > ratioFrom && sink.total/s.ratio > f.in:
 			return errRatio
 		case errors.Is(err, io.EOF):
 			return f.trailing()
@@ -173,11 +181,11 @@ func (f *inflater) trailing() error {
 	return nil
 }
 
-// inflateMessage decompresses a message in place.
-func (s *Server) inflateMessage(message *slab.List, c coding) *callRefusal {
+// inflateMessage decompresses a message in place, to at most limit bytes.
+func (s *inflation) inflateMessage(message *slab.List, c coding, limit int64) *callRefusal {
 	var out slab.List
 	defer out.Release()
-	switch err := s.inflate(&out, message, c, s.opts.MaxMessage); {
+	switch err := s.inflate(&out, message, c, limit); {
 	case errors.Is(err, errCorrupt):
 		return &callCorrupt
 	case errors.Is(err, errLarge):
@@ -193,7 +201,7 @@ func (s *Server) inflateMessage(message *slab.List, c coding) *callRefusal {
 }
 
 // inflateBody decompresses a body.
-func (s *Server) inflateBody(dst, src *slab.List, c coding, limit int64) *refusal {
+func (s *inflation) inflateBody(dst, src *slab.List, c coding, limit int64) *refusal {
 	switch err := s.inflate(dst, src, c, limit); {
 	case errors.Is(err, errCorrupt):
 		return &refuseCorrupt

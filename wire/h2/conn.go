@@ -98,7 +98,8 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	if a := sock.RemoteAddr(); a != nil {
 		c.remote = a.String()
 	}
-	c.raw = newRawSock(c)
+	c.in.pool = &srv.buffers
+	c.raw = newRawSock(sock, &c.in.readBuffer)
 	c.write = c.writeParked
 	c.decoder.Init(hpack.Limits{
 		Table: 4096,
@@ -328,7 +329,7 @@ func (c *Conn) end(why *fault) {
 		}
 	}
 	if m.out != nil && !m.writing {
-		m.out.recycle(c.srv)
+		m.out.recycle(&c.srv.outputs)
 		m.out = nil
 	}
 	m.Unlock()
@@ -339,7 +340,7 @@ func (c *Conn) end(why *fault) {
 		s.recycle()
 	}
 	_ = c.sock.Close()
-	c.in.release(c)
+	c.in.release()
 	c.srv.forget(c, c.closedWhy(why))
 	m.Lock()
 	c.unpin()

@@ -152,7 +152,7 @@ func (c *Conn) farewell(why *fault) {
 
 // discard reads and drops what still comes.
 func (in *input) discard(c *Conn) {
-	in.fetch(c)
+	in.fetch()
 	in.r, in.w = 0, 0
 	for n := 0; n < lingerBytes && !c.forced.Load(); {
 		k, err := c.sock.Read(in.buf)

@@ -196,7 +196,7 @@ func (x *exchange) readBody(dst *slab.List, limit int64) *refusal {
 	if r := s.body.wait(&raw); r != nil {
 		return r
 	}
-	return srv.inflateBody(dst, &raw, coding, limit)
+	return srv.inflation.inflateBody(dst, &raw, coding, limit)
 }
 
 // contentEncoding returns the coding of the body.

@@ -28,7 +28,7 @@ func (c *Conn) Flush() {
 		if o == nil || m.failed || m.ended {
 			m.writing = false
 			if o != nil {
-				o.recycle(c.srv)
+				o.recycle(&c.srv.outputs)
 			}
 			m.Unlock()
 			recycleAll(over)
@@ -46,11 +46,11 @@ func (c *Conn) Flush() {
 		done, err := c.raw.tryWrite(o)
 		switch {
 		case err != nil:
-			o.recycle(c.srv)
+			o.recycle(&c.srv.outputs)
 			m.Lock()
 			c.writeFailed(err)
 		case done:
-			o.recycle(c.srv)
+			o.recycle(&c.srv.outputs)
 			m.Lock()
 		default:
 			m.Lock()
@@ -94,8 +94,8 @@ func (c *Conn) writeParked() {
 	m.parked = nil
 	for o != nil {
 		m.Unlock()
-		err := c.writeSlowly(o)
-		o.recycle(c.srv)
+		err := writeSlowly(c.sock, o, c.srv.opts.WriteIdle)
+		o.recycle(&c.srv.outputs)
 		m.Lock()
 		if err != nil {
 			c.writeFailed(err)
@@ -115,7 +115,7 @@ func (c *Conn) writeParked() {
 	}
 	m.writing = false
 	if m.out != nil && (m.failed || m.ended) {
-		m.out.recycle(c.srv)
+		m.out.recycle(&c.srv.outputs)
 		m.out = nil
 	}
 	if m.drain != serving {
@@ -128,18 +128,18 @@ func (c *Conn) writeParked() {
 // writeStep is how much is written under one deadline, which is then about progress.
 const writeStep = 64 << 10
 
-// writeSlowly writes all of o, and gives up when the client takes nothing for WriteIdle.
-func (c *Conn) writeSlowly(o *output) error {
+// writeSlowly writes all of o, and gives up when the peer takes nothing for so long.
+func writeSlowly(sock net.Conn, o *output, idle time.Duration) error {
 	vec := net.Buffers(o.vec)
 	for len(vec) > 0 {
 		// It fails only on a closed connection, and then so does the write.
-		_ = c.sock.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteIdle))
+		_ = sock.SetWriteDeadline(time.Now().Add(idle))
 		step := take(&vec, writeStep)
-		if _, err := step.WriteTo(c.sock); err != nil {
+		if _, err := step.WriteTo(sock); err != nil {
 			return err
 		}
 	}
-	return c.sock.SetWriteDeadline(time.Time{})
+	return sock.SetWriteDeadline(time.Time{})
 }
 
 // take cuts the first n bytes off vec, or all there is.

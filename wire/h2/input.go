@@ -4,15 +4,12 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
 const (
-	// inputSize is the buffer that frames are parsed in.
-	inputSize = 32 << 10
 	// mostWhole is the largest frame other than DATA that is read: it must lie whole in the buffer.
 	mostWhole = inputSize - frame.HeadSize
 	// directFrom is from how many missing bytes on DATA is read straight to where it belongs.
@@ -21,11 +18,7 @@ const (
 
 // input is where the reader stands in what the client sends.
 type input struct {
-	buf    []byte // nil while it is empty and the connection waits
-	own    *[inputSize]byte
-	r, w   int
-	direct []byte // where the next bytes go, before buf
-
+	readBuffer
 	greeted  bool // the preface is over
 	settled  bool // and so is the first SETTINGS frame
 	skip     int  // bytes of a frame that is passed over
@@ -55,45 +48,12 @@ type headerBlock struct {
 	buf    []byte
 }
 
-// bufferPool hands out the readers' buffers.
-type bufferPool struct{ sync.Pool }
-
-// fetch makes sure that there is a buffer.
-func (in *input) fetch(c *Conn) {
-	if in.buf != nil {
-		return
-	}
-	own, ok := c.srv.buffers.Get().(*[inputSize]byte)
-	if !ok {
-		own = new([inputSize]byte)
-	}
-	in.own, in.buf = own, own[:]
-}
-
-// release gives the buffer back if nothing is in it.
-func (in *input) release(c *Conn) {
-	if in.buf == nil || in.w > in.r {
-		return
-	}
-	c.srv.buffers.Put(in.own)
-	in.own, in.buf, in.r, in.w = nil, nil, 0, 0
-}
-
 // take puts what somebody else has read into the buffer.
 func (in *input) take(c *Conn, prefix []byte) {
 	in.nowTime = time.Now()
 	in.now = c.srv.at(in.nowTime)
-	in.fetch(c)
+	in.fetch()
 	in.w = copy(in.buf, prefix)
-}
-
-// compact makes room behind what is in the buffer.
-func (in *input) compact() {
-	if in.r == 0 {
-		return
-	}
-	in.w = copy(in.buf, in.buf[in.r:in.w])
-	in.r = 0
 }
 
 // fill waits for bytes.
@@ -136,12 +96,7 @@ func (c *Conn) read() (int, error) {
 	if c.raw != nil {
 		return c.raw.read()
 	}
-	in := &c.in
-	if len(in.direct) > 0 {
-		return c.sock.Read(in.direct)
-	}
-	in.fetch(c)
-	return c.sock.Read(in.buf[in.w:])
+	return c.in.readFrom(c.sock)
 }
 
 // directly returns where the next bytes of a large DATA frame go, nil if it is the buffer.

@@ -59,7 +59,7 @@ func (o *output) vector() {
 }
 
 // recycle drops the views and gives the output back.
-func (o *output) recycle(srv *Server) {
+func (o *output) recycle(pool *outputPool) {
 	for i := range o.views {
 		o.views[i].v.Release()
 		o.views[i] = placed{}
@@ -69,7 +69,7 @@ func (o *output) recycle(srv *Server) {
 		return
 	}
 	o.b, o.views, o.bytes, o.vec = o.b[:0], o.views[:0], 0, o.vec[:0]
-	srv.outputs.Put(o)
+	pool.Put(o)
 }
 
 // outputPool hands outputs out.

@@ -38,7 +38,7 @@ type Server struct {
 	streams   streamPool
 	outputs   outputPool
 	buffers   bufferPool
-	inflaters sync.Pool
+	inflation inflation
 	deflaters sync.Pool
 	date      atomic.Pointer[date]
 
@@ -71,6 +71,7 @@ func New(opts Options, pool *slab.Pool, rest wire.Handler, grpc GRPC, log *zap.L
 		epoch: time.Now().Add(-time.Second / 2),
 		stop:  make(chan struct{}),
 	}
+	s.inflation.pool, s.inflation.ratio = pool, int64(opts.MaxRatio)
 	s.mu.conns = make(map[*Conn]struct{})
 	return s, nil
 }
@@ -272,7 +273,7 @@ func (s *Server) serveCall(st *Stream) {
 		}
 	}()
 	if st.msg.prefix[0] == 1 {
-		if r := s.inflateMessage(&st.message, st.coding); r != nil {
+		if r := s.inflation.inflateMessage(&st.message, st.coding, s.opts.MaxMessage); r != nil {
 			c.refuseHeld(st, gen, r)
 			return
 		}

@@ -15,7 +15,7 @@ const mostVectors = 1024
 // rawSock reads and writes a socket without blocking a reader in a write, and without holding a buffer while
 // it waits for bytes.
 type rawSock struct {
-	c  *Conn
+	in *readBuffer
 	rc syscall.RawConn
 
 	// Owned by the reader while it reads.
@@ -33,17 +33,17 @@ type rawSock struct {
 }
 
 // newRawSock returns nil if the connection is not a plain socket.
-func newRawSock(c *Conn) *rawSock {
-	switch c.sock.(type) {
+func newRawSock(sock net.Conn, in *readBuffer) *rawSock {
+	switch sock.(type) {
 	case *net.TCPConn, *net.UnixConn:
 	default:
 		return nil
 	}
-	rc, err := c.sock.(syscall.Conn).SyscallConn()
+	rc, err := sock.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return nil
 	}
-	r := &rawSock{c: c, rc: rc}
+	r := &rawSock{in: in, rc: rc}
 	r.readReady, r.writeReady = r.readNow, r.writeNow
 	return r
 }
@@ -59,8 +59,8 @@ func (r *rawSock) read() (int, error) {
 }
 
 func (r *rawSock) readNow(fd uintptr) bool {
-	in := &r.c.in
-	in.fetch(r.c)
+	in := r.in
+	in.fetch()
 	for {
 		var n int
 		var err error
@@ -77,7 +77,7 @@ func (r *rawSock) readNow(fd uintptr) bool {
 		case err == unix.EINTR:
 			continue
 		case err == unix.EAGAIN:
-			in.release(r.c)
+			in.release()
 			return false
 		case err != nil:
 			r.err = err

@@ -2,12 +2,15 @@
 
 package h2
 
-import "errors"
+import (
+	"errors"
+	"net"
+)
 
 // rawSock is for Linux; elsewhere reading holds a buffer and all writing is the writer's.
 type rawSock struct{}
 
-func newRawSock(*Conn) *rawSock { return nil }
+func newRawSock(net.Conn, *readBuffer) *rawSock { return nil }
 
 func (*rawSock) read() (int, error) { return 0, errors.ErrUnsupported }
 
