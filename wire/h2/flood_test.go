@@ -2,6 +2,7 @@ package h2
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -25,23 +26,19 @@ func TestFloods(t *testing.T) {
 	}{
 		{"rapid reset", ClosedResetFlood, 2000, func(p *peer, i int) error {
 			id := uint32(2*i + 1)
-			p.headers(id, false, call("Unary")...)
-			return p.fr.WriteRSTStream(id, http2.ErrCodeCancel)
+			return errors.Join(p.tryHeaders(id, false, call("Unary")...), p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
 		}},
 		{"resets while handlers work", ClosedResetFlood, 2000, func(p *peer, i int) error {
 			id := uint32(2*i + 1)
-			p.headers(id, true, get("/hold")...)
-			return p.fr.WriteRSTStream(id, http2.ErrCodeCancel)
+			return errors.Join(p.tryHeaders(id, true, get("/hold")...), p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
 		}},
 		{"made you reset by window", ClosedResetFlood, 2000, func(p *peer, i int) error {
 			id := uint32(2*i + 1)
-			p.headers(id, false, call("Unary")...)
-			return p.fr.WriteWindowUpdate(id, 0)
+			return errors.Join(p.tryHeaders(id, false, call("Unary")...), p.fr.WriteWindowUpdate(id, 0))
 		}},
 		{"made you reset by data", ClosedResetFlood, 2000, func(p *peer, i int) error {
 			id := uint32(2*i + 1)
-			p.headers(id, true, get("/hold")...)
-			return p.fr.WriteData(id, true, []byte("x"))
+			return errors.Join(p.tryHeaders(id, true, get("/hold")...), p.fr.WriteData(id, true, []byte("x")))
 		}},
 		{"malformed heads", ClosedResetFlood, 2000, func(p *peer, i int) error {
 			return p.fr.WriteHeaders(http2.HeadersFrameParam{

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -153,7 +154,8 @@ func TestSlowReaderGetsAll(t *testing.T) {
 	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
 	p.must(p.fr.WriteWindowUpdate(0, 1<<30))
 	body := pattern(16 << 20)
-	go func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		_ = p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block(call("Unary")...), EndHeaders: true})
 		for rest := message(body); len(rest) > 0; {
 			n := min(len(rest), 16384)
@@ -162,9 +164,10 @@ func TestSlowReaderGetsAll(t *testing.T) {
 			}
 			rest = rest[n:]
 		}
-	}()
+	})
 	if data := p.wantAnswer(1, "grpc-status: 0"); !bytes.Equal(data, message(body)) {
 		t.Errorf("%d bytes came back, and not those that were sent", len(data))
 	}
+	wg.Wait()
 	p.alive(3)
 }

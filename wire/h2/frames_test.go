@@ -230,7 +230,7 @@ func TestPrefaceAndFirstFrame(t *testing.T) {
 
 func TestCallsThatAreRefused(t *testing.T) {
 	r := newRig(t, Options{MaxMessage: 1000})
-	big := strings.Repeat("x", 20_000)
+	big := strings.Repeat("0", 17_000)
 	for _, tc := range []struct {
 		name   string
 		fields []string

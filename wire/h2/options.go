@@ -20,9 +20,8 @@ type Options struct {
 	// MaxMessage bounds a gRPC message, after decompression too. Default 64 MiB.
 	MaxMessage int64
 
-	// MaxFrame is the largest frame that clients are told to send. Default 32 KiB. Larger saves a little
-	// work on large messages and lets one stream of a connection delay its others; beyond 64 KiB, which is
-	// what a stream may send at first, h2spec oversteps its window.
+	// MaxFrame is the largest frame that clients are told to send. Default 16 KiB, the protocol's least.
+	// Larger saves a little work on large messages and lets one stream of a connection delay its others.
 	MaxFrame int
 
 	// HeaderTimeout is how long a client may take for a frame or a header block from its first byte, and
@@ -70,7 +69,7 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.MaxStreams, 256)
 	setDefault(&o.MaxHeaderBytes, 16<<10)
 	setDefault(&o.MaxMessage, 64<<20)
-	setDefault(&o.MaxFrame, 32<<10)
+	setDefault(&o.MaxFrame, frame.DefaultSize)
 	setDefault(&o.HeaderTimeout, 10*time.Second)
 	setDefault(&o.IdleTimeout, 75*time.Second)
 	setDefault(&o.BodyRate, 1<<10)

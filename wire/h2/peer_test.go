@@ -85,9 +85,13 @@ func call(method string, more ...string) []string {
 // headers sends a HEADERS frame.
 func (p *peer) headers(id uint32, end bool, fields ...string) {
 	p.t.Helper()
-	p.must(p.fr.WriteHeaders(http2.HeadersFrameParam{
+	p.must(p.tryHeaders(id, end, fields...))
+}
+
+func (p *peer) tryHeaders(id uint32, end bool, fields ...string) error {
+	return p.fr.WriteHeaders(http2.HeadersFrameParam{
 		StreamID: id, BlockFragment: p.block(fields...), EndStream: end, EndHeaders: true,
-	}))
+	})
 }
 
 // message returns a gRPC message.

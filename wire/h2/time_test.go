@@ -199,7 +199,7 @@ func TestSlowBodies(t *testing.T) {
 		p.must(p.fr.WriteData(1, false, message(pattern(50_000))[:10]))
 		p.headers(3, false, post("/slow")...)
 		p.headers(5, false, call("Unary")...)
-		p.must(p.fr.WriteData(5, false, message(pattern(50_000))[:20_000])) // as much as 20 s ask for
+		p.must(p.fr.WriteData(5, false, message(pattern(50_000))[:16_000])) // as much as 15 s ask for
 		from := time.Now()
 		<-frames
 		took(t, "refusing", from, 6*time.Second)
