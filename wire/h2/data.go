@@ -80,6 +80,9 @@ func (c *Conn) admitData(h frame.Head, d *dataFrame) *fault {
 // and leaves it for a moment.
 func (c *Conn) streamFault(s *Stream, code frame.Code) *fault {
 	s.st.recvDone = true
+	if c.in.data.s == s {
+		c.in.data.s = nil
+	}
 	l := c.lose(s)
 	c.resetStream(s, code)
 	c.mu.Unlock()
@@ -227,12 +230,18 @@ func (c *Conn) requestEnds(s *Stream) *fault {
 		c.mu.Unlock()
 		return f
 	}
-	s.st.recvDone = true
+	if !s.grpc {
+		// Once the reader is done with it the handler may end it at any moment.
+		c.mu.Unlock()
+		s.body.end()
+		c.mu.Lock()
+	}
+	if !s.st.gone {
+		s.st.recvDone = true
+	}
 	c.mu.Unlock()
 	if s.grpc {
 		c.callIsWhole(s)
-	} else {
-		s.body.end()
 	}
 	return nil
 }

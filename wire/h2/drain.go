@@ -131,9 +131,13 @@ func (c *Conn) farewell(why *fault) {
 		out := c.output()
 		out.b = frame.AppendGoAway(out.b, c.lastID, why.code, why.text)
 		c.mu.Unlock()
-		if ce := c.srv.log.Check(zap.DebugLevel, "connection ended"); ce != nil || why.code != frame.NoError {
-			c.srv.log.Info("connection closed", zap.String("remote", c.remote),
-				zap.String("reason", string(why.reason)), zap.Stringer("code", why.code), zap.String("text", why.text))
+		level := zap.DebugLevel
+		if why.code == frame.EnhanceYourCalm {
+			level = zap.InfoLevel
+		}
+		if ce := c.srv.log.Check(level, "connection closed"); ce != nil {
+			ce.Write(zap.String("remote", c.remote), zap.String("reason", string(why.reason)),
+				zap.Stringer("code", why.code), zap.String("text", why.text))
 		}
 	}
 	if why.quiet && why != &faultDrained && why != &faultAged {

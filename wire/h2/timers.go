@@ -160,15 +160,15 @@ func (c *Conn) slowAnswers(now int64) (f *fault) {
 		}
 		t.answerAt = m.stuckAt + idle
 	}
-	var slow []*Stream
-	for _, s := range m.streams {
+	var slow []uint32
+	for id, s := range m.streams {
 		st := &s.st
 		if st.blockedAt == 0 {
 			continue
 		}
 		if now-st.blockedAt >= idle {
 			if st.blocked && st.sentSince < least {
-				slow = append(slow, s)
+				slow = append(slow, id)
 				continue
 			}
 			st.blockedAt, st.sentSince = now, 0
@@ -177,7 +177,11 @@ func (c *Conn) slowAnswers(now int64) (f *fault) {
 			t.answerAt = st.blockedAt + idle
 		}
 	}
-	for _, s := range slow {
+	for _, id := range slow {
+		s := m.streams[id] // streamFault leaves the mutex for a moment
+		if s == nil {
+			continue
+		}
 		if one := c.streamFault(s, frame.Cancel); one != nil {
 			f = one
 		}
