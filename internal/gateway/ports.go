@@ -28,6 +28,9 @@ const (
 	portAdmin   = "admin"
 )
 
+// portNames are all purposes, in the order in which ports are opened and sockets without a name are inherited.
+var portNames = [...]string{portHTTP, portGRPC, portMetrics, portAdmin}
+
 // dataPorts are the purposes of those that serve inference. Both speak HTTP/1.1 and HTTP/2.
 var dataPorts = [...]string{portHTTP, portGRPC}
 
@@ -87,8 +90,8 @@ func newPorts(g *Gateway) (*ports, error) {
 	}
 	for i, in := range handed {
 		name := in.Name
-		if order := []string{portHTTP, portGRPC, portMetrics, portAdmin}; name == "" && i < len(order) {
-			name = order[i]
+		if name == "" && i < len(portNames) {
+			name = portNames[i]
 		}
 		p.inherited[name] = in.Listener
 	}
@@ -106,7 +109,9 @@ type staged struct {
 // stage opens what cfg wants and is not open yet.
 func (p *ports) stage(cfg *config.Config) (*staged, error) {
 	st := &staged{p: p}
-	for name, want := range specs(cfg) {
+	all := specs(cfg)
+	for _, name := range portNames {
+		want := all[name]
 		p.mu.Lock()
 		old := p.mu.open[name]
 		p.mu.Unlock()
