@@ -82,7 +82,7 @@ func (s *Server) clock() int64 { return int64(time.Since(s.epoch)) }
 // at returns what the clock said at t.
 func (s *Server) at(t time.Time) int64 { return int64(t.Sub(s.epoch)) }
 
-// ServeConn serves a connection that somebody else accepted and of which prefix was read, at most 4 KiB. With
+// ServeConn serves a connection that somebody else accepted and of which prefix was read, at most 32 KiB. With
 // TLS the handshake is over. It returns when the connection's reader has ended; the socket is closed then.
 func (s *Server) ServeConn(sock net.Conn, prefix []byte) {
 	c := newConn(s, sock)
