@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
@@ -39,7 +40,7 @@ type Server struct {
 	outputs   outputPool
 	buffers   bufferPool
 	inflation inflation
-	deflaters sync.Pool
+	deflaters codec.Deflaters
 	date      atomic.Pointer[date]
 
 	phase atomic.Int32
