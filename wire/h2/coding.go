@@ -74,6 +74,9 @@ func (x *exchange) compress(r *wire.Reply) {
 	a.fields = appendField(a.fields, repeats, "content-encoding", []byte(want.String()))
 }
 
+// identity is no coding.
+const identity = codec.Identity
+
 // coding is a coding of messages.
 type coding = codec.Coding
 
