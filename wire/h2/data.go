@@ -3,6 +3,7 @@ package h2
 import (
 	"encoding/binary"
 
+	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
@@ -184,7 +185,7 @@ func (c *Conn) messageStarts(s *Stream, coming int) {
 	case m.prefix[0] > 1:
 		c.refuse(s, &callFlag)
 		return
-	case m.prefix[0] == 1 && s.coding == identity:
+	case m.prefix[0] == 1 && s.coding == codec.Identity:
 		c.refuse(s, &callNotCoded)
 		return
 	case size > c.srv.opts.MaxMessage:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
@@ -174,7 +175,7 @@ func (x *exchange) readBody(dst *slab.List, limit int64) *refusal {
 	srv := s.c.srv
 	coding, r := x.contentEncoding()
 	sent := limit // of the body as it is sent
-	if coding != identity {
+	if coding != codec.Identity {
 		sent += limit/64 + 1024
 	}
 	switch {
@@ -188,7 +189,7 @@ func (x *exchange) readBody(dst *slab.List, limit int64) *refusal {
 		return r
 	}
 	s.c.bodyWanted(s, total)
-	if coding == identity {
+	if coding == codec.Identity {
 		return s.body.wait(dst)
 	}
 	var raw slab.List
@@ -200,15 +201,15 @@ func (x *exchange) readBody(dst *slab.List, limit int64) *refusal {
 }
 
 // contentEncoding returns the coding of the body.
-func (x *exchange) contentEncoding() (coding, *refusal) {
+func (x *exchange) contentEncoding() (codec.Coding, *refusal) {
 	v, n := x.s.fields.Get("content-encoding")
 	if n == 0 || len(v) == 0 {
-		return identity, nil
+		return codec.Identity, nil
 	}
-	if c, ok := parseCoding(v); ok && n == 1 {
+	if c, ok := codec.Parse(v); ok && n == 1 {
 		return c, nil
 	}
-	return identity, &refuseEncoding
+	return codec.Identity, &refuseEncoding
 }
 
 // bodyWanted opens the window of a body that somebody wants, of which total bytes have come.
@@ -220,7 +221,7 @@ func (c *Conn) bodyWanted(s *Stream, total int64) {
 			at := startBlock(out)
 			out.b = c.mu.encoder.Begin(out.b)
 			out.b = c.mu.encoder.Status(out.b, 100)
-			c.endBlock(out, at, s.id, frame.EndHeaders)
+			endBlock(out, at, s.id, frame.EndHeaders, c.mu.peer.maxFrame)
 		}
 		c.mu.Unlock()
 	}

@@ -51,9 +51,12 @@ func (c *rawClient) call() {
 	}
 	timeout[7] = 'u'
 	for _, f := range []hpack.HeaderField{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"},
-		{Name: ":path", Value: "/test.Echo/Unary"}, {Name: ":authority", Value: "localhost:8001"},
-		{Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: "http"},
+		{Name: ":path", Value: "/test.Echo/Unary"},
+		{Name: ":authority", Value: "localhost:8001"},
+		{Name: "content-type", Value: "application/grpc"},
+		{Name: "te", Value: "trailers"},
 		{Name: "user-agent", Value: "test/1"},
 		{Name: "grpc-timeout", Value: string(timeout[:])},
 		{Name: "x-request-id", Value: "id-" + string(timeout[:])},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
 )
@@ -212,7 +213,7 @@ func (c *Conn) openCall(s *Stream, h *head, end bool) {
 		s.timeout = d
 	}
 	if h.encoding >= 0 {
-		coding, ok := parseCoding(f.Value(h.encoding))
+		coding, ok := codec.Parse(f.Value(h.encoding))
 		if !ok {
 			c.refuse(s, &callEncoding)
 			return

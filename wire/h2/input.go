@@ -53,7 +53,9 @@ func (in *input) take(c *Conn, prefix []byte) {
 	in.nowTime = time.Now()
 	in.now = c.srv.at(in.nowTime)
 	in.fetch()
-	in.w = copy(in.buf, prefix)
+	if in.w = copy(in.buf, prefix); in.w < len(prefix) {
+		panic("BUG: h2: a prefix is longer than 32 KiB")
+	}
 }
 
 // fill waits for bytes.

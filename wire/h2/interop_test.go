@@ -131,6 +131,10 @@ func TestStatus(t *testing.T) {
 	if got := trailer.Get("raw-bin"); len(got) != 1 || got[0] != "\x00\xff" {
 		t.Errorf("binary trailer is %q", got)
 	}
+	long := bytes.Repeat([]byte("x"), 100_000) // trailers in several frames
+	if err := cc.Invoke(deadline(t), "/test.Echo/Fail", &long, &out); status.Convert(err).Message() != string(long) {
+		t.Errorf("a long text came back as %.100v", err)
+	}
 	large := make([]byte, 1<<20+1)
 	for _, tc := range []struct {
 		method string

@@ -13,8 +13,11 @@ const (
 	copyBelow = 8 << 10
 	// outputFull is how much may lie in the output before streams wait in the queue.
 	outputFull = 256 << 10
+	// outputFullPlain is the same where views are copied because vectors are of no use: with TLS each would
+	// be a record and a system call of its own.
+	outputFullPlain = 64 << 10
 	// keepOutput bounds the buffers that are kept.
-	keepOutput = 64 << 10
+	keepOutput = 128 << 10
 )
 
 // placed is a view that goes out before byte at of the buffer.
@@ -91,7 +94,13 @@ func (c *Conn) output() *output {
 }
 
 // full tells whether streams are to wait. It runs under mu.
-func (c *Conn) full() bool { return c.mu.out != nil && c.mu.out.size() >= outputFull }
+func (c *Conn) full() bool {
+	most := outputFull
+	if c.raw == nil {
+		most = outputFullPlain
+	}
+	return c.mu.out != nil && c.mu.out.size() >= most
+}
 
 // sendQueue holds the streams that have something to send, first come, first served.
 type sendQueue struct{ first, last *Stream }
@@ -252,7 +261,7 @@ func (c *Conn) appendData(s *Stream, n int) {
 		v := a.body.At(a.view)
 		b := v.B[a.off:]
 		k := min(n, len(b))
-		if k < copyBelow {
+		if k < copyBelow || c.raw == nil {
 			out.b = append(out.b, b[:k]...)
 		} else {
 			out.view(slab.View{B: b[:k:k], S: v.S})

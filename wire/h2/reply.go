@@ -231,7 +231,7 @@ func (c *Conn) appendHead(s *Stream) {
 			c.appendFields(out, a.tail)
 		}
 	}
-	c.endBlock(out, at, s.id, flags)
+	endBlock(out, at, s.id, flags, c.mu.peer.maxFrame)
 }
 
 // appendTrailers appends the HEADERS frame that ends an answer. It runs under mu.
@@ -241,7 +241,7 @@ func (c *Conn) appendTrailers(s *Stream) {
 	out.b = e.Begin(out.b)
 	out.b = e.Repeated(out.b, "grpc-status", a.code.text())
 	c.appendFields(out, a.tail)
-	c.endBlock(out, at, s.id, frame.EndHeaders|frame.EndStream)
+	endBlock(out, at, s.id, frame.EndHeaders|frame.EndStream, c.mu.peer.maxFrame)
 }
 
 func (c *Conn) appendFields(out *output, fields []byte) {
@@ -267,9 +267,8 @@ func startBlock(out *output) int {
 	return at
 }
 
-// endBlock makes frames of the header block that was appended.
-func (c *Conn) endBlock(out *output, at int, id uint32, flags uint8) {
-	most := c.mu.peer.maxFrame
+// endBlock makes frames of at most most bytes of the header block that was appended.
+func endBlock(out *output, at int, id uint32, flags uint8, most int) {
 	n := len(out.b) - at - frame.HeadSize
 	if n <= most {
 		frame.PutHead(out.b[at:], frame.Head{Length: n, Type: frame.Headers, Flags: flags, Stream: id})

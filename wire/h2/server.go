@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
@@ -39,7 +40,7 @@ type Server struct {
 	outputs   outputPool
 	buffers   bufferPool
 	inflation inflation
-	deflaters sync.Pool
+	deflaters codec.Deflaters
 	date      atomic.Pointer[date]
 
 	phase atomic.Int32
@@ -82,7 +83,7 @@ func (s *Server) clock() int64 { return int64(time.Since(s.epoch)) }
 // at returns what the clock said at t.
 func (s *Server) at(t time.Time) int64 { return int64(t.Sub(s.epoch)) }
 
-// ServeConn serves a connection that somebody else accepted and of which prefix was read, at most 4 KiB. With
+// ServeConn serves a connection that somebody else accepted and of which prefix was read, at most 32 KiB. With
 // TLS the handshake is over. It returns when the connection's reader has ended; the socket is closed then.
 func (s *Server) ServeConn(sock net.Conn, prefix []byte) {
 	c := newConn(s, sock)

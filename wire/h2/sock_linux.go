@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -74,9 +75,9 @@ func (r *rawSock) readNow(fd uintptr) bool {
 			n, err = unix.Read(int(fd), free)
 		}
 		switch {
-		case err == unix.EINTR:
+		case errors.Is(err, unix.EINTR):
 			continue
-		case err == unix.EAGAIN:
+		case errors.Is(err, unix.EAGAIN):
 			in.release()
 			return false
 		case err != nil:
@@ -116,9 +117,9 @@ func (r *rawSock) writeNow(fd uintptr) bool {
 			n, err = r.writeVector(fd, vec[:min(len(vec), mostVectors)])
 		}
 		switch {
-		case err == unix.EINTR:
+		case errors.Is(err, unix.EINTR):
 			continue
-		case err == unix.EAGAIN:
+		case errors.Is(err, unix.EAGAIN):
 			return true
 		case err != nil:
 			r.writeErr = err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
 )
 
@@ -22,7 +23,7 @@ type Stream struct {
 	id        uint32
 	kind      Kind
 	grpc      bool
-	coding    coding
+	coding    codec.Coding
 	fields    hpack.Fields
 	method    int // indexes of fields, -1 if absent
 	path      int
@@ -161,7 +162,7 @@ func (s *Stream) Watch(w wire.Watcher) bool {
 // reset prepares a stream for a request.
 func (s *Stream) reset(c *Conn, id uint32) {
 	s.c, s.id = c, id
-	s.kind, s.grpc, s.coding = Unknown, false, identity
+	s.kind, s.grpc, s.coding = Unknown, false, codec.Identity
 	s.fields.Reset()
 	s.method, s.path, s.authority, s.length, s.timeout = -1, -1, -1, -1, -1
 	s.total, s.since, s.mark = 0, 0, 0

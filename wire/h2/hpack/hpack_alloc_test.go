@@ -64,10 +64,12 @@ func BenchmarkDecode(b *testing.B) {
 	block := func() []byte {
 		wire.Reset()
 		for _, f := range []oracle.HeaderField{
-			{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"},
+			{Name: ":method", Value: "POST"},
+			{Name: ":scheme", Value: "http"},
 			{Name: ":path", Value: "/inference.GRPCInferenceService/ModelInfer"},
 			{Name: ":authority", Value: "localhost:8001"},
-			{Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
+			{Name: "content-type", Value: "application/grpc"},
+			{Name: "te", Value: "trailers"},
 			{Name: "user-agent", Value: "grpc-go/1.85.0"},
 		} {
 			_ = enc.WriteField(f)

@@ -43,11 +43,6 @@ func (t *table) at(i int) *entry {
 // appendName appends the name of e to dst.
 func (t *table) appendName(dst []byte, e *entry) []byte { return t.appendBytes(dst, e.off, e.name) }
 
-// appendValue appends the value of e to dst.
-func (t *table) appendValue(dst []byte, e *entry) []byte {
-	return t.appendBytes(dst, e.off+e.name, e.val)
-}
-
 func (t *table) appendBytes(dst []byte, off, n uint32) []byte {
 	if n == 0 {
 		return dst
