@@ -83,9 +83,14 @@ func newRPCClient(t *testing.T, e *edge, n int) *rpcClient {
 func rpcCall(id uint32, message []byte) []byte {
 	var block []byte
 	for _, f := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", "/inference.GRPCInferenceService/ModelInfer"},
-		{":authority", "localhost"}, {"content-type", "application/grpc"}, {"te", "trailers"},
-		{"grpc-timeout", strconv.Itoa(5_000_000+int(id)) + "u"}, {"x-request-id", "id-" + strconv.Itoa(int(id))},
+		{":method", "POST"},
+		{":scheme", "http"},
+		{":path", "/inference.GRPCInferenceService/ModelInfer"},
+		{":authority", "localhost"},
+		{"content-type", "application/grpc"},
+		{"te", "trailers"},
+		{"grpc-timeout", strconv.Itoa(5_000_000+int(id)) + "u"},
+		{"x-request-id", "id-" + strconv.Itoa(int(id))},
 	} {
 		block = append(block, 0, byte(len(f[0])))
 		block = append(block, f[0]...)
