@@ -118,7 +118,7 @@ type rpc struct {
 
 // The phases of rpc.hold.
 const (
-	submitting = iota
+	submitting = iota + 1
 	submitted
 	hungUp
 
