@@ -20,6 +20,7 @@ CLIENTS := $(CACHE)/venv/clients/bin/python
 UNITTEST = PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(CLIENTS) -m unittest discover --start-directory
 SERVE   := bin/sluice serve --backend onnx=examples/digits/models
 
+H2SPEC       := v2.2.1+incompatible
 GOLANGCILINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # The version that `sluice version` tells comes from git; outside a checkout, or
@@ -58,7 +59,13 @@ models: ## train the digits models anew and write them to examples/digits/models
 parts: onnxruntime ## fetch the real clients, models and the library that tests use
 	@PYTHON=$(PYTHON) bench/parts/venv.sh clients
 	@$(PYTHON) bench/parts/wheels.py models
+	@$(MAKE) -s $(TOOLS)/h2spec
 	@$(MAKE) -s $(CACHE)/corpus/cases.json $(CACHE)/real/cases.json
+
+# The conformance suite of HTTP/2, which the tests of wire/h2 run.
+$(TOOLS)/h2spec:
+	@echo "building h2spec $(H2SPEC)" >&2
+	@GOBIN=$(TOOLS) GOFLAGS=-buildvcs=false $(GO) install github.com/summerwind/h2spec/cmd/h2spec@$(H2SPEC)
 
 # Generated models, and requests for the real ones, with the answers of Python's
 # ONNX Runtime.

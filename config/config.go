@@ -35,14 +35,17 @@ type Config struct {
 
 // Listen holds one listener a purpose.
 type Listen struct {
-	HTTP    HTTPListener
+	HTTP    DataListener
+	GRPC    DataListener
 	Metrics Listener
 	Admin   AdminListener
 }
 
-// HTTPListener is the data port.
-type HTTPListener struct {
-	// Address is "host:port", ":port" or "unix:/path". Default ":8000".
+// DataListener is a data port. Both speak HTTP/1.1 and HTTP/2, REST and gRPC.
+type DataListener struct {
+	// Address is "host:port", ":port" or "unix:/path". Default ":8000" for
+	// HTTP and ":8001" for GRPC; empty, and no such port, where only the
+	// other one is given.
 	Address string
 	// Prefix comes before every path, as "/ml" in "/ml/v2/health/live".
 	// Default "": none.
@@ -57,7 +60,7 @@ type HTTPListener struct {
 	TLS TLS
 }
 
-// The values of HTTPListener.HalfClose.
+// The values of DataListener.HalfClose.
 const (
 	Abort  = "abort"
 	Answer = "answer"

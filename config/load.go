@@ -69,6 +69,7 @@ func Load(src Sources, kinds []Kind) (*Config, error) {
 		root = root.clone()
 		d.flags(root, src.Flags)
 	}
+	root = leaveOut(root)
 	c := build(root, kinds)
 	c.file = src.File
 	c.base, c.baseHash = root, hash(src, data, d.used)
@@ -121,6 +122,26 @@ func (d *decoder) root(data []byte, file bool) *value {
 		return nil
 	}
 	return d.decode(&d.schema.root, n, "")
+}
+
+// leaveOut takes out the data port that nobody gave an address where the other one was given one.
+func leaveOut(root *value) *value {
+	out := ""
+	given := func(port string) bool {
+		return root.field("listen").field(port).field("address").origin.Source != SourceDefault
+	}
+	switch http, grpc := given("http"), given("grpc"); {
+	case http && !grpc:
+		out = "grpc"
+	case grpc && !http:
+		out = "http"
+	default:
+		return root
+	}
+	root = root.clone()
+	address := root.field("listen").field(out).field("address")
+	address.set, address.data, address.text = false, "", ""
+	return root
 }
 
 // flags applies the command line.

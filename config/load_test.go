@@ -138,7 +138,8 @@ func TestDefaultsAreValid(t *testing.T) {
 				t.Errorf("Version = %d, want 1", c.Version)
 			}
 			wantListen := Listen{
-				HTTP:    HTTPListener{Address: ":8000", HalfClose: Abort},
+				HTTP:    DataListener{Address: ":8000", HalfClose: Abort},
+				GRPC:    DataListener{Address: ":8001", HalfClose: Abort},
 				Metrics: Listener{Address: ":8002"},
 				Admin:   AdminListener{Address: "127.0.0.1:9901"},
 			}
@@ -165,14 +166,38 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 }
 
+func TestADataPortIsLeftOut(t *testing.T) {
+	for yaml, want := range map[string][2]string{
+		"":                           {":8000", ":8001"},
+		"http: {address: \":1\"}":    {":1", ""},
+		"grpc: {address: \":1\"}":    {"", ":1"},
+		"http: {prefix: /x}":         {":8000", ":8001"},
+		"metrics: {address: \":1\"}": {":8000", ":8001"},
+		"http: {address: \":1\"}, grpc: {address: \":2\"}": {":1", ":2"},
+	} {
+		c := mustLoad(t, "version: 1\nlisten: {"+yaml+"}\n")
+		if got := [2]string{c.Listen.HTTP.Address, c.Listen.GRPC.Address}; got != want {
+			t.Errorf("%s: %q, want %q", yaml, got, want)
+		}
+	}
+	c, err := Load(Sources{Flags: []Flag{{Name: "http", Value: ":1"}}}, nil)
+	if err != nil || c.Listen.GRPC.Address != "" {
+		t.Errorf("a flag: %v, %v", c, err)
+	}
+}
+
 func TestEverythingSet(t *testing.T) {
 	c, dir := full(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	tls := TLS{Cert: in("tls/cert.pem"), Key: in("tls/key.pem"), ClientCA: in("tls/cert.pem")}
 	wantListen := Listen{
-		HTTP: HTTPListener{
+		HTTP: DataListener{
 			Address: "127.0.0.1:8100", Prefix: "/ml", HalfClose: Answer,
 			MaxConnectionAge: 90 * time.Minute, TLS: tls,
+		},
+		GRPC: DataListener{
+			Address: "127.0.0.1:8101", Prefix: "/rpc", HalfClose: Answer,
+			MaxConnectionAge: 30 * time.Minute, TLS: tls,
 		},
 		Metrics: Listener{Address: "unix:/run/sluice-metrics.sock", TLS: tls},
 		Admin:   AdminListener{Address: "[::]:9911", Token: in("admin.token"), TLS: tls},
@@ -216,7 +241,7 @@ func TestEverythingSet(t *testing.T) {
 		t.Errorf("Telemetry = %+v, want %+v", c.Telemetry, want)
 	}
 	wantFiles := []string{in("full.yaml")}
-	for range 2 {
+	for range 3 {
 		wantFiles = append(wantFiles, tls.Cert, tls.Key, tls.ClientCA)
 	}
 	wantFiles = append(wantFiles, in("admin.token"), tls.Cert, tls.Key, tls.ClientCA)
@@ -300,7 +325,7 @@ func TestFlagProblems(t *testing.T) {
 		{Flag{"http", "8000"}, `flag --http: listen.http.address: want "host:port", ":port" or "unix:/path", got "8000"`},
 		{Flag{"metrics", ":8000"}, `flag --metrics: listen.metrics.address: ":8000" is the address of listen.http.address too`},
 		{Flag{"admin", ":9901"}, `flag --admin: listen.admin.address: ":9901" is not loopback: listen.admin.token must name a token's file`},
-		{Flag{"grpc", ":1"}, "flag --grpc: no setting has this flag"},
+		{Flag{"grcp", ":1"}, "flag --grcp: no setting has this flag"},
 		{Flag{"backend", "onnx"}, `flag --backend: want KIND=TARGET, got "onnx"`},
 		{Flag{"backend", "onx=models"}, `flag --backend: want a kind of onnx, puppet, got "onx" (did you mean "onnx"?)`},
 		{Flag{"backend", "onnx=/no/such/folder"}, `flag --backend: pools[0].repository: cannot read /no/such/folder: no such file or directory`},

@@ -39,8 +39,27 @@ func rootKey() Key {
 }
 
 func listenKeys() []Key {
-	http := []Key{
-		addressKey(":8000", "http"),
+	admin := []Key{
+		addressKey("127.0.0.1:9901", "admin"),
+		{
+			Name: "token", Type: File,
+			Doc: "File that holds the bearer token of the admin API. Needed where the address is not loopback.",
+		},
+		tlsKey(),
+	}
+	const both = " Both data ports speak HTTP/1.1 and HTTP/2, REST and gRPC; where only one of them is given an address, there is no other."
+	return []Key{
+		{Name: "http", Type: Object, Doc: "The data port that REST clients look for." + both, Keys: dataKeys(":8000", "http")},
+		{Name: "grpc", Type: Object, Doc: "The data port that gRPC clients look for." + both, Keys: dataKeys(":8001", "grpc")},
+		{Name: "metrics", Type: Object, Doc: "Where Prometheus scrapes.", Keys: []Key{addressKey(":8002", "metrics"), tlsKey()}},
+		{Name: "admin", Type: Object, Doc: "Where operators ask and change things.", Keys: admin},
+	}
+}
+
+// dataKeys are those of a data port.
+func dataKeys(address, flag string) []Key {
+	return []Key{
+		addressKey(address, flag),
 		{
 			Name: "prefix", Type: String, Check: checkPrefix,
 			Doc: `Comes before every path, as "/ml" in "/ml/v2/health/live". Empty: none.`,
@@ -55,19 +74,6 @@ func listenKeys() []Key {
 			Raise: "Fewer reconnects; clients spread over new replicas more slowly.",
 		},
 		tlsKey(),
-	}
-	admin := []Key{
-		addressKey("127.0.0.1:9901", "admin"),
-		{
-			Name: "token", Type: File,
-			Doc: "File that holds the bearer token of the admin API. Needed where the address is not loopback.",
-		},
-		tlsKey(),
-	}
-	return []Key{
-		{Name: "http", Type: Object, Doc: "The data port: inference over HTTP/1.1.", Keys: http},
-		{Name: "metrics", Type: Object, Doc: "Where Prometheus scrapes.", Keys: []Key{addressKey(":8002", "metrics"), tlsKey()}},
-		{Name: "admin", Type: Object, Doc: "Where operators ask and change things.", Keys: admin},
 	}
 }
 

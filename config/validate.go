@@ -45,6 +45,7 @@ func (v *validator) listeners() {
 		tls           TLS
 	}{
 		{"listen.http", l.HTTP.Address, l.HTTP.TLS},
+		{"listen.grpc", l.GRPC.Address, l.GRPC.TLS},
 		{"listen.metrics", l.Metrics.Address, l.Metrics.TLS},
 		{"listen.admin", l.Admin.Address, l.Admin.TLS},
 	}

@@ -144,6 +144,12 @@ func (c *Call) FailQueued(err *Error, b *Burst) bool {
 	return c.finish(ending{from: Queued, err: err, rows: AllRows}, b)
 }
 
+// FailLife is Fail for who holds no reference: it fails the call only if it still lives the life that epoch
+// names.
+func (c *Call) FailLife(epoch uint64, err *Error, b *Burst) bool {
+	return c.finish(ending{from: Queued | Claimed, epoch: epoch, checkEpoch: true, err: err, rows: AllRows}, b)
+}
+
 // expire fails the call if it still lives the life that epoch names.
 func (c *Call) expire(epoch uint64, b *Burst) bool {
 	return c.finish(ending{from: Queued | Claimed, epoch: epoch, checkEpoch: true, expired: true, rows: AllRows}, b)

@@ -62,7 +62,12 @@ func (r *Router) Lookup(q *infer.Query) (*infer.Route, error) {
 // Submit picks a target and hands the call on. The error is an [*infer.Error].
 func (r *Router) Submit(c *infer.Call, b *infer.Burst) error {
 	c.Target = pick(c.Request.Route)
-	c.Stamps.Queued = b.Clock()
+	// A burst's clock may be older than a request that came in it.
+	now := b.Clock()
+	if d := c.Stamps.Decoded; d != 0 {
+		now = max(now, d)
+	}
+	c.Stamps.Queued = now
 	deadline := c.Deadline
 	if deadline == 0 {
 		return c.Target.Next.Submit(c, b)

@@ -10,6 +10,15 @@ import (
 	"github.com/sluice-serving/sluice/slab"
 )
 
+// productName is what the server's metadata calls it.
+const productName = "sluice"
+
+// backendOf names what runs a model, for instance onnxruntime.
+func backendOf(m *infer.Model) string {
+	backend, _, _ := strings.Cut(m.Platform, "_")
+	return backend
+}
+
 // maxQuestion bounds the bodies of requests that infer nothing.
 const maxQuestion = 1 << 20
 
@@ -51,7 +60,7 @@ func (e *inference) describe(t target) {
 		ready := e.server.front.Ready()
 		e.tell(statusIf(ready, http.StatusServiceUnavailable), kserve.ServerReady(ready))
 	case opServerMetadata:
-		e.tell(http.StatusOK, kserve.ServerMetadata("sluice", e.server.opts.Version, kserve.Extensions()))
+		e.tell(http.StatusOK, kserve.ServerMetadata(productName, e.server.opts.Version, kserve.Extensions()))
 	case opAllStats:
 		e.tell(http.StatusOK, kserve.Statistics(e.server.statistics("", "")))
 	default:
@@ -82,8 +91,7 @@ func (e *inference) describeModel(t target) {
 	case opModelMetadata:
 		e.tell(http.StatusOK, kserve.ModelMetadata(model, e.server.readyVersions(model.Name)))
 	case opModelConfig:
-		backend, _, _ := strings.Cut(model.Platform, "_")
-		e.tell(http.StatusOK, kserve.ModelConfig(model, backend))
+		e.tell(http.StatusOK, kserve.ModelConfig(model, backendOf(model)))
 	case opModelStats:
 		version := ""
 		if len(e.query.Version) > 0 {
@@ -95,11 +103,8 @@ func (e *inference) describeModel(t target) {
 
 // find returns the version that a path names: what an inference there would be decoded against.
 func (e *inference) find(t target) (*infer.Model, *infer.Error) {
-	var ok, ok2 bool
-	e.query.Name, e.scratch, ok = unescape(t.model, e.scratch)
-	e.query.Version, e.scratch, ok2 = unescape(t.version, e.scratch)
-	if !ok || !ok2 {
-		return nil, errEscape
+	if err := e.name(t); err != nil {
+		return nil, err
 	}
 	e.query.Header = e.x
 	route, err := e.server.front.Lookup(&e.query)

@@ -1,8 +1,6 @@
 package server
 
 import (
-	"errors"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -31,55 +29,38 @@ const (
 // inference is everything that one exchange needs, pooled: the handlers that infer nothing use part of it. It
 // is the edge's continuation of its call and the watcher of its client.
 type inference struct {
-	server  *Server
+	edge
 	decoder *kserve.Decoder
 	encoder *kserve.Encoder
 
 	// Of the exchange being served.
-	x         wire.Exchange
-	call      *infer.Call
-	series    *Series
-	query     infer.Query
-	head      kserve.Head
-	burst     infer.Burst
-	reply     wire.Reply
-	received  int64
-	requestID []byte
-	scratch   []byte // backs requestID, unescaped names and header values
-	code      infer.Code
-	bytesIn   int64
-	bytesOut  int64
+	x       wire.Exchange
+	running *infer.Call
+	burst   infer.Burst
+	reply   wire.Reply
 }
 
 func newInference(s *Server) *inference {
 	return &inference{
-		server:  s,
+		edge:    edge{server: s, protocol: overHTTP, method: "/v2/models/{model}/infer"},
 		decoder: kserve.NewDecoder(s.memory.Slabs),
 		encoder: kserve.NewEncoder(s.memory.Slabs),
 	}
 }
 
-// begin takes up an exchange and gives it its id.
+// begin takes up an exchange.
 func (e *inference) begin(x wire.Exchange) {
-	e.x, e.received = x, infer.Now()
+	e.x = x
+	e.start(x)
 	e.burst.Now = e.received
-	e.scratch = e.scratch[:0]
-	id := x.Header(headerRequestID)
-	if telemetry.ValidRequestID(id) {
-		e.scratch = append(e.scratch, id...)
-	} else {
-		e.scratch = e.server.ids.AppendRequestID(e.scratch)
-	}
-	e.requestID = e.scratch[:len(e.scratch):len(e.scratch)]
 	e.header(headerRequestID, e.requestID)
 }
 
 // end forgets the exchange.
 func (e *inference) end() {
 	e.reply.Reset()
-	e.x, e.call, e.series = nil, nil, nil
-	e.query = infer.Query{}
-	e.code, e.bytesIn, e.bytesOut = infer.OK, 0, 0
+	e.x, e.running = nil, nil
+	e.forget()
 }
 
 // header adds a header to the reply; value must live until the reply is handed over.
@@ -93,15 +74,19 @@ func (e *inference) infer(t target) {
 	req := e.server.memory.NewRequest()
 	e.serve(t, req)
 	req.Release()
-	e.observe()
-	if e.call != nil {
-		e.call.Release()
+	e.observe(e.running)
+	if e.running != nil {
+		e.running.Release()
 	}
 }
 
 // serve takes the request through its stages and replies.
 func (e *inference) serve(t target, req *infer.Request) {
-	if err := e.lookup(t, req); err != nil {
+	err := e.name(t)
+	if err == nil {
+		err = e.lookup(req)
+	}
+	if err != nil {
 		e.refuse(err)
 		return
 	}
@@ -110,15 +95,13 @@ func (e *inference) serve(t target, req *infer.Request) {
 	if !e.read(req) {
 		return
 	}
-	deadline, err := e.deadline(req.Route)
+	deadline, err := e.deadline(req.Route, 0)
 	if err != nil {
 		e.refuse(err)
 		return
 	}
-	c := e.server.memory.NewCall(req)
-	e.call = c
-	c.Deadline = deadline
-	c.Stamps.Received, c.Stamps.Decoded = e.received, infer.Now()
+	c := e.call(req, deadline)
+	e.running = c
 	c.Then(infer.RoleEdge, e)
 	if err := e.run(c); err != nil {
 		e.refuse(err)
@@ -127,31 +110,13 @@ func (e *inference) serve(t target, req *infer.Request) {
 	e.answer(c)
 }
 
-// lookup resolves the name in the path and binds the request to its route.
-func (e *inference) lookup(t target, req *infer.Request) *infer.Error {
+// name reads the model and the version out of the path.
+func (e *inference) name(t target) *infer.Error {
 	var ok, ok2 bool
 	e.query.Name, e.scratch, ok = unescape(t.model, e.scratch)
 	e.query.Version, e.scratch, ok2 = unescape(t.version, e.scratch)
 	if !ok || !ok2 {
 		return errEscape
-	}
-	e.query.Header, e.query.Spread = e.x, req.Shard()
-	route, err := e.server.front.Lookup(&e.query)
-	if err != nil {
-		return asError(err)
-	}
-	req.Bind(route, &e.query)
-	for _, name := range route.Headers {
-		v := e.x.Header(name)
-		if v != nil {
-			v = req.Keep(v)
-		}
-		req.HeaderValues = append(req.HeaderValues, v)
-	}
-	if len(route.Targets) == 1 {
-		e.series = route.Targets[0].Edge.(*Series)
-	} else {
-		e.series = route.Edge.(*Series)
 	}
 	return nil
 }
@@ -174,45 +139,6 @@ func (e *inference) read(req *infer.Request) bool {
 		return false
 	}
 	return true
-}
-
-// deadline returns the shortest of what the client asked for, or else the route's, as an absolute time.
-func (e *inference) deadline(route *infer.Route) (int64, *infer.Error) {
-	limit := e.head.Timeout
-	if v := e.x.Header(headerTimeout); v != nil {
-		ms, err := parseMillis(v)
-		if err != nil {
-			return 0, err
-		}
-		if limit == 0 || ms < limit {
-			limit = ms
-		}
-	}
-	if limit == 0 {
-		limit = route.Deadline
-	}
-	if limit == 0 {
-		return 0, nil
-	}
-	return e.received + int64(limit), nil
-}
-
-// maxTimeout is the longest timeout that is told from none: a year.
-const maxTimeout = 365 * 24 * time.Hour
-
-func parseMillis(v []byte) (time.Duration, *infer.Error) {
-	const most = int64(maxTimeout / time.Millisecond)
-	n := int64(0)
-	for _, c := range v {
-		if c < '0' || c > '9' {
-			return 0, errTimeout
-		}
-		n = min(n*10+int64(c-'0'), most)
-	}
-	if n == 0 {
-		return 0, errTimeout
-	}
-	return time.Duration(n) * time.Millisecond, nil
 }
 
 // run submits the call and waits until it is done. The error means that nobody took it.
@@ -238,17 +164,15 @@ func (e *inference) Done(c *infer.Call, _ *infer.Burst) { c.Wake() }
 func (e *inference) HangUp(how wire.HangUp) {
 	switch {
 	case how == wire.Reset:
-		e.call.Fail(infer.ErrClientGone, nil)
+		e.running.Fail(infer.ErrClientGone, nil)
 	case !e.server.opts.KeepHalfClosed:
-		e.call.FailQueued(infer.ErrClientGone, nil)
+		e.running.FailQueued(infer.ErrClientGone, nil)
 	}
 }
 
 // answer writes down how the call ended.
 func (e *inference) answer(c *infer.Call) {
-	if c.Target != nil {
-		e.series = c.Target.Edge.(*Series)
-	}
+	e.settle(c)
 	if c.Error != nil {
 		e.refuse(c.Error)
 		return
@@ -275,11 +199,16 @@ func (e *inference) answer(c *infer.Call) {
 
 // timing tells the client where the time went.
 func (e *inference) timing(st *infer.Stamps) {
+	at := len(e.scratch)
+	e.scratch = appendTiming(e.scratch, st)
+	e.header(headerTiming, e.scratch[at:])
+}
+
+// appendTiming appends the value of server-timing.
+func appendTiming(dst []byte, st *infer.Stamps) []byte {
 	queue, compute := st.Started-st.Queued, st.Ended-st.Started
 	gateway := infer.Now() - st.Received - queue - compute
-	at := len(e.scratch)
-	e.scratch = telemetry.AppendServerTiming(e.scratch, time.Duration(queue), time.Duration(compute), time.Duration(gateway))
-	e.header(headerTiming, e.scratch[at:])
+	return telemetry.AppendServerTiming(dst, time.Duration(queue), time.Duration(compute), time.Duration(gateway))
 }
 
 func (e *inference) headerInt(name string, v int64) {
@@ -290,75 +219,8 @@ func (e *inference) headerInt(name string, v int64) {
 
 // send hands the reply to the transport.
 func (e *inference) send() {
-	e.bytesOut = int64(e.reply.Body.Size())
+	e.status, e.bytesOut = e.reply.Status, int64(e.reply.Body.Size())
 	e.x.Reply(&e.reply)
-}
-
-// observe counts the request, once it is answered.
-func (e *inference) observe() {
-	now := infer.Now()
-	s, hint := e.series, uint32(e.received)
-	shard := hint
-	c := e.call
-	if c != nil {
-		shard = c.Shard()
-	}
-	total := now - e.received
-	s.requests.At(int(e.code)).AddAt(shard, 1)
-	s.duration.ObserveAt(shard, total)
-	if e.code == infer.OK {
-		e.observePhases(s, c, now, shard)
-	}
-	log := e.server.access.Load()
-	if why := log.Why(e.code.String(), time.Duration(total)); why != "" {
-		e.log(log, why, total)
-	}
-}
-
-func (e *inference) observePhases(s *Series, c *infer.Call, now int64, shard uint32) {
-	st := &c.Stamps
-	s.phase[phaseReceive].ObserveAt(shard, st.Queued-st.Received)
-	s.phase[phaseQueue].ObserveAt(shard, st.Started-st.Queued)
-	s.phase[phaseCompute].ObserveAt(shard, st.Ended-st.Started)
-	s.phase[phaseAnswer].ObserveAt(shard, now-st.Ended)
-	e.server.metrics.overhead.ObserveAt(shard, st.Queued-st.Received+now-st.Ended)
-	s.rows.AddAt(shard, c.Request.Rows)
-	if ms := infer.Wall(now).UnixMilli(); s.last.Load() != ms {
-		s.last.Store(ms)
-	}
-}
-
-// log writes the request's line in the access log.
-func (e *inference) log(log *telemetry.AccessLog, why string, total int64) {
-	a := telemetry.Access{
-		Protocol: protocolHTTP, Method: "POST", Path: "/v2/models/{model}/infer", Code: e.code.String(),
-		Status: httpStatus[e.code], BytesIn: e.bytesIn, BytesOut: e.bytesOut, Total: time.Duration(total),
-		RequestID: e.requestID, Model: e.series.key.model, Version: e.series.key.version,
-	}
-	if e.reply.Status != 0 {
-		a.Status = e.reply.Status
-	}
-	if c := e.call; c != nil {
-		a.Rows = c.Request.Rows
-		if e.code == infer.OK {
-			a.Queue = time.Duration(c.Stamps.Started - c.Stamps.Queued)
-			a.Compute = time.Duration(c.Stamps.Ended - c.Stamps.Started)
-		}
-	}
-	if trace, ok := telemetry.ParseTraceParent(e.x.Header(headerTrace)); ok {
-		a.TraceID = trace.TraceID
-	}
-	a.Remote, _ = netip.ParseAddrPort(e.x.Remote())
-	log.Write(&a, why)
-}
-
-// asError returns err as what the contracts promise it to be.
-func asError(err error) *infer.Error {
-	var e *infer.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return &infer.Error{Code: infer.Internal, Origin: infer.FromGateway, Text: infer.ErrInternal.Text, Cause: err}
 }
 
 // body puts b, which lives for ever or in the scratch, into the reply.

@@ -8,8 +8,17 @@ import (
 	"github.com/sluice-serving/sluice/telemetry"
 )
 
-// protocolHTTP labels requests of the v2 protocol over REST.
-const protocolHTTP = "http"
+// protocol is how a request came.
+type protocol uint8
+
+const (
+	overHTTP protocol = iota
+	overGRPC
+
+	protocols
+)
+
+var protocolNames = [protocols]string{"http", "grpc"}
 
 // unknownModel labels requests that name no configured model: clients cannot make label values.
 const unknownModel = "_unknown"
@@ -34,7 +43,7 @@ type Metrics struct {
 	inFlight *telemetry.UpDownFamily
 	rejected *telemetry.CounterFamily
 	rows     *telemetry.CounterFamily // for the statistics endpoint; not exported
-	overhead *telemetry.Histogram
+	overhead [protocols]*telemetry.Histogram
 	codes    []string
 
 	// Batches tells how many batches of a version ran, for the statistics endpoint; nil: nobody knows. Set
@@ -81,13 +90,16 @@ func NewMetrics(reg *telemetry.Registry) *Metrics {
 		Name: "rejected_total", Help: "Inference requests that the gateway itself refused, by reason code.",
 		Labels: []string{"model", "reason"},
 	})
-	m.overhead = telemetry.NewHistogramFamily(reg, telemetry.HistogramOpts{
+	overhead := telemetry.NewHistogramFamily(reg, telemetry.HistogramOpts{
 		Opts: telemetry.Opts{
 			Name: "gateway_overhead_seconds", Help: "Time of succeeded inference requests outside queue and backend.",
 			Labels: []string{"protocol"},
 		},
 		Bounds: telemetry.OverheadBounds(), PerUnit: telemetry.PerSecond,
-	}).With(protocolHTTP)
+	})
+	for p, name := range protocolNames {
+		m.overhead[p] = overhead.With(name)
+	}
 	telemetry.NewRateFamily(reg, telemetry.Opts{
 		Name: "requests_per_second", Help: "Answered inference requests a second over the last ten seconds.",
 		Labels: []string{"model"},
@@ -102,9 +114,11 @@ type Series struct {
 	key     seriesKey
 	refs    int // guarded by Metrics.mu
 
-	requests *telemetry.CounterRow
+	byProtocol [protocols]struct {
+		requests *telemetry.CounterRow
+		duration *telemetry.Histogram
+	}
 	rejected *telemetry.CounterRow
-	duration *telemetry.Histogram
 	phase    [phases]*telemetry.Histogram
 	inFlight *telemetry.UpDown
 	rows     *telemetry.Counter
@@ -131,11 +145,13 @@ func (m *Metrics) resolve(key seriesKey) *Series {
 	s := &Series{
 		metrics:  m,
 		key:      key,
-		requests: m.requests.Row(m.codes, key.model, key.version, protocolHTTP),
 		rejected: m.rejected.Row(m.codes, key.model),
-		duration: m.duration.With(key.model, key.version, protocolHTTP),
 		inFlight: m.inFlight.With(key.model),
 		rows:     m.rows.With(key.model, key.version),
+	}
+	for p, name := range protocolNames {
+		s.byProtocol[p].requests = m.requests.Row(m.codes, key.model, key.version, name)
+		s.byProtocol[p].duration = m.duration.With(key.model, key.version, name)
 	}
 	for i, name := range phaseNames {
 		s.phase[i] = m.phase.With(key.model, key.version, name)
@@ -152,9 +168,11 @@ func (s *Series) Release() {
 		return
 	}
 	delete(m.mu.series, s.key)
-	s.requests.Release()
+	for p := range s.byProtocol {
+		s.byProtocol[p].requests.Release()
+		s.byProtocol[p].duration.Release()
+	}
 	s.rejected.Release()
-	s.duration.Release()
 	s.inFlight.Release()
 	s.rows.Release()
 	for _, h := range s.phase {

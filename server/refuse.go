@@ -25,11 +25,7 @@ func (e *inference) refuse(err *infer.Error) {
 	if err.Origin == infer.FromGateway {
 		e.reject()
 	}
-	if err.Cause != nil {
-		if ce := e.server.log.Check(zap.WarnLevel, "a request failed"); ce != nil {
-			ce.Write(zap.ByteString("request_id", e.requestID), zap.Stringer("code", err.Code), zap.Error(err))
-		}
-	}
+	e.logCause(err)
 	if retryable(err.Code) {
 		after := max(err.After, time.Second)
 		e.headerInt(headerRetry, int64((after+time.Second-1)/time.Second))
@@ -37,11 +33,19 @@ func (e *inference) refuse(err *infer.Error) {
 	e.sendError(httpStatus[err.Code], err.Code.String(), err.Text)
 }
 
-// reject counts an inference that the gateway refused for a reason of its own.
-func (e *inference) reject() {
-	if e.series != nil {
-		e.series.rejected.At(int(e.code)).Inc()
+// logCause tells operators what clients are not told.
+func (e *edge) logCause(err *infer.Error) {
+	if err.Cause == nil {
+		return
 	}
+	if ce := e.server.log.Check(zap.WarnLevel, "a request failed"); ce != nil {
+		ce.Write(zap.ByteString("request_id", e.requestID), zap.Stringer("code", err.Code), zap.Error(err))
+	}
+}
+
+// tooLarge refuses a body that has more than limit bytes.
+func tooLarge(limit int64) *infer.Error {
+	return infer.Errorf(infer.TooLarge, "the message is larger than the limit; this model takes up to %d bytes, decompressed", limit)
 }
 
 // refuseWire answers with what the transport refused of a body that may have limit bytes. Anything but a

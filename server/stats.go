@@ -18,7 +18,12 @@ func (m *Metrics) stats(model, version string) kserve.ModelStats {
 	for _, h := range s.phase {
 		succeeded.NS += total(h).NS
 	}
-	answered := total(s.duration)
+	var answered kserve.Total
+	for p := range s.byProtocol {
+		t := total(s.byProtocol[p].duration)
+		answered.Count += t.Count
+		answered.NS += t.NS
+	}
 	st.LastInference = uint64(s.last.Load())
 	st.InferenceCount = uint64(s.rows.Value())
 	st.InferenceStats = kserve.InferenceStats{
@@ -57,8 +62,8 @@ func (m *Metrics) Outcomes(model, version string) (by [infer.Outcomes]int64) {
 		return by
 	}
 	for c := infer.OK; c < infer.Codes; c++ {
-		if n := s.requests.Value(int(c)); n > 0 {
-			by[c.Outcome()] += n
+		for p := range s.byProtocol {
+			by[c.Outcome()] += s.byProtocol[p].requests.Value(int(c))
 		}
 	}
 	return by

@@ -12,20 +12,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache"
 BINARY = pathlib.Path(os.environ.get("SLUICE_BINARY", ROOT / "bin" / "sluice"))
 DIGITS = ROOT / "examples" / "digits"
+LISTENERS = ("http", "grpc", "metrics", "admin")
 
 
 class Sluice:
     """One `sluice serve`, ready when the constructor returns.
 
-    Attributes http, metrics and admin are the bound addresses, as host:port.
+    Attributes http, grpc, metrics and admin are the bound addresses, as
+    host:port; that of a listener which is not among listeners is None.
     """
 
-    def __init__(self, *repositories, arguments=(), environment=None, patience=120):
+    def __init__(self, *repositories, arguments=(), environment=None, patience=120, listeners=LISTENERS):
         self._folder = tempfile.TemporaryDirectory(prefix="sluice-")
         ready = pathlib.Path(self._folder.name) / "ready.json"
         self._log = open(pathlib.Path(self._folder.name) / "log", "w+b")
         command = [BINARY, "serve", "--ready-file", ready]
-        for listener in ("http", "metrics", "admin"):
+        for listener in listeners:
             if f"--{listener}" not in arguments:
                 command += [f"--{listener}", "127.0.0.1:0"]
         for repository in repositories:
@@ -37,9 +39,7 @@ class Sluice:
         except BaseException:
             self.kill()
             raise
-        self.http = addresses["http"]
-        self.metrics = addresses["metrics"]
-        self.admin = addresses["admin"]
+        self.http, self.grpc, self.metrics, self.admin = (addresses.get(name) for name in LISTENERS)
 
     def _wait(self, ready, patience):
         deadline = time.monotonic() + patience

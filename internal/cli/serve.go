@@ -82,8 +82,11 @@ func (f *sourceFlags) register(cmd *cobra.Command, kinds []gateway.Kind) {
 	fl := cmd.Flags()
 	fl.StringVarP(&f.file, "config", "c", "", "configuration file")
 	fl.StringArrayVar(&f.backends, "backend", nil, "serve all models of a backend: KIND=TARGET, for instance onnx=./models; may be repeated")
-	f.values = []flagValue{{name: "http"}, {name: "metrics"}, {name: "admin"}}
-	for i, doc := range []string{"address of the data port", "address of the metrics port", "address of the admin port"} {
+	f.values = []flagValue{{name: "http"}, {name: "grpc"}, {name: "metrics"}, {name: "admin"}}
+	for i, doc := range []string{
+		"address of the data port for REST clients (both data ports speak both)", "address of the data port for gRPC clients",
+		"address of the metrics port", "address of the admin port",
+	} {
 		fl.StringVar(&f.values[i].text, f.values[i].name, "", doc+"; HOST:PORT or unix:PATH")
 	}
 }

@@ -194,8 +194,13 @@ func (r *running) end() error {
 // write replaces the configuration file as an editor does.
 func (r *running) write(yaml string) {
 	r.t.Helper()
+	r.rewrite(listen + yaml)
+}
+
+func (r *running) rewrite(text string) {
+	r.t.Helper()
 	tmp := r.file + ".new"
-	if err := os.WriteFile(tmp, []byte(listen+yaml), 0o600); err != nil {
+	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := os.Rename(tmp, r.file); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-serving/sluice/server"
 	"github.com/sluice-serving/sluice/telemetry"
 	"github.com/sluice-serving/sluice/wire/h1"
+	"github.com/sluice-serving/sluice/wire/h2"
 )
 
 // metrics are all families of a gateway.
@@ -17,13 +18,15 @@ type metrics struct {
 	edge     *server.Metrics
 	batching *batching.Metrics
 	wire     h1.Metrics
+	wire2    h2.Metrics
 }
 
 func newMetrics(build telemetry.Build, g *Gateway) *metrics {
 	r := telemetry.NewRegistry(build)
 	m := &metrics{
-		registry: r, edge: server.NewMetrics(r), batching: batching.NewMetrics(r), wire: newWireMetrics(r),
+		registry: r, edge: server.NewMetrics(r), batching: batching.NewMetrics(r),
 	}
+	m.wire, m.wire2 = newWireMetrics(r)
 	m.edge.Batches = m.batching.Batches
 	telemetry.NewGaugeFunc(r, telemetry.Opts{
 		Name: "config_last_reload_successful", Help: "1 if the last attempt to change the configuration succeeded, or none was made.",
@@ -56,18 +59,19 @@ func newMetrics(build telemetry.Build, g *Gateway) *metrics {
 // reasons counts by a closed set of reasons that another package owns.
 type reasons struct {
 	family *telemetry.CounterFamily
-	known  sync.Map // h1.Reason to *telemetry.Counter
+	known  sync.Map // reason to *telemetry.Counter
 }
 
-func (c *reasons) count(why h1.Reason) {
+func (c *reasons) count(why string) {
 	n, ok := c.known.Load(why)
 	if !ok {
-		n, _ = c.known.LoadOrStore(why, c.family.With(string(why)))
+		n, _ = c.known.LoadOrStore(why, c.family.With(why))
 	}
 	n.(*telemetry.Counter).Inc()
 }
 
-func newWireMetrics(r *telemetry.Registry) h1.Metrics {
+// newWireMetrics registers the families of the transports, which both count in.
+func newWireMetrics(r *telemetry.Registry) (h1.Metrics, h2.Metrics) {
 	open := telemetry.NewUpDownFamily(r, telemetry.Opts{Name: "connections", Help: "Client connections that are open."}).With()
 	byReason := func(name, help string) *reasons {
 		return &reasons{family: telemetry.NewCounterFamily(r, telemetry.Opts{Name: name, Help: help, Labels: []string{"reason"}})}
@@ -81,20 +85,29 @@ func newWireMetrics(r *telemetry.Registry) h1.Metrics {
 	panics := telemetry.NewCounterFamily(r, telemetry.Opts{
 		Name: "panics_total", Help: "Requests whose handler panicked.", Labels: []string{"component"},
 	}).With("server")
-	return h1.Metrics{
-		ConnOpened: func() { open.Add(1) },
-		ConnClosed: func(why h1.Reason) { open.Add(-1); closed.count(why) },
-		ParseError: parse.count,
-		Rejected:   refused.count,
-		AcceptError: func(err error) {
-			name := "other"
-			var errno syscall.Errno
-			if errors.As(err, &errno) {
-				name = errno.Error()
-			}
-			n := accept.With(name)
-			n.Inc()
-		},
-		Panicked: panics.Inc,
+	acceptError := func(err error) {
+		name := "other"
+		var errno syscall.Errno
+		if errors.As(err, &errno) {
+			name = errno.Error()
+		}
+		accept.With(name).Inc()
 	}
+	opened := func() { open.Add(1) }
+	one := h1.Metrics{
+		ConnOpened:  opened,
+		ConnClosed:  func(why h1.Reason) { open.Add(-1); closed.count(string(why)) },
+		ParseError:  func(why h1.Reason) { parse.count(string(why)) },
+		Rejected:    func(why h1.Reason) { refused.count(string(why)) },
+		AcceptError: acceptError,
+		Panicked:    panics.Inc,
+	}
+	two := h2.Metrics{
+		ConnOpened: opened,
+		ConnClosed: func(why h2.Reason) { open.Add(-1); closed.count(string(why)) },
+		ParseError: func(why h2.Reason) { parse.count(string(why)) },
+		Rejected:   func(why h2.Reason) { refused.count(string(why)) },
+		Panicked:   panics.Inc,
+	}
+	return one, two
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"reflect"
 	"sync"
 	"time"
 
@@ -18,21 +17,40 @@ import (
 	"github.com/sluice-serving/sluice/server"
 	"github.com/sluice-serving/sluice/telemetry"
 	"github.com/sluice-serving/sluice/wire/h1"
+	"github.com/sluice-serving/sluice/wire/h2"
 )
 
 // The purposes of ports, which also name inherited sockets.
 const (
 	portHTTP    = "http"
+	portGRPC    = "grpc"
 	portMetrics = "metrics"
 	portAdmin   = "admin"
 )
 
+// portNames are all purposes, in the order in which ports are opened and sockets without a name are inherited.
+var portNames = [...]string{portHTTP, portGRPC, portMetrics, portAdmin}
+
+// dataPorts are the purposes of those that serve inference. Both speak HTTP/1.1 and HTTP/2.
+var dataPorts = [...]string{portHTTP, portGRPC}
+
 // portSpec is all that a port depends on: if none of it changes, neither does the port.
 type portSpec struct {
-	address string
+	address string // empty: no such port
 	tls     config.TLS
-	data    config.HTTPListener // of the data port
-	limits  config.Limits       // of the data port
+	data    config.DataListener // of a data port
+	limits  config.Limits       // of a data port
+}
+
+// specs are the ports that cfg asks for.
+func specs(cfg *config.Config) map[string]portSpec {
+	l := &cfg.Listen
+	return map[string]portSpec{
+		portHTTP:    {address: l.HTTP.Address, tls: l.HTTP.TLS, data: l.HTTP, limits: cfg.Limits},
+		portGRPC:    {address: l.GRPC.Address, tls: l.GRPC.TLS, data: l.GRPC, limits: cfg.Limits},
+		portMetrics: {address: l.Metrics.Address, tls: l.Metrics.TLS},
+		portAdmin:   {address: l.Admin.Address, tls: l.Admin.TLS},
+	}
 }
 
 // port is one listener and who serves it.
@@ -41,8 +59,9 @@ type port struct {
 	spec  portSpec
 	ln    net.Listener
 	tls   *h1.TLS
-	data  *h1.Server     // of the data port
-	edge  *server.Server // of the data port
+	data  *h1.Server     // of a data port
+	data2 *h2.Server     // of a data port: connections that speak HTTP/2
+	edge  *server.Server // of a data port
 	plain *http.Server   // of the others
 	log   *zap.Logger
 
@@ -71,8 +90,8 @@ func newPorts(g *Gateway) (*ports, error) {
 	}
 	for i, in := range handed {
 		name := in.Name
-		if order := []string{portHTTP, portMetrics, portAdmin}; name == "" && i < len(order) {
-			name = order[i]
+		if name == "" && i < len(portNames) {
+			name = portNames[i]
 		}
 		p.inherited[name] = in.Listener
 	}
@@ -83,33 +102,35 @@ func newPorts(g *Gateway) (*ports, error) {
 type staged struct {
 	p      *ports
 	opened []*port
-	reload []*port // whose certificates are read again
+	reload []*port  // whose certificates are read again
+	closed []string // ports that are not wanted any more
 }
 
 // stage opens what cfg wants and is not open yet.
 func (p *ports) stage(cfg *config.Config) (*staged, error) {
 	st := &staged{p: p}
-	for _, want := range []struct {
-		name string
-		spec portSpec
-	}{
-		{portHTTP, portSpec{address: cfg.Listen.HTTP.Address, tls: cfg.Listen.HTTP.TLS, data: cfg.Listen.HTTP, limits: cfg.Limits}},
-		{portMetrics, portSpec{address: cfg.Listen.Metrics.Address, tls: cfg.Listen.Metrics.TLS}},
-		{portAdmin, portSpec{address: cfg.Listen.Admin.Address, tls: cfg.Listen.Admin.TLS}},
-	} {
+	all := specs(cfg)
+	for _, name := range portNames {
+		want := all[name]
 		p.mu.Lock()
-		old := p.mu.open[want.name]
+		old := p.mu.open[name]
 		p.mu.Unlock()
-		if old != nil && reflect.DeepEqual(old.spec, want.spec) {
+		switch {
+		case want.address == "":
+			if old != nil {
+				st.closed = append(st.closed, name)
+			}
+			continue
+		case old != nil && old.spec == want:
 			if old.tls != nil {
 				st.reload = append(st.reload, old)
 			}
 			continue
 		}
-		n, err := p.openPort(want.name, want.spec, old)
+		n, err := p.openPort(name, want, old)
 		if err != nil {
 			st.abandon()
-			return nil, fmt.Errorf("listen.%s: %w", want.name, err)
+			return nil, fmt.Errorf("listen.%s: %w", name, err)
 		}
 		st.opened = append(st.opened, n)
 	}
@@ -121,7 +142,9 @@ func (p *ports) openPort(name string, spec portSpec, old *port) (*port, error) {
 	n := &port{name: name, spec: spec, log: p.g.logger.Named(name)}
 	if spec.tls.Enabled() {
 		var err error
-		n.tls, err = h1.NewTLS(h1.TLSOptions{Cert: spec.tls.Cert, Key: spec.tls.Key, ClientCA: spec.tls.ClientCA})
+		n.tls, err = h1.NewTLS(h1.TLSOptions{
+			Cert: spec.tls.Cert, Key: spec.tls.Key, ClientCA: spec.tls.ClientCA, HTTP2: n.name == portHTTP || n.name == portGRPC,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -160,9 +183,17 @@ func (p *ports) equip(n *port) error {
 	if err != nil {
 		return err
 	}
+	n.data2, err = h2.New(h2.Options{
+		MaxHeaderBytes: int(n.spec.limits.Headers), MaxConnections: int(n.spec.limits.Connections),
+		MaxMessage:       n.spec.limits.Body,
+		MaxConnectionAge: n.spec.data.MaxConnectionAge, Metrics: g.metrics.wire2,
+	}, g.memory.Slabs, n.edge, n.edge.RPC(), n.log)
+	if err != nil {
+		return err
+	}
 	n.data, err = h1.New(h1.Options{
 		MaxHeaderBytes: int(n.spec.limits.Headers), MaxConnections: int(n.spec.limits.Connections),
-		MaxConnectionAge: n.spec.data.MaxConnectionAge, Metrics: g.metrics.wire,
+		MaxConnectionAge: n.spec.data.MaxConnectionAge, HTTP2: n.data2.ServeConn, Metrics: g.metrics.wire,
 	}, g.memory.Slabs, n.edge, n.log)
 	return err
 }
@@ -204,23 +235,49 @@ func (st *staged) commit(cfg *config.Config) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range st.opened {
-		old := p.mu.open[n.name]
-		p.mu.open[n.name] = n
+		p.replace(n.name, n, cfg.Drain.Grace)
 		if p.mu.started {
 			n.serve()
 		}
-		if old != nil {
-			p.closing.Go(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), cfg.Drain.Grace) //nolint:forbidigo // bounds a drain
-				defer cancel()
-				if err := old.close(ctx); err != nil {
-					old.log.Warn("a replaced listener did not drain in time", zap.Error(err))
-				}
-			})
-		}
+	}
+	for _, name := range st.closed {
+		p.replace(name, nil, cfg.Drain.Grace)
 	}
 	access := telemetry.NewAccessLog(accessOptions(cfg), p.g.log.AccessLogger())
-	p.mu.open[portHTTP].edge.SetAccessLog(access)
+	for _, n := range p.dataOpen() {
+		n.edge.SetAccessLog(access)
+	}
+}
+
+// replace puts n, or nothing, in the place of a port, which drains. The caller holds mu.
+func (p *ports) replace(name string, n *port, grace time.Duration) {
+	old := p.mu.open[name]
+	if n == nil {
+		delete(p.mu.open, name)
+	} else {
+		p.mu.open[name] = n
+	}
+	if old == nil {
+		return
+	}
+	p.closing.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), grace) //nolint:forbidigo // bounds a drain
+		defer cancel()
+		if err := old.close(ctx); err != nil {
+			old.log.Warn("a replaced listener did not drain in time", zap.Error(err))
+		}
+	})
+}
+
+// dataOpen returns the data ports that are open. The caller holds mu.
+func (p *ports) dataOpen() []*port {
+	var open []*port
+	for _, name := range dataPorts {
+		if n := p.mu.open[name]; n != nil {
+			open = append(open, n)
+		}
+	}
+	return open
 }
 
 func accessOptions(cfg *config.Config) telemetry.AccessOptions {
@@ -271,7 +328,13 @@ func (n *port) listener() net.Listener {
 func (n *port) close(ctx context.Context) error {
 	var err error
 	if n.data != nil {
+		// The connections of HTTP/2 are served on goroutines of HTTP/1's, so both end together.
+		var both sync.WaitGroup
+		var err2 error
+		both.Go(func() { err2 = n.data2.Shutdown(ctx) })
 		err = n.data.Shutdown(ctx)
+		both.Wait()
+		err = errors.Join(err, err2)
 	} else if err = n.plain.Shutdown(ctx); err != nil {
 		err = errors.Join(err, n.plain.Close())
 	}
@@ -297,37 +360,50 @@ func (p *ports) addresses() map[string]string {
 	return all
 }
 
-// stats are what the data port holds now.
-func (p *ports) stats() h1.Stats {
+// load is what the data ports hold now.
+func (p *ports) load() (connections, inFlight int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.mu.open[portHTTP].data.Stats()
+	for _, n := range p.dataOpen() {
+		one, two := n.data.Stats(), n.data2.Stats()
+		connections += int64(one.Connections + two.Connections)
+		inFlight += int64(one.Active + two.Streams)
+	}
+	return connections, inFlight
 }
 
-// beginDrain has the data port's connections closed as they come to rest, over a time.
+// beginDrain has the data ports' connections closed as they come to rest, over a time.
 func (p *ports) beginDrain(over time.Duration) {
 	p.mu.Lock()
-	n := p.mu.open[portHTTP]
+	open := p.dataOpen()
 	p.mu.Unlock()
-	n.data.BeginDrain(over)
+	for _, n := range open {
+		n.data.BeginDrain(over)
+		n.data2.BeginDrain(over)
+	}
 }
 
-// shutdown closes the ports: the data port as long as ctx allows, then the others, which tell how it goes.
+// shutdown closes the ports: the data ports as long as ctx allows, then the others, which tell how it goes.
 func (p *ports) shutdown(ctx context.Context) error {
 	p.mu.Lock()
-	open := p.mu.open
+	data, open := p.dataOpen(), p.mu.open
 	p.mu.Unlock()
-	err := open[portHTTP].close(ctx)
+	errs := make([]error, len(data))
+	var all sync.WaitGroup
+	for i, n := range data {
+		all.Go(func() { errs[i] = n.close(ctx) })
+	}
+	all.Wait()
 	p.closing.Wait()
 	rest, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for _, name := range []string{portAdmin, portMetrics} {
 		if e := open[name].close(rest); e != nil && !errors.Is(e, context.DeadlineExceeded) && !errors.Is(e, context.Canceled) {
-			err = errors.Join(err, e)
+			errs = append(errs, e)
 		}
 	}
 	for _, ln := range p.inherited {
 		_ = ln.Close() // nobody ever served it
 	}
-	return err
+	return errors.Join(errs...)
 }

@@ -70,7 +70,7 @@ func (v *versionView) stateName() string {
 
 func (g *Gateway) viewStatus() admin.Status {
 	gen := g.current.Load()
-	stats := g.ports.stats()
+	connections, inFlight := g.ports.load()
 	budget := g.memory.Slabs.Budget()
 	st := admin.Status{
 		Version: g.opts.Build.Version, Revision: g.opts.Build.Revision, GoVersion: runtime.Version(),
@@ -78,8 +78,8 @@ func (g *Gateway) viewStatus() admin.Status {
 		Ready: g.isReady(), Draining: g.draining.Load(), Generation: viewGeneration(gen),
 		Listeners: g.ports.addresses(),
 		Load: admin.Load{
-			InFlightRequests: int64(stats.Active), InFlightBytes: budget.InUse(), ByteLimit: budget.Limit(),
-			Connections: int64(stats.Connections),
+			InFlightRequests: inFlight, InFlightBytes: budget.InUse(), ByteLimit: budget.Limit(),
+			Connections: connections,
 		},
 	}
 	g.mu.Lock()

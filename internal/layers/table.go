@@ -35,8 +35,9 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"config", "file schema, sources and origins, defaults, validation, diff, watch", nil},
 
 		{"wire", "Exchange: what a REST handler sees, whichever transport carried it", []string{"slab"}},
-		{"wire/h1", "HTTP/1.1: hardened front and client", []string{"wire", "slab"}},
-		{"wire/h2", "HTTP/2 engine, server and client", []string{"wire", "slab"}},
+		{"wire/codec", "content codings between bytes and slabs", []string{"slab"}},
+		{"wire/h1", "HTTP/1.1: hardened front and client", []string{"wire", "wire/codec", "slab"}},
+		{"wire/h2", "HTTP/2 engine, server and client", []string{"wire", "wire/codec", "slab"}},
 		{"wire/h2/*", "parts of the HTTP/2 engine", []string{"slab"}},
 		{"protocol/*", "pure codecs wire <-> infer", codec},
 		{"protocol/*/pb", "generated stubs", nil},

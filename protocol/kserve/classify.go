@@ -24,10 +24,10 @@ func (a ranked) before(b ranked) bool {
 	return a.key > b.key || a.key == b.key && a.index < b.index
 }
 
-// classify replaces e.part, numbers of the given shape, by the k highest values of each row as text,
+// classify replaces p.part, numbers of the given shape, by the k highest values of each row as text,
 // "score:index" or "score:index:label", and returns the new shape: [rows, k], or [k] where the first axis
 // is not one of rows. k is cut to what a row has.
-func (e *Encoder) classify(spec *infer.Spec, d tensor.DType, shape []int64, k int, batch bool) []int64 {
+func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k int, batch bool) []int64 {
 	rows, row := int64(1), shape
 	byRow := len(shape) > 0 && (batch || len(shape) > 1 && len(spec.Dims) > 0 && spec.Dims[0] < 0)
 	if byRow {
@@ -35,12 +35,12 @@ func (e *Encoder) classify(spec *infer.Spec, d tensor.DType, shape []int64, k in
 	}
 	perRow, _ := tensor.Elements(row)
 	k = int(min(int64(k), perRow))
-	e.r.start(&e.part)
-	w := &e.labels
-	w.start(e.pool, &e.made, 0)
+	p.r.start(&p.part)
+	w := &p.labels
+	w.start(p.pool, &p.made, 0)
 	for range rows {
-		e.highest(d, int(perRow), k)
-		for _, c := range e.top {
+		p.highest(d, int(perRow), k)
+		for _, c := range p.top {
 			label := ""
 			if c.index < len(spec.Labels) {
 				label = spec.Labels[c.index]
@@ -49,41 +49,41 @@ func (e *Encoder) classify(spec *infer.Spec, d tensor.DType, shape []int64, k in
 		}
 	}
 	w.flush()
-	e.part.Release()
-	e.part.AppendList(&e.made)
-	e.made.Release()
+	p.part.Release()
+	p.part.AppendList(&p.made)
+	p.made.Release()
 	if byRow {
-		e.shape[0], e.shape[1] = rows, int64(k)
-		return e.shape[:2]
+		p.shape[0], p.shape[1] = rows, int64(k)
+		return p.shape[:2]
 	}
-	e.shape[0] = int64(k)
-	return e.shape[:1]
+	p.shape[0] = int64(k)
+	return p.shape[:1]
 }
 
-// highest sets e.top to the k highest of the next n values, in order. It keeps the best so far in a heap
+// highest sets p.top to the k highest of the next n values, in order. It keeps the best so far in a heap
 // whose root is the one to go next.
-func (e *Encoder) highest(d tensor.DType, n, k int) {
-	e.top = e.top[:0]
+func (p *portion) highest(d tensor.DType, n, k int) {
+	p.top = p.top[:0]
 	for i := range n {
-		b := e.r.fixed(d.Size())
+		b := p.r.fixed(d.Size())
 		if k == 0 {
 			continue
 		}
 		c := ranked{key: rankKey(d, b), bits: getUnsigned(b), index: i}
 		switch {
-		case len(e.top) < k:
-			e.top = append(e.top, c)
-			for j := len(e.top) - 1; j > 0 && e.top[(j-1)/2].before(e.top[j]); j = (j - 1) / 2 {
-				e.top[j], e.top[(j-1)/2] = e.top[(j-1)/2], e.top[j]
+		case len(p.top) < k:
+			p.top = append(p.top, c)
+			for j := len(p.top) - 1; j > 0 && p.top[(j-1)/2].before(p.top[j]); j = (j - 1) / 2 {
+				p.top[j], p.top[(j-1)/2] = p.top[(j-1)/2], p.top[j]
 			}
-		case c.before(e.top[0]):
-			e.top[0] = c
-			sink(e.top)
+		case c.before(p.top[0]):
+			p.top[0] = c
+			sink(p.top)
 		}
 	}
-	for last := len(e.top) - 1; last > 0; last-- {
-		e.top[0], e.top[last] = e.top[last], e.top[0]
-		sink(e.top[:last])
+	for last := len(p.top) - 1; last > 0; last-- {
+		p.top[0], p.top[last] = p.top[last], p.top[0]
+		sink(p.top[:last])
 	}
 }
 

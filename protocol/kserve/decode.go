@@ -3,7 +3,6 @@ package kserve
 import (
 	"strconv"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -38,11 +37,13 @@ type Source struct {
 	// Body is the whole request. Decode reads it and leaves its references alone.
 	Body *slab.List
 	// HeaderLen is the length of the JSON part before binary tensors: [NoHeader] if all of the body is
-	// JSON, 0 if the body is nothing but the data of the model's only input.
+	// JSON, 0 if the body is nothing but the data of the model's only input. Requests over gRPC have none.
 	HeaderLen int
-	// MaxBytes bounds the bytes of all tensors that come as JSON, whose text can be shorter than they
-	// are. 0: no bound.
+	// MaxBytes bounds the bytes of all tensors that are not sliced from the body, in which they can take
+	// less. 0: no bound.
 	MaxBytes int64
+	// Stream tells that the request came on a gRPC stream, where any number of answers can follow it.
+	Stream bool
 }
 
 // Head is what a request says beside its tensors: how it is to be scheduled and how its answer is to be
@@ -54,6 +55,8 @@ type Head struct {
 	Priority uint64
 	// Binary asks for binary data for outputs that do not say otherwise.
 	Binary bool
+	// EmptyFinal asks a stream for an answer without outputs once a decoupled model has sent its last.
+	EmptyFinal bool
 	// Outputs belong to the request's Outputs, in that order.
 	Outputs []OutputForm
 }
@@ -76,20 +79,17 @@ func (h *Head) binary(i int) bool {
 
 func (h *Head) reset() { *h = Head{Outputs: h.Outputs[:0]} }
 
-// A Decoder reads requests. It keeps scratch memory between them and belongs to one goroutine at a time.
+// A Decoder reads requests that came over REST. It keeps scratch memory between them and belongs to one
+// goroutine at a time.
 type Decoder struct {
 	pool *slab.Pool
 	s    scanner
-	in   inputField // of the input being read
+	binder
+	seen inputSeen
 
 	// Of the request being read.
-	src     Source
-	model   *infer.Model
-	req     *infer.Request
-	head    *Head
-	binary  int   // offset of the next binary tensor in the body
-	decoded int64 // bytes of the tensors that came as JSON
-	rowsOf  int   // the input that set the request's rows, -1 before one has
+	src    Source
+	binary int // offset of the next binary tensor in the body
 }
 
 // NewDecoder returns a decoder that takes the memory for tensors that come as JSON from pool.
@@ -99,12 +99,10 @@ func NewDecoder(pool *slab.Pool) *Decoder { return &Decoder{pool: pool} }
 // body's slabs; nothing of req or head points into the body otherwise. After an error, req is in order and
 // to be released as usual.
 func (d *Decoder) Decode(src Source, req *infer.Request, head *Head) *infer.Error {
-	d.src, d.model, d.req, d.head = src, src.Model, req, head
-	d.decoded, d.rowsOf = 0, -1
-	head.reset()
-	req.Rows = 1
+	d.src = src
+	d.begin(&src, req, head)
 	err := d.decode()
-	d.src, d.model, d.req, d.head, d.in = Source{}, nil, nil, nil, inputField{}
+	d.src, d.binder = Source{}, binder{}
 	d.s.reset(nil)
 	return err
 }
@@ -191,26 +189,12 @@ func (s *scanner) fault() *infer.Error {
 	return infer.Errorf(infer.Invalid, "the request cannot be parsed: %s at byte %d", s.what, s.at)
 }
 
-// maxID bounds a request's id, which ends up in logs.
-const maxID = 256
-
 func (d *Decoder) id() *infer.Error {
 	id, ok := d.s.string()
 	if !ok {
 		return d.fault()
 	}
-	if len(id) > maxID {
-		return infer.Errorf(infer.Invalid, "the request's id has %d bytes, the limit is %d", len(id), maxID)
-	}
-	for i := 0; i < len(id); {
-		r, n := utf8.DecodeRune(id[i:])
-		if !unicode.IsPrint(r) {
-			return infer.Errorf(infer.Invalid, "the request's id has a character that cannot be printed, at byte %d", i)
-		}
-		i += n
-	}
-	d.req.ID = d.req.Keep(id)
-	return nil
+	return d.setID(id)
 }
 
 // outputs reads the list of requested outputs.
@@ -255,27 +239,9 @@ func (d *Decoder) output() *infer.Error {
 		return d.fault()
 	}
 	if !named {
-		return infer.Errorf(infer.Invalid, "output %d of the request for model %s has no \"name\"", at, quote(d.model.Name))
+		return d.nameless(at)
 	}
-	spec := &d.model.Outputs[index]
-	if d.head.Outputs[at].Classes > 0 && !ranks(spec.DType) {
-		return cannotClassify(spec, d.model, spec.DType)
-	}
-	d.req.Outputs = append(d.req.Outputs, index)
-	return nil
-}
-
-func (d *Decoder) outputIndex(name []byte) (int, *infer.Error) {
-	index := d.model.Output(name)
-	if index < 0 {
-		return 0, infer.Errorf(infer.Invalid, "unexpected inference output %s for model %s, its outputs are %s", quote(name), quote(d.model.Name), specNames(d.model.Outputs))
-	}
-	for _, o := range d.req.Outputs {
-		if o == index {
-			return 0, infer.Errorf(infer.Invalid, "output %s already exists in the request for model %s", quote(name), quote(d.model.Name))
-		}
-	}
-	return index, nil
+	return d.want(index)
 }
 
 // maxQuoted bounds what an error repeats of a client's string.

@@ -1,24 +1,28 @@
-// Package kserve reads and writes the Open Inference Protocol (KServe v2) over REST: JSON, and the binary
-// tensor extension that Triton defined.
+// Package kserve reads and writes the Open Inference Protocol (KServe v2) over REST, in JSON with the binary
+// tensor extension that Triton defined, and over gRPC.
 //
 // # Model
 //
-// [Decoder.Decode] turns a body into an infer.Request against the Model that it asks for, and
-// [AppendResponse] turns an infer.Response into a body. Numbers go from text straight into the tensor's
-// type, rounded once, and back as the shortest text that reads the same. Metadata, configuration,
-// statistics and the repository index, which no inference waits for, go through encoding/json.
+// [Decoder.Decode] and [MessageDecoder.Decode] turn a request into an infer.Request against the Model that it
+// asks for; [Encoder.Encode] and [MessageEncoder.Encode] turn an infer.Response into an answer. A binder under
+// both decoders holds requests against the model, so that the two encodings refuse the same in the same words,
+// and a portion under both encoders cuts and classifies outputs. Over REST, numbers go from text straight into
+// the tensor's type, rounded once, and back as the shortest text that reads the same. Over gRPC, the decoder
+// walks ModelInferRequest by hand and accepts what generated code accepts, which its tests hold it against.
+// Metadata, configuration, statistics and the repository index, which no inference waits for, go through
+// encoding/json and the generated messages of package pb, both from the same data.
 //
 // Where the protocol is silent or Triton contradicts it, this package is strict about requests: an integer
-// with a fraction, an exponent or a value out of range is refused, and so are duplicate keys, unknown
+// with a fraction, an exponent or a value out of range is refused, and so are duplicate keys in JSON, unknown
 // outputs and bytes that are left over.
 //
 // # Concurrency
 //
-// The package does no IO and starts no goroutine. A Decoder belongs to one goroutine at a time; everything
-// else is functions.
+// The package does no IO and starts no goroutine. A decoder or encoder belongs to one goroutine
+// at a time; everything else is functions.
 //
 // # Ownership
 //
-// Binary tensors are views into the body's slabs and hold references of their own. Tensors that came as
-// JSON, and answers, lie in slabs that the caller's pool charged.
+// Binary tensors are views into the body's slabs and hold references of their own. Tensors that came as JSON or
+// as typed contents, and what answers say around their tensors, lie in slabs that the caller's pool charged.
 package kserve

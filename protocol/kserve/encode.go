@@ -12,35 +12,15 @@ import (
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// Answer is a response and what it takes to write it.
-type Answer struct {
-	Request *infer.Request
-	Head    *Head
-	// Model is the version that answered.
-	Model    *infer.Model
-	Response *infer.Response
-	// Rows are the ones of the response that answer this request.
-	Rows infer.Rows
-}
-
-// An Encoder writes answers. It keeps scratch memory between them and belongs to one goroutine at a time.
+// An Encoder writes answers over REST. It keeps scratch memory between them and belongs to one goroutine at a time.
 type Encoder struct {
-	pool *slab.Pool
+	portion
 	w    writer
-	r    reader
-	part slab.List // the rows of the output being written
 	tail slab.List // binary data, to follow the JSON part
-
-	shape [tensor.MaxRank]int64
-
-	// Of a classification.
-	top    []ranked
-	made   slab.List
-	labels writer
 }
 
 // NewEncoder returns an encoder that takes the memory for text from pool.
-func NewEncoder(pool *slab.Pool) *Encoder { return &Encoder{pool: pool} }
+func NewEncoder(pool *slab.Pool) *Encoder { return &Encoder{portion: portion{pool: pool}} }
 
 // Encode writes the body of an answer to out, which must be empty: the JSON part in slabs of its own, then
 // views of the binary tensors. headerLen is the value for Inference-Header-Content-Length, 0 where the
@@ -59,29 +39,6 @@ func (e *Encoder) Encode(a Answer, out *slab.List) (headerLen int, err *infer.Er
 		out.Release()
 	}
 	return headerLen, err
-}
-
-// count returns how many outputs the answer has.
-func (a *Answer) count() int {
-	if n := len(a.Request.Outputs); n > 0 {
-		return n
-	}
-	return len(a.Response.Outputs)
-}
-
-// output returns output i: in the order asked for, or else as the backend gave them. It is nil if the
-// backend gave none.
-func (a *Answer) output(i int) *infer.Output {
-	asked, given := a.Request.Outputs, a.Response.Outputs
-	if len(asked) == 0 {
-		return &given[i]
-	}
-	for j := range given {
-		if given[j].Index == asked[i] {
-			return &given[j]
-		}
-	}
-	return nil
 }
 
 // hint estimates the length of the JSON part.
@@ -131,30 +88,13 @@ func (e *Encoder) document(a *Answer) *infer.Error {
 	return nil
 }
 
-func cannotClassify(spec *infer.Spec, m *infer.Model, d tensor.DType) *infer.Error {
-	return infer.Errorf(infer.Invalid, "output %s of model %s cannot be classified: its data type is %s", quote(spec.Name), quote(m.Name), d)
-}
-
-func badBackend(m *infer.Model, index int, what string) *infer.Error {
-	err := infer.Errorf(infer.BadBackend, "output %s of model %s %s", quote(m.Outputs[index].Name), quote(m.Name), what)
-	err.Origin = infer.FromBackend
-	return err
-}
-
 // output writes one output, whose form stands at place i of the head.
 func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
-	dtype, shape, err := e.take(a, o)
+	dtype, shape, err := e.take(a, i, o)
 	if err != nil {
 		return err
 	}
 	spec := &a.Model.Outputs[o.Index]
-	if i < len(a.Head.Outputs) && a.Head.Outputs[i].Classes > 0 {
-		if !ranks(dtype) {
-			return cannotClassify(spec, a.Model, dtype)
-		}
-		shape = e.classify(spec, dtype, shape, a.Head.Outputs[i].Classes, a.Model.MaxBatch > 0)
-		dtype = tensor.Bytes
-	}
 	w := &e.w
 	if i > 0 {
 		w.text(",")
@@ -186,34 +126,7 @@ func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
 	return nil
 }
 
-// take sets e.part to the answer's rows of an output and returns their shape. What a backend gave is
-// checked as far as that costs nothing; that BYTES are well formed is for the backend's runner to know.
-func (e *Encoder) take(a *Answer, o *infer.Output) (tensor.DType, []int64, *infer.Error) {
-	t := &o.Tensor
-	size, err := tensor.ByteSize(t.DType, t.Shape)
-	if err != nil {
-		return 0, nil, badBackend(a.Model, o.Index, err.Error())
-	}
-	if t.DType != tensor.Bytes && int64(t.Data.Size()) != size {
-		return 0, nil, badBackend(a.Model, o.Index, broken)
-	}
-	shape := t.Shape
-	if a.Rows.N >= 0 {
-		if len(shape) == 0 || a.Rows.First+a.Rows.N > shape[0] {
-			return 0, nil, badBackend(a.Model, o.Index, "has fewer rows than were sent")
-		}
-		shape = e.shape[:copy(e.shape[:], shape)]
-		shape[0] = a.Rows.N
-	}
-	e.part.Release()
-	a.Rows.Append(&e.part, t)
-	return t.DType, shape, nil
-}
-
-const (
-	notText = "holds bytes that are not UTF-8: request it as binary data"
-	broken  = "has data that does not agree with its shape"
-)
+const notText = "holds bytes that are not UTF-8: request it as binary data"
 
 // data writes the elements of e.part. It returns what is wrong with them, if anything is.
 func (e *Encoder) data(d tensor.DType, shape []int64) string {

@@ -2,23 +2,16 @@ package kserve
 
 import (
 	"math"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// An inputField is an input of the document as far as it has been read.
-type inputField struct {
-	name     []byte
-	dtype    tensor.DType
-	rank     int
-	dims     [tensor.MaxRank]int64
+// An inputSeen is what the document has said of an input so far, beside the tensorField.
+type inputSeen struct {
 	size     int64 // binary_data_size
 	data     int   // offset of the array, to be read when the rest is known
-	hasName  bool
 	hasDType bool
 	hasShape bool
 	hasSize  bool
@@ -44,7 +37,7 @@ func (d *Decoder) inputs() *infer.Error {
 // their tensor; if not, the array is passed over and read when the object is.
 func (d *Decoder) input() *infer.Error {
 	s, in := &d.s, &d.in
-	*in = inputField{}
+	*in, d.seen = tensorField{}, inputSeen{}
 	s.open('{')
 	for key, ok := s.key(); ok; key, ok = s.key() {
 		var err *infer.Error
@@ -77,11 +70,8 @@ func (d *Decoder) datatype() *infer.Error {
 	if !ok {
 		return d.fault()
 	}
-	if d.in.dtype = tensor.ParseDType(name); d.in.dtype == tensor.Invalid {
-		return infer.Errorf(infer.Invalid, "input %s of model %s has the unknown data type %s", d.inputName(), quote(d.model.Name), quote(name))
-	}
-	d.in.hasDType = true
-	return nil
+	d.seen.hasDType = true
+	return d.setType(name)
 }
 
 func (d *Decoder) shape() *infer.Error {
@@ -112,28 +102,16 @@ func (d *Decoder) shape() *infer.Error {
 	if s.failed() {
 		return d.fault()
 	}
-	in.hasShape = true
+	d.seen.hasShape = true
 	return nil
 }
 
-func (d *Decoder) badShape(what string) *infer.Error {
-	return infer.Errorf(infer.Invalid, "the shape of input %s of model %s %s", d.inputName(), quote(d.model.Name), what)
-}
-
-// inputName names the input being read: by its place where it has not said its name.
-func (d *Decoder) inputName() string {
-	if d.in.hasName {
-		return quote(d.in.name)
-	}
-	return "number " + strconv.Itoa(len(d.req.Inputs))
-}
-
 func (d *Decoder) data() *infer.Error {
-	s, in := &d.s, &d.in
-	in.hasData = true
+	s, seen := &d.s, &d.seen
+	seen.hasData = true
 	s.peek()
-	in.data = s.i
-	if in.hasName && in.hasDType && in.hasShape && !in.hasSize {
+	seen.data = s.i
+	if d.in.hasName && seen.hasDType && seen.hasShape && !seen.hasSize {
 		return d.readData()
 	}
 	s.nonfinite = true
@@ -147,48 +125,34 @@ func (d *Decoder) data() *infer.Error {
 
 // finishInput checks that the input is whole, and takes its data if that has not been done.
 func (d *Decoder) finishInput() *infer.Error {
-	in := &d.in
-	missing := ""
+	in, seen := &d.in, &d.seen
 	switch {
 	case !in.hasName:
-		missing = "name"
-	case !in.hasDType:
-		missing = "datatype"
-	case !in.hasShape:
-		missing = "shape"
-	}
-	switch {
-	case missing != "":
-		return infer.Errorf(infer.Invalid, "input %s of the request for model %s has no \"%s\"", d.inputName(), quote(d.model.Name), missing)
-	case in.hasData && in.hasSize:
+		return d.lacks("name")
+	case !seen.hasDType:
+		return d.lacks("datatype")
+	case !seen.hasShape:
+		return d.lacks("shape")
+	case seen.hasData && seen.hasSize:
 		return infer.Errorf(infer.Invalid, "input %s of model %s has both \"data\" and a binary_data_size, it must have one of them", quote(in.name), quote(d.model.Name))
-	case in.read:
+	case seen.read:
 		return nil
-	case in.hasSize:
+	case seen.hasSize:
 		return d.sliceData()
-	case !in.hasData:
+	case !seen.hasData:
 		return infer.Errorf(infer.Invalid, "input %s of model %s has neither \"data\" nor a binary_data_size, it must have one of them", quote(in.name), quote(d.model.Name))
 	}
 	s := &d.s
 	end := s.i
-	s.i = in.data
+	s.i = seen.data
 	err := d.readData()
 	s.i = end
 	return err
 }
 
-// byteSize returns the bytes of a tensor of fixed-size elements, or of the least that BYTES can take.
-func (d *Decoder) byteSize(t *infer.Input) (int64, *infer.Error) {
-	n, err := tensor.ByteSize(t.DType, t.Shape)
-	if err != nil {
-		return 0, infer.Errorf(infer.Invalid, "input %s of model %s: %s", quote(d.in.name), quote(d.model.Name), err)
-	}
-	return n, nil
-}
-
 // readData reads the array at s.i into a slab of the tensor's size.
 func (d *Decoder) readData() *infer.Error {
-	d.in.read = true
+	d.seen.read = true
 	t, want, err := d.bind()
 	if err != nil {
 		return err
@@ -221,34 +185,10 @@ func (d *Decoder) readData() *infer.Error {
 	case bad != valueOK:
 		return d.badElement(bad, n)
 	case int64(n) != want:
-		return infer.Errorf(infer.Invalid, "input %s of model %s: shape %s needs %d elements, got %d", quote(d.in.name), quote(d.model.Name), tensor.ShapeString(t.Shape), want, n)
+		return d.badCount(strconv.Itoa(n), want)
 	}
 	d.req.Bytes += int64(t.Data.Size())
 	return nil
-}
-
-// charge counts the bytes of a tensor that comes as JSON.
-func (d *Decoder) charge(size int64) *infer.Error {
-	if limit := d.src.MaxBytes; limit > 0 && size > limit-d.decoded {
-		return infer.Errorf(infer.TooLarge, "the inputs for model %s take more than the limit of %d bytes once decoded", quote(d.model.Name), limit)
-	}
-	d.decoded += size
-	return nil
-}
-
-func (d *Decoder) badCount(how string, want int64) *infer.Error {
-	return infer.Errorf(infer.Invalid, "input %s of model %s: shape %s needs %d elements, got %s", quote(d.in.name), quote(d.model.Name), tensor.ShapeString(d.in.dims[:d.in.rank]), want, how)
-}
-
-var badValues = [...]string{
-	valueKind:    "is not a value of data type %s",
-	valueRange:   "is out of the range of data type %s",
-	valueInteger: "has a fraction or an exponent, which data type %s does not take",
-}
-
-func (d *Decoder) badElement(bad badValue, n int) *infer.Error {
-	what := strings.Replace(badValues[bad], "%s", d.in.dtype.String(), 1)
-	return infer.Errorf(infer.Invalid, "input %s of model %s: element %d %s", quote(d.in.name), quote(d.model.Name), n, what)
 }
 
 func (d *Decoder) readNumbers(t *infer.Input, size int) (n int, bad badValue) {
@@ -281,61 +221,19 @@ func (d *Decoder) readTexts(t *infer.Input, want int64) (n int, bad badValue, er
 
 // sliceData takes the next binary tensor as views into the body.
 func (d *Decoder) sliceData() *infer.Error {
-	in := &d.in
+	in, n := &d.in, d.seen.size
 	t, want, err := d.bind()
 	if err != nil {
 		return err
 	}
-	size, err := d.byteSize(t)
-	if err != nil {
+	if err := d.checkSize(t, n); err != nil {
 		return err
 	}
-	if t.DType != tensor.Bytes && in.size != size || in.size < size {
-		return infer.Errorf(infer.Invalid, "input %s of model %s: shape %s of data type %s: %s, got %d", quote(in.name), quote(d.model.Name), tensor.ShapeString(t.Shape), t.DType, expected(t.DType, size), in.size)
+	if left := int64(d.src.Body.Size() - d.binary); n > left {
+		return infer.Errorf(infer.Invalid, "input %s of model %s: expecting %d additional bytes of data, the request has %d left", quote(in.name), quote(d.model.Name), n, left)
 	}
-	if left := int64(d.src.Body.Size() - d.binary); in.size > left {
-		return infer.Errorf(infer.Invalid, "input %s of model %s: expecting %d additional bytes of data, the request has %d left", quote(in.name), quote(d.model.Name), in.size, left)
-	}
-	t.Data.AppendRange(d.src.Body, d.binary, int(in.size))
-	d.binary += int(in.size)
-	d.req.Bytes += in.size
+	t.Data.AppendRange(d.src.Body, d.binary, int(n))
+	d.binary += int(n)
+	d.req.Bytes += n
 	return d.checkData(t, want)
-}
-
-// expected words the size that a tensor must have.
-func expected(dt tensor.DType, size int64) string {
-	b := []byte("expected ")
-	if dt == tensor.Bytes {
-		b = append(b, "at least "...)
-	}
-	b = strconv.AppendInt(b, size, 10)
-	return string(append(b, " bytes"...))
-}
-
-// checkData checks the content of binary data: of most types every bit pattern is a value.
-func (d *Decoder) checkData(t *infer.Input, want int64) *infer.Error {
-	switch t.DType {
-	case tensor.Bytes:
-		n, err := tensor.CountBytes(&t.Data)
-		switch {
-		case err != nil:
-			return infer.Errorf(infer.Invalid, "input %s of model %s: %s", quote(d.in.name), quote(d.model.Name), err)
-		case n != want:
-			return infer.Errorf(infer.Invalid, "input %s of model %s: shape %s needs %d elements, got %d", quote(d.in.name), quote(d.model.Name), tensor.ShapeString(t.Shape), want, n)
-		}
-	case tensor.Bool:
-		at := 0
-		for i := range t.Data.Len() {
-			b := t.Data.At(i).B
-			if j := slices.IndexFunc(b, func(c byte) bool { return c > 1 }); j >= 0 {
-				return d.badBool(at + j)
-			}
-			at += len(b)
-		}
-	}
-	return nil
-}
-
-func (d *Decoder) badBool(n int) *infer.Error {
-	return infer.Errorf(infer.Invalid, "input %s of model %s: element %d of data type BOOL is neither 0 nor 1", quote(d.in.name), quote(d.model.Name), n)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -70,6 +71,67 @@ func TestPathDoesNotAllocate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMessagesDoNotAllocate does the same over gRPC, in one slab and in several.
+func TestMessagesDoNotAllocate(t *testing.T) {
+	for _, piece := range []int{0, 50} {
+		for _, typed := range []bool{false, true} {
+			mem, m := newMemory(), addSub()
+			const many = 8
+			var bodies [many]*slab.List
+			for i := range many {
+				bodies[i] = bodyOf(mem.Slabs, addSubMessage(t, i*999, typed), piece)
+			}
+			dec, enc := NewMessageDecoder(mem.Slabs), NewMessageEncoder(mem.Slabs)
+			var head Head
+			var reply slab.List
+			i := 0
+			got := testing.AllocsPerRun(2000, func() {
+				i++
+				req := mem.NewRequest()
+				if _, err := dec.PeekModel(bodies[i%many]); err != nil {
+					t.Fatal(err)
+				}
+				if err := dec.Decode(Source{Model: m, Body: bodies[i%many], MaxBytes: 1 << 20}, req, &head); err != nil {
+					t.Fatal(err)
+				}
+				resp := mem.NewResponse()
+				for i := range req.Inputs {
+					in := &req.Inputs[i]
+					o := resp.AddOutput()
+					o.Index, o.DType, o.Shape = in.Index, in.DType, in.Shape
+					o.Data.AppendList(&in.Data)
+				}
+				frame := Frame{Prefix: true, Stream: true, Final: FinalYes}
+				if err := enc.Encode(Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: infer.Rows{N: 1}}, frame, &reply); err != nil {
+					t.Fatal(err)
+				}
+				reply.Release()
+				resp.Release()
+				req.Release()
+			})
+			if got != 0 {
+				t.Errorf("pieces of %d, contents %v: %v allocations a request, want 0", piece, typed, got)
+			}
+		}
+	}
+}
+
+// addSubMessage is a request for addSub with differing ids, parameters and one classified output.
+func addSubMessage(t *testing.T, id int, typed bool) []byte {
+	p := &pb.ModelInferRequest{
+		ModelName: "addsub", Id: fmt.Sprint("r", id), Parameters: map[string]*pb.InferParameter{"timeout": intParam(int64(1000 + id)), "p": stringParam("v")},
+		Inputs:  []*inputMsg{inputOf("A", "FP32", 1, 2), inputOf("B", "FP32", 1, 2)},
+		Outputs: []*outputMsg{{Name: "SUM"}, outputOf("DIFF", "classification", intParam(2))},
+	}
+	if typed {
+		p.Inputs[0].Contents = &pb.InferTensorContents{Fp32Contents: []float32{1, 2}}
+		p.Inputs[1].Contents = &pb.InferTensorContents{Fp32Contents: []float32{3, 4}}
+	} else {
+		p.RawInputContents = [][]byte{f32(1, 2), f32(3, 4)}
+	}
+	return marshalMessage(t, p)
 }
 
 func TestNumbersDoNotAllocate(t *testing.T) {

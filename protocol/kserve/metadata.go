@@ -48,8 +48,18 @@ type tensorMetadata struct {
 	Shape    []int64 `json:"shape"`
 }
 
+type modelMetadata struct {
+	Name     string           `json:"name"`
+	Versions []string         `json:"versions,omitempty"`
+	Platform string           `json:"platform"`
+	Inputs   []tensorMetadata `json:"inputs"`
+	Outputs  []tensorMetadata `json:"outputs"`
+}
+
 // ModelMetadata returns the answer to GET /v2/models/NAME. versions are all that can be reached.
-func ModelMetadata(m *infer.Model, versions []string) []byte {
+func ModelMetadata(m *infer.Model, versions []string) []byte { return marshal(metadataOf(m, versions)) }
+
+func metadataOf(m *infer.Model, versions []string) modelMetadata {
 	list := func(specs []infer.Spec) []tensorMetadata {
 		out := make([]tensorMetadata, len(specs))
 		for i, s := range specs {
@@ -57,13 +67,7 @@ func ModelMetadata(m *infer.Model, versions []string) []byte {
 		}
 		return out
 	}
-	return marshal(struct {
-		Name     string           `json:"name"`
-		Versions []string         `json:"versions,omitempty"`
-		Platform string           `json:"platform"`
-		Inputs   []tensorMetadata `json:"inputs"`
-		Outputs  []tensorMetadata `json:"outputs"`
-	}{m.Name, versions, m.Platform, list(m.Inputs), list(m.Outputs)})
+	return modelMetadata{m.Name, versions, m.Platform, list(m.Inputs), list(m.Outputs)}
 }
 
 // The shape of Triton's ModelConfig, as far as clients and perf_analyzer read it.
@@ -105,7 +109,9 @@ type (
 
 // ModelConfig returns the answer to GET /v2/models/NAME/config: the model in the form of Triton's
 // configuration, where dims leave the batch axis out. backend is the name of what runs the model.
-func ModelConfig(m *infer.Model, backend string) []byte {
+func ModelConfig(m *infer.Model, backend string) []byte { return marshal(configOf(m, backend)) }
+
+func configOf(m *infer.Model, backend string) modelConfig {
 	c := modelConfig{
 		Name: m.Name, Platform: m.Platform, Backend: backend, MaxBatchSize: m.MaxBatch,
 		Input: []inputConfig{}, Output: []outputConfig{}, TransactionPolicy: transactionPolicy{m.Decoupled},
@@ -129,7 +135,7 @@ func ModelConfig(m *infer.Model, backend string) []byte {
 		s := &m.Outputs[i]
 		c.Output = append(c.Output, outputConfig{Name: s.Name, DataType: configType(s.DType), Dims: dims(s)})
 	}
-	return marshal(c)
+	return c
 }
 
 func configType(d tensor.DType) string {
@@ -189,18 +195,23 @@ func Statistics(stats []ModelStats) []byte {
 	}{list})
 }
 
+type indexEntry struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	State   string `json:"state"`
+	Reason  string `json:"reason"`
+}
+
 // RepositoryIndex returns the answer to POST /v2/repository/index. What keeps a version from being ready
 // is the operator's affair and stays out.
 func RepositoryIndex(versions []infer.VersionStatus, readyOnly bool) []byte {
-	type entry struct {
-		Name    string `json:"name"`
-		Version string `json:"version"`
-		State   string `json:"state"`
-		Reason  string `json:"reason"`
-	}
-	list := []entry{}
+	return marshal(indexOf(versions, readyOnly))
+}
+
+func indexOf(versions []infer.VersionStatus, readyOnly bool) []indexEntry {
+	list := []indexEntry{}
 	for _, v := range versions {
-		e := entry{Name: v.Name, Version: v.Version}
+		e := indexEntry{Name: v.Name, Version: v.Version}
 		switch v.State {
 		case infer.Ready:
 			e.State = "READY"
@@ -213,7 +224,7 @@ func RepositoryIndex(versions []infer.VersionStatus, readyOnly bool) []byte {
 			list = append(list, e)
 		}
 	}
-	return marshal(list)
+	return list
 }
 
 // ParseIndexRequest reads the body of POST /v2/repository/index, which may be empty, and tells whether only

@@ -19,10 +19,10 @@ const (
 )
 
 // A param is a parameter as it stands in the document. An unsigned integer above an int64's range has big
-// set and lies in Int as its bits.
+// set and lies in Int as its bits; unset is one that came without a value.
 type param struct {
 	infer.Param
-	big bool
+	big, unset bool
 }
 
 // An owner is what an object of parameters belongs to.
@@ -78,7 +78,7 @@ func (d *Decoder) paramValue(p *param) *infer.Error {
 		return d.paramNumber(p)
 	default:
 		if s.skip() {
-			return infer.Errorf(infer.Invalid, "parameter %s is not a string, a number or a bool", quote(p.Key))
+			return notAValue(p)
 		}
 	}
 	if !ok {
@@ -119,13 +119,16 @@ func (d *Decoder) paramNumber(p *param) *infer.Error {
 }
 
 // requestParameter takes a parameter of the whole request.
-func (d *Decoder) requestParameter(p *param) *infer.Error {
+func (b *binder) requestParameter(p *param) *infer.Error {
+	if p.unset {
+		return notAValue(p)
+	}
 	switch key := unsafe.String(unsafe.SliceData(p.Key), len(p.Key)); key {
 	case "binary_data_output":
 		if p.Kind != infer.ParamBool {
 			return wrongParam(p, "must be true or false")
 		}
-		d.head.Binary = p.Int != 0
+		b.head.Binary = p.Int != 0
 		return nil
 	case "timeout":
 		if p.Kind != infer.ParamInt || p.Int < 0 && !p.big {
@@ -135,13 +138,13 @@ func (d *Decoder) requestParameter(p *param) *infer.Error {
 		if p.big || us > math.MaxInt64/1000 {
 			us = math.MaxInt64 / 1000
 		}
-		d.head.Timeout = time.Duration(us) * time.Microsecond
+		b.head.Timeout = time.Duration(us) * time.Microsecond
 		return nil
 	case "priority":
 		if p.Kind != infer.ParamInt || p.Int < 0 && !p.big {
 			return wrongParam(p, "must be a whole number that is not negative")
 		}
-		d.head.Priority = uint64(p.Int)
+		b.head.Priority = uint64(p.Int)
 		return nil
 	case "sequence_id":
 		whole := p.Kind == infer.ParamInt && (p.Int >= 0 || p.big)
@@ -154,6 +157,15 @@ func (d *Decoder) requestParameter(p *param) *infer.Error {
 		}
 	case "headers":
 		return wrongParam(p, "is reserved")
+	case "triton_enable_empty_final_response":
+		if !b.grpc {
+			return wrongParam(p, "is reserved")
+		}
+		if p.Kind != infer.ParamBool {
+			return wrongParam(p, "must be true or false")
+		}
+		b.head.EmptyFinal = p.Int != 0
+		return nil
 	default:
 		if strings.HasPrefix(key, "triton_") || strings.HasPrefix(key, "sluice_") {
 			return wrongParam(p, "is reserved")
@@ -162,10 +174,12 @@ func (d *Decoder) requestParameter(p *param) *infer.Error {
 			return wrongParam(p, "is out of range")
 		}
 	}
-	p.Key, p.String = d.req.Keep(p.Key), d.req.Keep(p.String)
-	d.req.Params = append(d.req.Params, p.Param)
+	p.Key, p.String = b.req.Keep(p.Key), b.req.Keep(p.String)
+	b.req.Params = append(b.req.Params, p.Param)
 	return nil
 }
+
+func notAValue(p *param) *infer.Error { return wrongParam(p, "is not a string, a number or a bool") }
 
 func wrongParam(p *param, what string) *infer.Error {
 	return infer.Errorf(infer.Invalid, "parameter %s %s", quote(p.Key), what)
@@ -187,13 +201,13 @@ func (d *Decoder) inputParameter(p *param) *infer.Error {
 	if p.Kind != infer.ParamInt || p.Int < 0 {
 		return wrongParam(p, "must be a whole number of bytes")
 	}
-	d.in.size, d.in.hasSize = p.Int, true
+	d.seen.size, d.seen.hasSize = p.Int, true
 	return nil
 }
 
 // outputParameter takes a parameter of the requested output that was added last.
-func (d *Decoder) outputParameter(p *param) *infer.Error {
-	form := &d.head.Outputs[len(d.head.Outputs)-1]
+func (b *binder) outputParameter(p *param) *infer.Error {
+	form := &b.head.Outputs[len(b.head.Outputs)-1]
 	switch string(p.Key) {
 	case "binary_data":
 		if p.Kind != infer.ParamBool {

@@ -18,7 +18,7 @@ func (d *Decoder) raw() *infer.Error {
 	d.head.Binary = true
 	spec := &m.Inputs[0]
 	in := &d.in
-	*in = inputField{name: []byte(spec.Name), hasName: true, dtype: spec.DType, hasDType: true, hasShape: true, rank: len(spec.Dims)}
+	*in = tensorField{name: []byte(spec.Name), hasName: true, dtype: spec.DType, rank: len(spec.Dims)}
 	size := int64(d.src.Body.Size())
 	if err := d.rawShape(spec, size); err != nil {
 		return err

@@ -6,6 +6,7 @@
     types      one input and one equal output for each dtype, shape [-1, 2]
     scalar     Y = X * 2, both of rank 0
     mean       Y = X - mean of X over the rows: mixes rows, must never be merged
+    slow       Y = X multiplied "turns" times by a matrix: takes as long as it is told
     digits     the two bundled versions
     broken     not a model at all
 """
@@ -57,7 +58,8 @@ def build(folder):
     """Write the repository under folder, from nothing."""
     folder = pathlib.Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    for name, graph in (("simple", simple()), ("text", text()), ("types", types()), ("scalar", scalar()), ("mean", mean())):
+    for name, graph in (("simple", simple()), ("text", text()), ("types", types()), ("scalar", scalar()), ("mean", mean()),
+                        ("slow", slow())):
         version = folder / name / "1"
         version.mkdir(parents=True)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -104,6 +106,18 @@ def mean():
         [helper.make_node("ReduceMean", ["X", "axis"], ["M"], keepdims=1), helper.make_node("Sub", ["X", "M"], ["Y"])], "mean",
         [info("X", "FP32", ["rows", 4])], [info("Y", "FP32", ["rows", 4])],
         [numpy_helper.from_array(numpy.array([0], numpy.int64), "axis")])
+
+
+def slow():
+    size = 128
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["state", "matrix"], ["next"]), helper.make_node("Identity", ["on"], ["still"])], "turn",
+        [info("turn", "INT64", []), info("on", "BOOL", []), info("state", "FP32", [size, size])],
+        [info("still", "BOOL", []), info("next", "FP32", [size, size])])
+    return helper.make_graph(
+        [helper.make_node("Loop", ["turns", "", "X"], ["Y"], body=body)], "slow",
+        [info("X", "FP32", [size, size]), info("turns", "INT64", [1])], [info("Y", "FP32", [size, size])],
+        [numpy_helper.from_array(numpy.roll(numpy.eye(size, dtype=numpy.float32), 1, axis=1), "matrix")])
 
 
 def info(name, dtype, shape):

@@ -7,6 +7,8 @@ import unittest
 
 import numpy
 import onnxruntime
+import tritonclient.grpc as triton_grpc
+import tritonclient.grpc.aio as aio_grpc
 import tritonclient.http as triton
 import tritonclient.http.aio as aio
 
@@ -43,15 +45,15 @@ class TestHeldOut(unittest.TestCase):
             cls.want[version] = {name: numpy.concatenate([r[i] for r in runs]) for i, name in enumerate(OUTPUTS)}
 
     def test_one_at_a_time_binary_is_bit_equal(self):
-        client = triton.InferenceServerClient(server.http)
-        self.addCleanup(client.close)
-        for version in VERSIONS:
-            for row, image in enumerate(self.images):
-                sent = triton.InferInput("image", [1, 64], "FP32")
-                sent.set_data_from_numpy(image[None])
-                result = client.infer("digits", [sent], model_version=version)
-                for name in OUTPUTS:
-                    self.assertEqual(result.as_numpy(name).tobytes(), self.want[version][name][row:row + 1].tobytes(), f"{name}, row {row}")
+        for protocol, client in (("http", triton.InferenceServerClient(server.http)), ("grpc", triton_grpc.InferenceServerClient(server.grpc))):
+            self.addCleanup(client.close)
+            kind = (triton if protocol == "http" else triton_grpc).InferInput
+            for version in VERSIONS:
+                for row, image in enumerate(self.images):
+                    result = client.infer("digits", [sent(kind, image)], model_version=version)
+                    for name in OUTPUTS:
+                        self.assertEqual(result.as_numpy(name).tobytes(), self.want[version][name][row:row + 1].tobytes(),
+                                         f"{protocol}: {name}, row {row}")
 
     def test_one_at_a_time_json_is_the_shortest_that_reads_back(self):
         host, port = server.http.rsplit(":", 1)
@@ -72,31 +74,41 @@ class TestHeldOut(unittest.TestCase):
                     self.assertLessEqual(digits(str(token)), digits(numpy.format_float_scientific(want, unique=True)), token)
 
     def test_64_at_a_time_is_within_the_merge_rule(self):
-        for version in VERSIONS:
-            got = asyncio.run(self.all_at_once(version, 64))
-            want = self.want[version]
-            numpy.testing.assert_array_equal(got["label"], want["label"])
-            scale = numpy.abs(want["probabilities"]).max(axis=1, keepdims=True)
-            worst = (numpy.abs(got["probabilities"] - want["probabilities"]) / scale).max()
-            self.assertLessEqual(worst, 1e-4)
-            accuracy = float((got["label"] == self.labels).mean())
-            self.assertAlmostEqual(accuracy, self.accuracy[version], places=5)
+        for protocol in ("http", "grpc"):
+            for version in VERSIONS:
+                with self.subTest(protocol=protocol, version=version):
+                    got = asyncio.run(self.all_at_once(protocol, version, 64))
+                    want = self.want[version]
+                    numpy.testing.assert_array_equal(got["label"], want["label"])
+                    scale = numpy.abs(want["probabilities"]).max(axis=1, keepdims=True)
+                    worst = (numpy.abs(got["probabilities"] - want["probabilities"]) / scale).max()
+                    self.assertLessEqual(worst, 1e-4)
+                    accuracy = float((got["label"] == self.labels).mean())
+                    self.assertAlmostEqual(accuracy, self.accuracy[version], places=5)
 
-    async def all_at_once(self, version, concurrency):
-        client = aio.InferenceServerClient(server.http, conn_limit=concurrency)
+    async def all_at_once(self, protocol, version, concurrency):
+        if protocol == "http":
+            client, kind = aio.InferenceServerClient(server.http, conn_limit=concurrency), triton.InferInput
+        else:
+            client, kind = aio_grpc.InferenceServerClient(server.grpc), triton_grpc.InferInput
         leave = asyncio.Semaphore(concurrency)
 
         async def one(image):
-            sent = triton.InferInput("image", [1, 64], "FP32")
-            sent.set_data_from_numpy(image[None])
             async with leave:
-                return await client.infer("digits", [sent], model_version=version)
+                return await client.infer("digits", [sent(kind, image)], model_version=version)
 
         try:
             results = await asyncio.gather(*(one(image) for image in self.images))
         finally:
             await client.close()
         return {name: numpy.concatenate([r.as_numpy(name) for r in results]) for name in OUTPUTS}
+
+
+def sent(kind, image):
+    """One image as an input of a client's kind."""
+    made = kind("image", [1, 64], "FP32")
+    made.set_data_from_numpy(image[None])
+    return made
 
 
 def digits(token):

@@ -83,12 +83,12 @@ func blocksOf(page string) []block {
 }
 
 // ports are where the servers of one page listen.
-type ports struct{ http, metrics, admin string }
+type ports struct{ http, grpc, metrics, admin string }
 
-// freePorts finds three ports that nobody listens on.
+// freePorts finds four ports that nobody listens on.
 func freePorts(t *testing.T) ports {
 	t.Helper()
-	var found [3]string
+	var found [4]string
 	for i := range found {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -97,12 +97,12 @@ func freePorts(t *testing.T) ports {
 		defer ln.Close()
 		_, found[i], _ = net.SplitHostPort(ln.Addr().String())
 	}
-	return ports{found[0], found[1], found[2]}
+	return ports{found[0], found[1], found[2], found[3]}
 }
 
 // here puts the ports of this run in place of the default ones.
 func (p ports) here(text string) string {
-	for from, to := range map[string]string{"8000": p.http, "8002": p.metrics, "9901": p.admin} {
+	for from, to := range map[string]string{"8000": p.http, "8001": p.grpc, "8002": p.metrics, "9901": p.admin} {
 		text = regexp.MustCompile(`\b(localhost|127\.0\.0\.1):`+from+`\b`).ReplaceAllString(text, "${1}:"+to)
 	}
 	return text
@@ -113,7 +113,7 @@ const prelude = `set -euo pipefail
 serve() {
   local all="$*" file="" flags=()
   if [[ $all =~ (^|\ )-c\ ([^ ]+) ]]; then file=${BASH_REMATCH[2]}; fi
-  for name in http metrics admin; do
+  for name in http grpc metrics admin; do
     if [[ $all == *"--$name "* ]] || { [ -n "$file" ] && grep -qE "^ *$name:.*address" "$file"; }; then continue; fi
     local port=${name^^}
     flags+=("--$name" "127.0.0.1:${!port}")
@@ -188,7 +188,7 @@ func runPage(t *testing.T, root, bin, library string, blocks []block) {
 	log := filepath.Join(dir, ".log")
 	cmd.Env = append(os.Environ(),
 		"SLUICE="+filepath.Join(bin, "sluice"), "SLUICE_ONNXRUNTIME="+library, "READY="+filepath.Join(dir, ".ready"), "LOG="+log,
-		"HTTP="+p.http, "METRICS="+p.metrics, "ADMIN="+p.admin, "PATH="+bin+":"+os.Getenv("PATH"))
+		"HTTP="+p.http, "GRPC="+p.grpc, "METRICS="+p.metrics, "ADMIN="+p.admin, "PATH="+bin+":"+os.Getenv("PATH"))
 	// The servers that a page leaves running are of the shell's process group, and end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = time.Second

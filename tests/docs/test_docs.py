@@ -111,7 +111,7 @@ class TestFirstSteps(unittest.TestCase):
 
     def here(self, text):
         """The text with the addresses of this server for the default ones."""
-        for port, address in (("8000", self.server.http), ("8002", self.server.metrics), ("9901", self.server.admin)):
+        for port, address in (("8000", self.server.http), ("8001", self.server.grpc), ("8002", self.server.metrics), ("9901", self.server.admin)):
             text = re.sub(rf"(localhost|127\.0\.0\.1):{port}", address, text)
         return text
 

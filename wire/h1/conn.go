@@ -66,6 +66,7 @@ type conn struct {
 	recvErr   error
 	why       Reason // why it closes
 	linger    bool
+	handed    bool // it is somebody else's now
 	one       [1]byte
 
 	// Shared.
@@ -133,6 +134,10 @@ func (c *conn) readHead() (bool, *refusal) {
 	if c.req == nil && !c.idle() {
 		return false, nil
 	}
+	if !c.served && c.srv.opts.HTTP2 != nil && c.speaksHTTP2() {
+		c.handOver()
+		return false, nil
+	}
 	req, timed := c.req, false
 	req.head.reset()
 	lim := headLimits{c.srv.opts.MaxHeaderBytes, c.srv.opts.MaxHeaders, c.srv.opts.MaxTarget}
@@ -165,6 +170,43 @@ func (c *conn) readHead() (bool, *refusal) {
 			return false, nil
 		}
 	}
+}
+
+// preface is how a client of HTTP/2 begins.
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// speaksHTTP2 tells whether the first bytes of the connection are the preface of HTTP/2, reading on as long as
+// they may be.
+func (c *conn) speaksHTTP2() bool {
+	req := c.req
+	for {
+		n := min(req.w, len(preface))
+		if string(req.buf[:n]) != preface[:n] {
+			return false
+		}
+		if n == len(preface) {
+			return true
+		}
+		m, err := c.read(req.buf[req.w:])
+		req.w += m
+		if m == 0 && err != nil {
+			return false // which the parser of heads will find as well
+		}
+	}
+}
+
+// handOver gives the connection to who speaks HTTP/2 and returns when that is done with it.
+func (c *conn) handOver() {
+	read := append([]byte(nil), c.req.buf[:c.req.w]...)
+	c.srv.release(c.req)
+	c.req = nil
+	c.handed = true
+	c.why = ClosedHandedOn
+	c.srv.forget(c)
+	c.srv.metrics.closed(c.why)
+	// It fails only on a closed connection, and then so does what follows.
+	_ = c.Conn.SetDeadline(time.Time{})
+	c.srv.opts.HTTP2(c.Conn, read)
 }
 
 // rewind moves what was read beyond the last request to the start of the buffer, or lets it go.
@@ -356,6 +398,9 @@ func (c *conn) refuse(r *refusal) {
 
 // Close ends the connection. fasthttp calls it when its loop is over.
 func (c *conn) Close() error {
+	if c.handed {
+		return nil
+	}
 	c.srv.forget(c)
 	c.reply.release()
 	if c.forced.Load() {

@@ -95,7 +95,7 @@ func standard(body []byte, zipped bool) ([]byte, error) {
 	switch {
 	case zipped:
 		r, err = gzip.NewReader(src)
-	case len(body) > 1 && zlibHeader(body):
+	case len(body) > 1 && body[0]&0x0f == 8 && body[0]>>4 <= 7 && (int(body[0])<<8|int(body[1]))%31 == 0: // zlib's head
 		r, err = zlib.NewReader(src)
 	default:
 		r = flate.NewReader(src)

@@ -18,6 +18,7 @@ const (
 	ClosedShed       Reason = "shed"           // idle, when descriptors were short
 	ClosedForced     Reason = "forced"         // in use when the grace ended
 	ClosedTLS        Reason = "tls"            // the handshake failed
+	ClosedHandedOn   Reason = "http2"          // its client speaks HTTP/2: somebody else goes on with it
 	ClosedFault      Reason = "fault"          // serving it panicked
 )
 

@@ -2,6 +2,7 @@ package h1
 
 import (
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -53,6 +54,10 @@ type Options struct {
 
 	// ServerName is sent in the header field Server. Default empty: none is sent.
 	ServerName string
+
+	// HTTP2 serves connections whose client speaks HTTP/2: it gets the connection, after its handshake if it has
+	// TLS, and the bytes that were read of it, and returns when it has closed it. Default nil: HTTP/2 is refused.
+	HTTP2 func(sock net.Conn, read []byte)
 
 	// Metrics is told what happens.
 	Metrics Metrics

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/codec"
 )
 
 // err returns the refusal as a handler sees it.
@@ -41,14 +42,14 @@ func (x *exchange) readBody(dst *slab.List, limit int64) *refusal {
 	switch {
 	case r != nil:
 		return r
-	case h.length > limit && (coding == identity || h.length > limit+limit/64+1024):
+	case h.length > limit && (coding == codec.Identity || h.length > limit+limit/64+1024):
 		return &refuseTooLarge
 	case b.end:
-		if coding != identity {
+		if coding != codec.Identity {
 			return &refuseCorrupt // not even an empty stream is empty
 		}
 		return nil
-	case coding != identity:
+	case coding != codec.Identity:
 		return x.inflate(dst, coding, limit)
 	case b.chunked:
 		return x.readChunks(dst, limit)
@@ -78,18 +79,15 @@ func (b *body) fill(p []byte) *refusal {
 	return nil
 }
 
-const (
-	firstSlab = 8 << 10
-	lastSlab  = 1 << 20
-)
-
 // readChunks reads a body of unknown length into slabs that double in size.
 func (x *exchange) readChunks(dst *slab.List, limit int64) *refusal {
-	sink := sink{pool: x.c.srv.pool, dst: dst, limit: limit}
+	sink := codec.Sink{Pool: x.c.srv.pool, Dst: dst, Limit: limit}
 	b := &x.c.body
 	for {
-		p, r := sink.room()
-		if r != nil {
+		p, err := sink.Room()
+		if err != nil {
+			sink.Close()
+			r := refusalOf(err)
 			if r == &refuseTooLarge && b.atEnd() {
 				return nil
 			}
@@ -99,13 +97,13 @@ func (x *exchange) readChunks(dst *slab.List, limit int64) *refusal {
 			return r
 		}
 		n, err := b.Read(p)
-		sink.filled(n)
+		sink.Filled(n)
 		switch {
 		case errors.Is(err, io.EOF):
-			sink.close()
+			sink.Close()
 			return nil
 		case err != nil:
-			sink.close()
+			sink.Close()
 			return b.failed
 		}
 	}
@@ -117,55 +115,4 @@ func (b *body) atEnd() bool {
 		b.failed = b.nextChunk()
 	}
 	return b.end
-}
-
-// sink grows a list by slabs as bytes arrive whose number is not known, and asks the budget for each.
-type sink struct {
-	pool  *slab.Pool
-	dst   *slab.List
-	limit int64 // of all bytes
-
-	slab  *slab.Slab
-	used  int
-	total int64
-}
-
-// room returns where to put the next bytes: at least one, and none beyond the limit.
-func (s *sink) room() ([]byte, *refusal) {
-	if s.total >= s.limit {
-		s.close()
-		return nil, &refuseTooLarge
-	}
-	if s.slab == nil || s.used == len(s.slab.Bytes()) {
-		size := firstSlab
-		if s.slab != nil {
-			size = min(2*len(s.slab.Bytes()), lastSlab)
-		}
-		s.close()
-		if s.slab = s.pool.TryGet(size); s.slab == nil {
-			return nil, &refuseMemory
-		}
-	}
-	p := s.slab.Bytes()[s.used:]
-	if left := s.limit - s.total; int64(len(p)) > left {
-		p = p[:left]
-	}
-	return p, nil
-}
-
-func (s *sink) filled(n int) {
-	s.used += n
-	s.total += int64(n)
-}
-
-// close gives the last slab to the list.
-func (s *sink) close() {
-	switch {
-	case s.slab == nil:
-	case s.used == 0:
-		s.slab.Release()
-	default:
-		s.dst.AppendOwned(s.slab.View(0, s.used))
-	}
-	s.slab, s.used = nil, 0
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/codec"
 )
 
 // Server serves HTTP/1.1 on any number of listeners.
@@ -29,10 +30,10 @@ type Server struct {
 	spare   *spare
 	stop    chan struct{} // closed by Shutdown
 
-	requests    sync.Pool // *request
-	large       sync.Pool // *[largeBuffer]byte
-	inflaters   sync.Pool
-	compressors sync.Pool
+	requests  sync.Pool // *request
+	large     sync.Pool // *[largeBuffer]byte
+	inflaters codec.Inflaters
+	deflaters codec.Deflaters
 
 	draining atomic.Bool
 

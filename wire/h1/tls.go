@@ -15,6 +15,8 @@ type TLSOptions struct {
 	Cert, Key string
 	// ClientCA, if set, has clients asked for a certificate that these authorities signed.
 	ClientCA string
+	// HTTP2 has clients told that HTTP/2 is spoken as well.
+	HTTP2 bool
 }
 
 // TLS holds the certificates of a listener. They can be replaced while it serves.
@@ -46,6 +48,9 @@ func (t *TLS) Reload() error {
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"http/1.1"},
 		Certificates: []tls.Certificate{cert},
+	}
+	if t.opts.HTTP2 {
+		config.NextProtos = []string{"h2", "http/1.1"}
 	}
 	if t.opts.ClientCA != "" {
 		pem, err := os.ReadFile(t.opts.ClientCA)

@@ -1,0 +1,292 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h2"
+)
+
+// The paths of the v2 service over gRPC.
+const (
+	servicePath = "/inference.GRPCInferenceService/"
+	inferPath   = servicePath + "ModelInfer"
+)
+
+// RPC serves the gRPC calls of the data port. It implements [h2.GRPC].
+type RPC struct {
+	server  *Server
+	methods map[string]generic
+}
+
+// RPC returns the server as gRPC sees it.
+func (s *Server) RPC() *RPC { return &RPC{server: s, methods: methodsOf(s)} }
+
+// Method implements [h2.GRPC].
+func (r *RPC) Method(path []byte) h2.Kind {
+	if string(path) == inferPath {
+		return h2.Unary
+	}
+	if _, ok := r.methods[string(path)]; ok {
+		return h2.Generic
+	}
+	return h2.Unknown
+}
+
+// Connect implements [h2.GRPC].
+func (r *RPC) Connect(*h2.Conn) h2.Calls { return &rpcConn{server: r.server} }
+
+// Serve implements [h2.GRPC]: an inference whose message came compressed, or one of the other methods.
+func (r *RPC) Serve(s *h2.Stream) {
+	if string(s.Path()) != inferPath {
+		r.answerGeneric(s)
+		return
+	}
+	answered := make(chan struct{})
+	c := r.server.rpcOf(s)
+	c.answered = answered
+	c.serve(s, nil)
+	<-answered
+}
+
+// rpcConn serves the inferences of one connection on its reader's goroutine.
+type rpcConn struct {
+	server *Server
+	burst  infer.Burst
+	busy   bool // the burst has begun
+}
+
+// Unary implements [h2.Calls].
+func (c *rpcConn) Unary(s *h2.Stream) {
+	if !c.busy {
+		c.busy = true
+		c.burst.Begin()
+	}
+	e := c.server.rpcOf(s)
+	if e.takesLong(s) {
+		go e.serve(s, nil) // it ends with the answer, which the engine's Shutdown waits for
+		return
+	}
+	e.serve(s, &c.burst)
+}
+
+// readerBytes is the size up to which a message is decoded on the reader's goroutine, whatever it holds.
+const readerBytes = 64 << 10
+
+// takesLong tells whether decoding would hold up the connection: tensors in typed fields are read number by
+// number.
+func (e *rpc) takesLong(s *h2.Stream) bool {
+	if s.Message().Size() <= readerBytes {
+		return false
+	}
+	peek, err := e.decoder.PeekModel(s.Message())
+	return err == nil && !peek.Raw
+}
+
+// Drained implements [h2.Calls].
+func (c *rpcConn) Drained() {
+	c.burst.Flush()
+	c.busy = false
+}
+
+// rpc is everything that one ModelInfer call needs. It stays attached to its stream and is reused with it: from
+// Reply on it may be serving the stream's next call.
+type rpc struct {
+	edge
+	decoder *kserve.MessageDecoder
+	encoder *kserve.MessageEncoder
+
+	// Of the call being served.
+	stream   *h2.Stream
+	running  *infer.Call
+	life     uint64 // of running
+	counted  bool   // among those in flight
+	answered chan struct{}
+	message  slab.List
+	answer   h2.Answer
+	fields   [3]wire.Header
+	details  []byte
+
+	// hold keeps a hang-up from finishing the call before Submit has: it counts the calls of this rpc, with the
+	// phase in its lowest bits.
+	hold atomic.Uint64
+}
+
+// The phases of rpc.hold.
+const (
+	submitting = iota + 1
+	submitted
+	hungUp
+
+	turnShift = 2
+	holdPhase = 1<<turnShift - 1
+)
+
+// rpcOf returns what is attached to the stream.
+func (s *Server) rpcOf(stream *h2.Stream) *rpc {
+	if e, ok := stream.Attached().(*rpc); ok && e.server == s {
+		return e
+	}
+	e := &rpc{
+		edge:    edge{server: s, protocol: overGRPC, method: inferPath},
+		decoder: kserve.NewMessageDecoder(s.memory.Slabs),
+		encoder: kserve.NewMessageEncoder(s.memory.Slabs),
+	}
+	stream.Attach(e)
+	return e
+}
+
+// serve takes a call up; its answer comes with Done, or at once if it is refused.
+func (e *rpc) serve(s *h2.Stream, burst *infer.Burst) {
+	e.stream, e.running, e.counted = s, nil, false
+	e.start(s)
+	e.series = e.server.unknown
+	turn := (e.hold.Load()>>turnShift + 1) << turnShift
+	e.hold.Store(turn | submitting)
+	req := e.server.memory.NewRequest()
+	err := e.prepare(req)
+	if err != nil {
+		req.Release()
+		e.fail(err, nil, burst)
+		return
+	}
+	deadline, err := e.deadline(req.Route, e.timeout())
+	if err != nil {
+		req.Release()
+		e.fail(err, nil, burst)
+		return
+	}
+	c := e.call(req, deadline)
+	req.Release()
+	c.Then(infer.RoleEdge, e)
+	e.running, e.life = c, c.Epoch()
+	e.submit(c, turn, burst)
+}
+
+// submit hands the call on. From then on e may be serving another call, so nothing of it is read but hold,
+// which tells.
+func (e *rpc) submit(c *infer.Call, turn uint64, burst *infer.Burst) {
+	life, front := e.life, &e.server.front
+	if !e.stream.Watch(e) {
+		e.fail(infer.ErrClientGone, c, burst)
+		return
+	}
+	if err := front.Submit(c, burst); err != nil {
+		e.fail(asError(err), c, burst)
+		return
+	}
+	if !e.hold.CompareAndSwap(turn|submitting, turn|submitted) && e.hold.Load() == turn|hungUp {
+		c.FailLife(life, infer.ErrClientGone, burst)
+	}
+}
+
+// timeout returns what the client allows the call, 0 if it does not say.
+func (e *rpc) timeout() time.Duration {
+	d, ok := e.stream.Timeout()
+	if !ok {
+		return 0
+	}
+	return max(d, 1)
+}
+
+// prepare resolves the model, moves the message into the request and decodes it.
+func (e *rpc) prepare(req *infer.Request) *infer.Error {
+	message := e.stream.Message()
+	e.bytesIn = int64(message.Size())
+	peek, err := e.decoder.PeekModel(message)
+	if err != nil {
+		return err
+	}
+	e.query.Name, e.query.Version = peek.Name, peek.Version
+	if err := e.lookup(req); err != nil {
+		return err
+	}
+	e.query.Name, e.query.Version = nil, nil
+	e.series.inFlight.AddAt(req.Shard(), 1)
+	e.counted = true
+	if e.bytesIn > req.Route.MaxBody {
+		return tooLarge(req.Route.MaxBody)
+	}
+	req.Body.AppendList(message)
+	message.Release()
+	return e.decoder.Decode(kserve.Source{
+		Model: req.Route.Model, Body: &req.Body, MaxBytes: req.Route.MaxBody,
+	}, req, &e.head)
+}
+
+// HangUp implements [wire.Watcher]. It may come as late as the answer: the life of the call tells.
+func (e *rpc) HangUp(wire.HangUp) {
+	turn := e.hold.Load() &^ holdPhase
+	if e.hold.CompareAndSwap(turn|submitting, turn|hungUp) {
+		return
+	}
+	e.running.FailLife(e.life, infer.ErrClientGone, nil)
+}
+
+// Done implements [infer.Continuation]: it answers, on the goroutine of whoever finished the call.
+func (e *rpc) Done(c *infer.Call, burst *infer.Burst) {
+	e.settle(c)
+	if c.Error != nil {
+		e.fail(c.Error, c, burst)
+		return
+	}
+	model := c.Target.Model
+	err := e.encoder.Encode(kserve.Answer{
+		Request: c.Request, Head: &e.head, Model: model, Response: c.Response, Rows: c.Rows,
+	}, kserve.Frame{}, &e.message)
+	if err != nil {
+		e.fail(err, c, burst)
+		return
+	}
+	e.status, e.bytesOut = int(h2.OK), int64(e.message.Size())
+	version := len(e.scratch)
+	e.scratch = append(e.scratch, model.Version...)
+	timing := len(e.scratch)
+	e.scratch = appendTiming(e.scratch, &c.Stamps)
+	e.fields = [...]wire.Header{
+		{Name: headerRequestID, Value: e.requestID},
+		{Name: headerVersion, Value: e.scratch[version:timing]},
+		{Name: headerTiming, Value: e.scratch[timing:]},
+	}
+	e.answer = h2.Answer{Head: e.fields[:], Message: &e.message}
+	e.send(c, burst)
+}
+
+// fail answers with an error. c is nil if the request did not get as far as a call; the edge's reference to it
+// goes with the answer.
+func (e *rpc) fail(err *infer.Error, c *infer.Call, burst *infer.Burst) {
+	e.code, e.status, e.bytesOut = err.Code, int(grpcStatus[err.Code]), 0
+	if err.Origin == infer.FromGateway {
+		e.reject()
+	}
+	e.logCause(err)
+	e.details = appendStatusDetails(e.details[:0], err)
+	e.fields[0] = wire.Header{Name: headerRequestID, Value: e.requestID}
+	e.answer = h2.Answer{Head: e.fields[:1], Status: grpcStatus[err.Code], Text: err.Text, Details: e.details}
+	e.send(c, burst)
+}
+
+// send counts the call and replies. Nothing of e is touched after that.
+func (e *rpc) send(c *infer.Call, burst *infer.Burst) {
+	e.observe(c)
+	if e.counted {
+		e.series.inFlight.AddAt(uint32(e.received), -1)
+	}
+	answered, conn := e.answered, e.stream.Conn()
+	e.answered = nil
+	s := e.stream
+	answer := &e.answer
+	e.forget()
+	s.Reply(answer)
+	burst.Mark(conn)
+	if c != nil {
+		c.Release()
+	}
+	if answered != nil {
+		close(answered)
+	}
+}

@@ -1,0 +1,108 @@
+"""tritonclient.grpc.aio, unmodified."""
+
+import asyncio
+import tempfile
+import unittest
+
+import grpc
+import numpy
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as aio
+from tritonclient.utils import InferenceServerException
+
+import repository
+import sluice
+
+server = None
+
+
+def setUpModule():
+    global server
+    folder = tempfile.TemporaryDirectory(prefix="sluice-models-")
+    unittest.addModuleCleanup(folder.cleanup)
+    server = sluice.Sluice(repository.build(folder.name))
+    unittest.addModuleCleanup(server.stop)
+
+
+def tensor(name, array, dtype):
+    made = triton.InferInput(name, list(array.shape), dtype)
+    made.set_data_from_numpy(array)
+    return made
+
+
+class TestAio(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        asyncio.get_running_loop().slow_callback_duration = 60  # a busy machine is no finding
+        self.client = aio.InferenceServerClient(server.grpc)
+
+    async def asyncTearDown(self):
+        await self.client.close()
+
+    async def test_health_and_metadata(self):
+        self.assertTrue(await self.client.is_server_live())
+        self.assertTrue(await self.client.is_server_ready())
+        self.assertTrue(await self.client.is_model_ready("simple"))
+        self.assertFalse(await self.client.is_model_ready("nowhere"))
+        self.assertEqual(list((await self.client.get_model_metadata("digits")).versions), ["1", "2"])
+        self.assertEqual((await self.client.get_model_config("simple")).config.max_batch_size, 8)
+        self.assertIn("simple", [m.name for m in (await self.client.get_model_repository_index()).models])
+        self.assertEqual((await self.client.get_inference_statistics("simple")).model_stats[0].name, "simple")
+
+    async def one(self, number, **options):
+        a = numpy.full((1, 16), number, numpy.int32)
+        b = numpy.arange(16, dtype=numpy.int32).reshape(1, 16)
+        result = await self.client.infer("simple", [tensor("INPUT0", a, "INT32"), tensor("INPUT1", b, "INT32")],
+                                         request_id=f"call-{number}", **options)
+        self.assertEqual(result.get_response().id, f"call-{number}")
+        self.assertEqual(result.as_numpy("OUTPUT0").tolist(), (a + b).tolist())
+        self.assertEqual(result.as_numpy("OUTPUT1").tolist(), (a - b).tolist())
+
+    async def test_many_at_once(self):
+        await asyncio.gather(*(self.one(n) for n in range(200)))
+
+    async def test_compression(self):
+        for algorithm in (None, "gzip", "deflate"):
+            with self.subTest(algorithm=algorithm):
+                await self.one(7, compression_algorithm=algorithm)
+
+    async def test_bytes(self):
+        cells = numpy.array([[b"one", b"", b"\xff\x00"]], numpy.object_)
+        result = await self.client.infer("text", [tensor("INPUT0", cells, "BYTES")])
+        self.assertEqual(result.as_numpy("OUTPUT0").tolist(), cells.tolist())
+
+    async def test_refusals(self):
+        for name, call, status, word in (
+            ("unknown", self.client.infer("nowhere", [tensor("X", numpy.zeros((1, 1), numpy.float32), "FP32")]), "NOT_FOUND", "nowhere"),
+            ("shared memory", self.client.register_system_shared_memory("r", "/r", 64), "UNIMPLEMENTED", "shared memory"),
+            ("load", self.client.load_model("simple"), "PERMISSION_DENIED", "may not load"),
+        ):
+            with self.subTest(name=name):
+                with self.assertRaises(InferenceServerException) as caught:
+                    await call
+                self.assertEqual(caught.exception.status(), f"StatusCode.{status}")
+                self.assertIn(word, caught.exception.message())
+
+    async def test_streams(self):
+        async def requests():
+            await asyncio.Event().wait()  # a stream is refused for its method: no request needs to come
+            yield
+
+        with self.assertRaises(grpc.RpcError) as caught:
+            async for _ in self.client.stream_infer(requests()):
+                pass
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+        self.assertIn("not served", caught.exception.details())
+
+    async def test_callers_that_leave_harm_nobody(self):
+        leaving = [asyncio.create_task(self.one(n)) for n in range(50)]
+        await asyncio.sleep(0)
+        for task in leaving[::2]:
+            task.cancel()
+        for outcome in await asyncio.gather(*leaving[1::2], return_exceptions=True):
+            self.assertIsNone(outcome)
+        await asyncio.gather(*leaving[::2], return_exceptions=True)
+        await self.one(99)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,348 @@
+package h2
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/hpack"
+)
+
+const (
+	// streamWindow is what a stream may send before its message is known.
+	streamWindow = 64 << 10
+	// creditStep is how much of the connection's window is used before it is given back.
+	creditStep = 32 << 10
+	// encoderTable bounds our half of the dynamic tables: what repeats in answers is little.
+	encoderTable = 512
+	// recentResets is how many streams that we reset are remembered, as frames for them may be on their way.
+	recentResets = 32
+)
+
+// fault ends a connection.
+type fault struct {
+	code   frame.Code
+	reason Reason
+	text   string // for the log and, unless quiet, the peer
+	quiet  bool   // nothing is said to the peer
+}
+
+// Conn is one connection.
+type Conn struct {
+	// Immutable after newConn.
+	srv    *Server
+	sock   net.Conn
+	raw    *rawSock // nil: the socket has no non-blocking calls
+	calls  Calls
+	remote string
+	expire int64  // when its age is over, 0 for never
+	write  func() // writes what is parked; made once
+
+	// Owned by the reader.
+	in      input
+	decoder hpack.Decoder
+	trailer hpack.Fields // of requests; nobody reads them
+	budget  budgets
+	timer   timers
+	lastID  uint32 // the highest stream that the client opened
+	leaving bool   // it has taken its leave
+	aged    bool   // because of its age
+	finalAt int64  // when the last word is due, unless the client answers the first; 0: not
+
+	// Said from anywhere.
+	poked  atomic.Bool  // there is news for the reader
+	forced atomic.Bool  // the connection is to end now
+	drain  atomic.Bool  // it is this connection's turn to take its leave
+	live   atomic.Int32 // streams that count: in the table, or with a handler
+
+	mu struct {
+		sync.Mutex
+		streams map[uint32]*Stream
+		orphans []*Stream // ended while the reader was not done with them
+		resets  [recentResets]uint32
+		nresets int
+
+		recvWindow int64 // what the client may still send
+		credit     int   // of it, what is used and not yet given back
+		prepaid    int64 // granted for messages that were given up: window that is not given back
+
+		sendWindow int64
+		peer       struct {
+			window   int64 // initial window of streams
+			maxFrame int
+		}
+		encoder hpack.Encoder
+		queue   sendQueue
+		starved bool  // the queue waits for the connection's window
+		stuckAt int64 // since when, or since when a write is parked; 0: not
+		sent    int64 // bytes of DATA since stuckAt
+		out     *output
+		writing bool    // somebody writes
+		parked  *output // what the writer goroutine is at
+		failed  bool    // writing failed
+		slow    bool    // because the client took nothing
+		good    int     // answers and frames since the reader last looked, for budgets
+
+		drain drainState
+		ended bool // the reader is gone
+		pins  int  // who needs the connection: the reader, handlers, the writer
+	}
+}
+
+// newConn returns a connection over sock that is served with calls.
+func newConn(srv *Server, sock net.Conn) *Conn {
+	c := &Conn{srv: srv, sock: sock}
+	if a := sock.RemoteAddr(); a != nil {
+		c.remote = a.String()
+	}
+	c.in.pool = &srv.buffers
+	c.raw = newRawSock(sock, &c.in.readBuffer)
+	c.write = c.writeParked
+	c.decoder.Init(hpack.Limits{
+		Table: 4096,
+		List:  srv.opts.MaxHeaderBytes,
+		Bomb:  4 * srv.opts.MaxHeaderBytes,
+	})
+	c.budget.init()
+	m := &c.mu
+	m.streams = make(map[uint32]*Stream)
+	m.recvWindow, m.sendWindow = frame.DefaultWindow, frame.DefaultWindow
+	m.peer.window, m.peer.maxFrame = frame.DefaultWindow, frame.DefaultSize
+	m.encoder.Init(encoderTable)
+	m.pins = 1
+	return c
+}
+
+// serve runs the reader until the connection ends.
+func (c *Conn) serve(prefix []byte) {
+	now := c.srv.clock()
+	c.timer.begin(c, now)
+	c.in.take(c, prefix)
+	why := c.loop()
+	c.end(why)
+}
+
+func (c *Conn) loop() (why *fault) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.panicked("connection panicked", p)
+			why = &faultPanic
+		}
+	}()
+	c.greet()
+	for {
+		if f := c.process(); f != nil {
+			return f
+		}
+		if c.in.called {
+			c.in.called = false
+			c.calls.Drained()
+		}
+		c.settle()
+		c.Flush()
+		if f := c.over(); f != nil {
+			return f
+		}
+		if f := c.fill(); f != nil {
+			return f
+		}
+	}
+}
+
+// greet queues our settings.
+func (c *Conn) greet() {
+	o := &c.srv.opts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.output()
+	out.b = frame.AppendSettings(out.b,
+		frame.Value{Setting: frame.MaxConcurrentStreams, Value: uint32(o.MaxStreams)},
+		frame.Value{Setting: frame.InitialWindowSize, Value: streamWindow},
+		frame.Value{Setting: frame.MaxFrameSize, Value: uint32(o.MaxFrame)},
+		frame.Value{Setting: frame.MaxHeaderListSize, Value: uint32(o.MaxHeaderBytes)},
+	)
+}
+
+// settle looks at what others left for the reader.
+func (c *Conn) settle() {
+	m := &c.mu
+	m.Lock()
+	c.budget.refund(m.good)
+	m.good = 0
+	var free []*Stream
+	if len(m.orphans) > 0 {
+		free = m.orphans
+		m.orphans = nil
+		kept := free[:0]
+		for _, s := range free {
+			s.st.recvDone = true
+			if c.in.data.s == s {
+				c.in.data.s = nil
+			}
+			if c.freeable(s) {
+				kept = append(kept, s)
+			}
+		}
+		free = kept
+	}
+	m.Unlock()
+	for _, s := range free {
+		s.recycle()
+	}
+}
+
+// freeable tells whether nobody refers to s any more. It runs under mu.
+func (c *Conn) freeable(s *Stream) bool {
+	st := &s.st
+	return !st.inTable && !st.handler && !st.telling && !st.queued && st.recvDone
+}
+
+// drop takes s out of the table once both sides have ended, or it is gone. It runs under mu. The caller
+// recycles s if it returns true.
+func (c *Conn) drop(s *Stream) bool {
+	st := &s.st
+	m := &c.mu
+	if st.inTable {
+		st.inTable = false
+		delete(m.streams, s.id)
+		m.prepaid += st.reserved
+		st.reserved = 0
+		if !st.recvDone {
+			m.orphans = append(m.orphans, s)
+		}
+		if !st.handler {
+			c.left()
+		}
+	}
+	return c.freeable(s)
+}
+
+// left counts a stream that is over. It runs under mu.
+func (c *Conn) left() {
+	if c.live.Add(-1) == 0 && (c.mu.drain != serving || c.mu.ended) {
+		c.poke()
+	}
+}
+
+// unpin drops a need of the connection; the last one tells the server. It runs under mu.
+func (c *Conn) unpin() {
+	if c.mu.pins--; c.mu.pins == 0 {
+		c.srv.leave()
+	}
+}
+
+// resetStream has s end with an error. It returns true if the caller is to recycle s. It runs under mu.
+func (c *Conn) resetStream(s *Stream, code frame.Code) bool {
+	out := c.output()
+	out.b = frame.AppendReset(out.b, s.id, code)
+	c.remember(s.id)
+	s.st.gone = true
+	c.unqueue(s)
+	return c.drop(s)
+}
+
+// remember notes that frames of a stream may still come. It runs under mu.
+func (c *Conn) remember(id uint32) {
+	m := &c.mu
+	m.resets[m.nresets%recentResets] = id
+	m.nresets++
+}
+
+// wasReset tells whether frames of a closed stream are to be passed over. It runs under mu.
+func (c *Conn) wasReset(id uint32) bool {
+	for _, r := range c.mu.resets {
+		if r == id {
+			return true
+		}
+	}
+	return false
+}
+
+// Remote returns the peer's address for logs.
+func (c *Conn) Remote() string { return c.remote }
+
+// poke wakes the reader.
+func (c *Conn) poke() {
+	c.poked.Store(true)
+	_ = c.sock.SetReadDeadline(time.Unix(1, 0)) // fails only if it is closed already
+}
+
+// lostStream is what is left to do for a stream whose client is gone.
+type lostStream struct {
+	s *Stream
+	w wire.Watcher
+}
+
+// lose marks s as gone by the client's doing. It runs under mu; the caller calls told without it.
+func (c *Conn) lose(s *Stream) lostStream {
+	st := &s.st
+	st.gone, st.broken = true, true
+	l := lostStream{s: s, w: st.watcher}
+	st.watcher = nil
+	st.telling = true
+	c.unqueue(s)
+	return l
+}
+
+// tell tells the watcher and the body of a lost stream, and lets go of it.
+func (c *Conn) tell(l lostStream, short *refusal) {
+	l.s.body.fail(short)
+	if l.w != nil {
+		l.w.HangUp(wire.Reset)
+	}
+	c.mu.Lock()
+	l.s.st.telling = false
+	if l.s.told != nil {
+		select {
+		case l.s.told <- struct{}{}:
+		default:
+		}
+	}
+	free := c.freeable(l.s)
+	c.mu.Unlock()
+	if free {
+		l.s.recycle()
+	}
+}
+
+// end closes the connection and lets go of everything.
+func (c *Conn) end(why *fault) {
+	c.farewell(why)
+	m := &c.mu
+	m.Lock()
+	m.ended = true
+	lost := make([]lostStream, 0, len(m.streams))
+	for _, s := range m.streams {
+		s.st.recvDone = true
+		lost = append(lost, c.lose(s))
+		c.drop(s)
+	}
+	orphans := m.orphans
+	m.orphans = nil
+	free := orphans[:0]
+	for _, s := range orphans {
+		if s.st.recvDone = true; c.freeable(s) {
+			free = append(free, s)
+		}
+	}
+	if m.out != nil && !m.writing {
+		m.out.recycle(&c.srv.outputs)
+		m.out = nil
+	}
+	m.Unlock()
+	for _, l := range lost {
+		c.tell(l, &refuseShort)
+	}
+	for _, s := range free {
+		s.recycle()
+	}
+	_ = c.sock.Close()
+	c.in.release()
+	c.srv.forget(c, c.closedWhy(why))
+	m.Lock()
+	c.unpin()
+	m.Unlock()
+}

@@ -1,0 +1,209 @@
+package h2
+
+import (
+	"encoding/binary"
+
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// settingsFrame takes a SETTINGS frame.
+func (c *Conn) settingsFrame(h frame.Head, p []byte) *fault {
+	switch {
+	case h.Stream != 0:
+		return &faultHasStream
+	case h.Has(frame.Ack):
+		if len(p) != 0 {
+			return &faultSize
+		}
+		c.timer.acked = true
+		return c.budget.spend()
+	case len(p)%6 != 0:
+		return &faultSize
+	}
+	c.in.settled = true
+	if f := c.budget.spend(); f != nil {
+		return f
+	}
+	m := &c.mu
+	m.Lock()
+	defer m.Unlock()
+	for ; len(p) > 0; p = p[6:] {
+		if f := c.setting(frame.ParseSetting(p)); f != nil {
+			return f
+		}
+	}
+	out := c.output()
+	out.b = frame.AppendSettingsAck(out.b)
+	return nil
+}
+
+// setting applies one setting. It runs under mu.
+func (c *Conn) setting(v frame.Value) *fault {
+	m := &c.mu
+	switch v.Setting {
+	case frame.HeaderTableSize:
+		m.encoder.SetLimit(v.Value)
+	case frame.EnablePush:
+		if v.Value > 1 {
+			return &faultSetting
+		}
+	case frame.InitialWindowSize:
+		if v.Value > frame.LargestWindow {
+			return &faultWindowSet
+		}
+		return c.shiftWindows(int64(v.Value) - m.peer.window)
+	case frame.MaxFrameSize:
+		if v.Value < frame.DefaultSize || v.Value > frame.LargestSize {
+			return &faultSetting
+		}
+		m.peer.maxFrame = int(v.Value)
+	}
+	return nil
+}
+
+// shiftWindows changes the windows of all streams. It runs under mu.
+func (c *Conn) shiftWindows(delta int64) *fault {
+	m := &c.mu
+	if delta == 0 {
+		return nil
+	}
+	m.peer.window += delta
+	for _, s := range m.streams {
+		if s.st.sendWindow += delta; s.st.sendWindow > frame.LargestWindow {
+			return &faultWindowSet
+		}
+		c.unblock(s)
+	}
+	return nil
+}
+
+// unblock queues a stream again that waited for its window. It runs under mu.
+func (c *Conn) unblock(s *Stream) {
+	if s.st.blocked && s.st.sendWindow > 0 {
+		s.st.blocked = false
+		c.enqueue(s)
+	}
+}
+
+// pingFrame takes a PING frame.
+func (c *Conn) pingFrame(h frame.Head, p []byte) *fault {
+	switch {
+	case h.Stream != 0:
+		return &faultHasStream
+	case len(p) != 8:
+		return &faultSize
+	}
+	if f := c.budget.spend(); f != nil {
+		return f
+	}
+	if h.Has(frame.Ack) {
+		c.pong(p)
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.output()
+	out.b = frame.AppendPing(out.b, p, true)
+	return nil
+}
+
+// windowFrame takes a WINDOW_UPDATE frame.
+func (c *Conn) windowFrame(h frame.Head, p []byte) *fault {
+	if len(p) != 4 {
+		return &faultSize
+	}
+	if f := c.budget.spend(); f != nil {
+		return f
+	}
+	n := int64(binary.BigEndian.Uint32(p) & frame.LargestWindow)
+	m := &c.mu
+	m.Lock()
+	defer m.Unlock()
+	if h.Stream == 0 {
+		if n == 0 {
+			return &faultIncrement
+		}
+		if m.sendWindow += n; m.sendWindow > frame.LargestWindow {
+			return &faultWindowSet
+		}
+		m.starved = m.starved && m.sendWindow <= 0
+		return nil
+	}
+	s := m.streams[h.Stream]
+	switch {
+	case s == nil && (h.Stream > c.lastID || h.Stream%2 == 0):
+		return &faultIdleStream
+	case s == nil:
+		return nil
+	case n == 0:
+		return c.streamFault(s, frame.ProtocolError)
+	}
+	if s.st.sendWindow += n; s.st.sendWindow > frame.LargestWindow {
+		return c.streamFault(s, frame.FlowControlError)
+	}
+	c.unblock(s)
+	return nil
+}
+
+// resetFrame takes an RST_STREAM frame.
+func (c *Conn) resetFrame(h frame.Head, p []byte) *fault {
+	switch {
+	case h.Stream == 0:
+		return &faultStreamZero
+	case len(p) != 4:
+		return &faultSize
+	case h.Stream > c.lastID || h.Stream%2 == 0:
+		return &faultIdleStream
+	}
+	m := &c.mu
+	m.Lock()
+	s := m.streams[h.Stream]
+	if s == nil {
+		m.Unlock()
+		return c.budget.spend()
+	}
+	s.st.recvDone = true
+	l := c.lose(s)
+	c.drop(s)
+	m.Unlock()
+	c.tell(l, &refuseShort)
+	return c.budget.spendReset()
+}
+
+// priorityFrame passes a PRIORITY frame over.
+func (c *Conn) priorityFrame(h frame.Head, p []byte) *fault {
+	switch {
+	case h.Stream == 0:
+		return &faultStreamZero
+	case len(p) != 5:
+		return c.badPriority(h.Stream, frame.FrameSizeError)
+	case frame.ParsePriority(p) == h.Stream:
+		return c.badPriority(h.Stream, frame.ProtocolError)
+	}
+	return c.budget.spend()
+}
+
+// badPriority resets the stream that a PRIORITY frame is about.
+func (c *Conn) badPriority(id uint32, code frame.Code) *fault {
+	m := &c.mu
+	m.Lock()
+	defer m.Unlock()
+	if s := m.streams[id]; s != nil {
+		return c.streamFault(s, code)
+	}
+	out := c.output()
+	out.b = frame.AppendReset(out.b, id, code)
+	c.remember(id)
+	return c.budget.spendReset()
+}
+
+// goAwayFrame takes a GOAWAY frame: the client opens no more streams, and will close when it has its answers.
+func (c *Conn) goAwayFrame(h frame.Head, p []byte) *fault {
+	switch {
+	case h.Stream != 0:
+		return &faultHasStream
+	case len(p) < 8:
+		return &faultSize
+	}
+	return c.budget.spend()
+}

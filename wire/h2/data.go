@@ -1,0 +1,294 @@
+package h2
+
+import (
+	"encoding/binary"
+
+	"github.com/sluice-serving/sluice/wire/codec"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// dataHead takes the head of a DATA frame and of its padding.
+func (c *Conn) dataHead(h frame.Head, p []byte) (whole bool, f *fault) {
+	in := &c.in
+	d := dataFrame{on: true, left: h.Length, end: h.Has(frame.EndStream)}
+	skip := frame.HeadSize
+	if h.Has(frame.Padded) {
+		switch {
+		case h.Length == 0:
+			return false, &faultSize
+		case len(p) == 0:
+			return false, nil
+		case int(p[0]) >= h.Length:
+			return false, &faultPadding
+		}
+		skip++
+		d.pad = int(p[0])
+		d.left -= 1 + d.pad
+	}
+	if h.Stream == 0 {
+		return false, &faultStreamZero
+	}
+	if f := c.budget.data(d.left == 0 && !d.end); f != nil {
+		return false, f
+	}
+	if d.pad > 0 {
+		if f := c.budget.spend(); f != nil {
+			return false, f
+		}
+	}
+	in.r += skip
+	if f := c.admitData(h, &d); f != nil {
+		return false, f
+	}
+	in.data = d
+	c.consumed(d.s, h.Length-d.left) // padding and its length
+	return true, nil
+}
+
+// admitData finds the stream of a DATA frame and takes the frame from the windows.
+func (c *Conn) admitData(h frame.Head, d *dataFrame) *fault {
+	m := &c.mu
+	m.Lock()
+	defer m.Unlock()
+	if m.recvWindow -= int64(h.Length); m.recvWindow < 0 {
+		return &faultWindow
+	}
+	s := m.streams[h.Stream]
+	switch {
+	case s == nil && (h.Stream > c.lastID || h.Stream%2 == 0):
+		return &faultIdleStream
+	case s == nil && c.wasReset(h.Stream):
+		return nil
+	case s == nil:
+		out := c.output()
+		out.b = frame.AppendReset(out.b, h.Stream, frame.StreamClosed)
+		c.remember(h.Stream)
+		return c.budget.spendReset()
+	case s.st.recvDone:
+		return c.streamFault(s, frame.StreamClosed)
+	}
+	if s.st.recvWindow -= int64(h.Length); s.st.recvWindow < 0 {
+		return c.streamFault(s, frame.FlowControlError)
+	}
+	if s.length >= 0 && s.total+int64(d.left) > s.length {
+		return c.streamFault(s, frame.ProtocolError)
+	}
+	d.s = s
+	return nil
+}
+
+// streamFault ends a stream that breaks the protocol, by the reader, with its watcher told. It runs under mu,
+// and leaves it for a moment.
+func (c *Conn) streamFault(s *Stream, code frame.Code) *fault {
+	s.st.recvDone = true
+	if c.in.data.s == s {
+		c.in.data.s = nil
+	}
+	l := c.lose(s)
+	c.resetStream(s, code)
+	c.mu.Unlock()
+	c.srv.metrics.parseError(RefusedBody)
+	c.tell(l, &refuseBroken)
+	c.mu.Lock()
+	return c.budget.spendReset()
+}
+
+// consumed gives bytes of the connection's window back, except those that were granted for a message.
+func (c *Conn) consumed(s *Stream, n int) {
+	if n == 0 {
+		return
+	}
+	m := &c.mu
+	m.Lock()
+	defer m.Unlock()
+	if s != nil {
+		k := min(s.st.reserved, int64(n))
+		s.st.reserved -= k
+		n -= int(k)
+	}
+	k := min(m.prepaid, int64(n))
+	m.prepaid -= k
+	n -= int(k)
+	if m.credit += n; m.credit >= creditStep {
+		m.recvWindow += int64(m.credit)
+		out := c.output()
+		out.b = frame.AppendWindow(out.b, 0, uint32(m.credit))
+		m.credit = 0
+	}
+}
+
+// dataBytes takes what there is of a DATA frame.
+func (c *Conn) dataBytes() *fault {
+	in := &c.in
+	d := &in.data
+	if n := min(d.left, in.w-in.r); n > 0 {
+		p := in.buf[in.r : in.r+n]
+		in.r += n
+		d.left -= n
+		if s := d.s; s != nil {
+			s.total += int64(n)
+			if s.grpc {
+				c.messageBytes(s, p, d.left)
+			} else {
+				c.bodyBytes(s, p)
+			}
+		}
+		c.consumed(d.s, n)
+	}
+	if d.left > 0 {
+		return nil
+	}
+	if n := min(d.pad, in.w-in.r); n > 0 {
+		in.r += n
+		d.pad -= n
+	}
+	if d.pad > 0 {
+		return nil
+	}
+	s, end := d.s, d.end
+	*d = dataFrame{}
+	if s != nil && end {
+		return c.requestEnds(s)
+	}
+	return nil
+}
+
+// messageBytes takes bytes of a gRPC request; after is how much of the frame is still to come.
+func (c *Conn) messageBytes(s *Stream, p []byte, after int) {
+	m := &s.msg
+	for len(p) > 0 && !m.discard {
+		if m.head < len(m.prefix) {
+			n := copy(m.prefix[m.head:], p)
+			m.head += n
+			p = p[n:]
+			if m.head == len(m.prefix) {
+				c.messageStarts(s, len(p)+after)
+			}
+			continue
+		}
+		if m.n == m.size {
+			c.refuse(s, &callMany)
+			return
+		}
+		n := copy(m.slab.Bytes()[m.n:m.size], p)
+		m.n += n
+		p = p[n:]
+	}
+}
+
+// messageStarts makes room for a message whose length is known: its bytes are taken from the budget now, and
+// what the windows do not hold is granted now. coming is how much of it is in this frame.
+func (c *Conn) messageStarts(s *Stream, coming int) {
+	m := &s.msg
+	size := int64(binary.BigEndian.Uint32(m.prefix[1:]))
+	switch {
+	case m.prefix[0] > 1:
+		c.refuse(s, &callFlag)
+		return
+	case m.prefix[0] == 1 && s.coding == codec.Identity:
+		c.refuse(s, &callNotCoded)
+		return
+	case size > c.srv.opts.MaxMessage:
+		c.refuse(s, &callTooLarge)
+		return
+	case size == 0:
+		return
+	}
+	m.slab = c.srv.pool.TryGet(int(size))
+	if m.slab == nil {
+		c.refuse(s, &callMemory)
+		return
+	}
+	m.size = int(size)
+	c.grant(s, size-int64(coming))
+}
+
+// grant lets the client send n more bytes on s.
+func (c *Conn) grant(s *Stream, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n -= s.st.recvWindow
+	if n <= 0 || s.st.gone || s.st.recvDone {
+		return
+	}
+	s.st.recvWindow += n
+	s.st.reserved += n
+	c.mu.recvWindow += n
+	out := c.output()
+	out.b = frame.AppendWindow(out.b, s.id, uint32(n))
+	out.b = frame.AppendWindow(out.b, 0, uint32(n))
+}
+
+// requestEnds takes the end of a request.
+func (c *Conn) requestEnds(s *Stream) *fault {
+	c.mu.Lock()
+	if s.st.gone || s.st.sendDone {
+		c.mu.Unlock()
+		return nil // it is an orphan: answered or reset meanwhile
+	}
+	if s.length >= 0 && s.total != s.length {
+		f := c.streamFault(s, frame.ProtocolError)
+		c.mu.Unlock()
+		return f
+	}
+	if !s.grpc {
+		// Once the reader is done with it the handler may end it at any moment.
+		c.mu.Unlock()
+		s.body.end()
+		c.mu.Lock()
+	}
+	if !s.st.gone {
+		s.st.recvDone = true
+	}
+	c.mu.Unlock()
+	if s.grpc {
+		c.callIsWhole(s)
+	}
+	return nil
+}
+
+// callIsWhole hands a gRPC call on.
+func (c *Conn) callIsWhole(s *Stream) {
+	m := &s.msg
+	switch {
+	case m.discard:
+		return
+	case m.head == 0:
+		c.refuse(s, &callNone)
+		return
+	case m.head < len(m.prefix) || m.n < m.size:
+		c.refuse(s, &callCut)
+		return
+	}
+	if m.slab != nil {
+		s.message.AppendOwned(m.slab.View(0, m.size))
+		m.slab = nil
+	}
+	c.hold(s)
+	if s.kind == Generic || m.prefix[0] == 1 {
+		go s.run()
+		return
+	}
+	c.in.called = true
+	c.unary(s)
+}
+
+// unary calls the handler on the reader's stack, and survives it.
+func (c *Conn) unary(s *Stream) {
+	gen := s.gen.Load()
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.panicked("handler panicked", p)
+			c.refuseHeld(s, gen, &callPanicked)
+		}
+	}()
+	c.calls.Unary(s)
+}
+
+// hold gives the stream to a handler.
+func (c *Conn) hold(s *Stream) {
+	c.mu.Lock()
+	s.st.handler = true
+	c.mu.pins++
+	c.mu.Unlock()
+}

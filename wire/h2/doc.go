@@ -1,0 +1,41 @@
+// Package h2 is an HTTP/2 engine: it serves gRPC and plain HTTP over connections that somebody else accepted.
+//
+// # Model
+//
+// A connection has one reader. It parses frames where they lie in its buffer, copies DATA into slabs (or has
+// the kernel write it there, where a frame is large) and, once a request is whole, hands it on: a raw gRPC
+// call to [Calls].Unary on the reader's own stack, anything else to a goroutine. A stream whose content type
+// is not gRPC is a [wire.Exchange] for the same handlers that HTTP/1.1 has.
+//
+//	bytes -> reader -> frames -> stream -> Unary | Serve | wire.Handler
+//	bytes <- flush  <- output <- pump   <- Reply
+//
+// Reply puts a stream on its connection's queue; [Conn].Flush turns the queue into frames, as windows allow,
+// and writes them in one system call that never blocks. What the socket does not take is parked for a writer
+// that starts then and ends when all is written. So a burst of answers costs one write, and a reader never
+// waits for a writer.
+//
+// Windows are reservations: a connection starts with the protocol's 65,535 bytes, a stream with 64 KiB, and a
+// message that says it is longer gets the rest at once, from the budget of bytes in flight, or is refused.
+//
+// A client that is merely odd pays from budgets ([budgets]) that good use refills; one that is out of them is
+// told to calm down, and its connection ends.
+//
+// # Concurrency
+//
+// What a connection reads with belongs to its reader. What is sent, and the table of streams, is guarded by
+// the connection's mutex, which is never held across a system call or a callback. Whoever sets writing is the
+// only one to write until it is cleared; others leave their bytes to him.
+//
+// # Ownership
+//
+//	object      holders                                                  reused
+//	Stream      the table until both sides have ended, the handler        when all have let go
+//	            from its call until Reply, the reader while it reads
+//	            the body or tells a watcher
+//	message     the stream; a handler moves what it keeps                 -
+//	answer      the stream until its views are in the output, then the    when written, or the
+//	            output                                                    connection ended
+//	buffers     the reader while bytes are in it; the output while        at once
+//	            something is in it: an idle connection holds neither
+package h2

@@ -1,0 +1,182 @@
+package h2
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// drainState is how far a connection is with taking its leave.
+type drainState uint8
+
+const (
+	serving drainState = iota
+	warned             // it has said that it will go; streams are still taken
+	final              // it has said which streams it still serves
+)
+
+// finalAfter is how long a client has to answer the first word.
+const finalAfter = time.Second
+
+// farewellPing is what the PING behind the first word carries.
+const farewellPing = "farewell"
+
+// spread returns d, changed by up to a tenth either way.
+func spread(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
+}
+
+// leave says that the connection will end. Streams that are on their way are still taken: the last id that
+// counts is told when the client must have read this.
+func (c *Conn) leave() {
+	if c.leaving {
+		return
+	}
+	c.leaving = true
+	c.finalAt = c.in.now + int64(finalAfter)
+	m := &c.mu
+	m.Lock()
+	m.drain = warned
+	out := c.output()
+	out.b = frame.AppendGoAway(out.b, frame.LargestStream, frame.NoError, "")
+	out.b = frame.AppendPing(out.b, []byte(farewellPing), false)
+	m.Unlock()
+}
+
+// pong takes the acknowledgement of a PING.
+func (c *Conn) pong(p []byte) {
+	if c.leaving && c.finalAt != 0 && string(p) == farewellPing {
+		c.lastCall()
+	}
+}
+
+// lastCall says which streams are served. Later ones are passed over.
+func (c *Conn) lastCall() {
+	c.leaving, c.finalAt = true, 0
+	m := &c.mu
+	m.Lock()
+	m.drain = final
+	out := c.output()
+	out.b = frame.AppendGoAway(out.b, c.lastID, frame.NoError, "")
+	m.Unlock()
+}
+
+// refusesStreams tells whether new streams are passed over. It runs under mu.
+func (c *Conn) refusesStreams() bool { return c.mu.drain == final }
+
+// news looks at why somebody woke the reader.
+func (c *Conn) news() *fault {
+	if c.forced.Load() {
+		return &faultForced
+	}
+	m := &c.mu
+	m.Lock()
+	failed, slow := m.failed, m.slow
+	m.Unlock()
+	switch {
+	case failed && slow:
+		return &faultSlowRead
+	case failed:
+		return &faultWrite
+	}
+	switch c.srv.phase.Load() {
+	case phaseDraining:
+		if !c.leaving && c.drain.Load() {
+			c.leave()
+		}
+	case phaseStopped:
+		if !c.in.greeted {
+			return &faultDrained
+		}
+		if !c.leaving || c.finalAt != 0 {
+			c.lastCall()
+		}
+	}
+	c.Flush()
+	return c.over()
+}
+
+// over tells whether the connection has taken its leave and nothing is left to do.
+func (c *Conn) over() *fault {
+	if !c.leaving || c.finalAt != 0 || c.live.Load() > 0 {
+		return nil
+	}
+	m := &c.mu
+	m.Lock()
+	busy := m.writing || m.out != nil
+	m.Unlock()
+	switch {
+	case busy:
+		return nil
+	case c.aged:
+		return &faultAged
+	}
+	return &faultDrained
+}
+
+// How long, and for how many bytes, a connection that we end is read on, so that no reset keeps the client
+// from reading why.
+const (
+	lingerTime  = 250 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
+// farewell tells the client why the connection ends, if there is something to tell, and lingers.
+func (c *Conn) farewell(why *fault) {
+	if !why.quiet {
+		c.mu.Lock()
+		out := c.output()
+		out.b = frame.AppendGoAway(out.b, c.lastID, why.code, why.text)
+		c.mu.Unlock()
+		level := zap.DebugLevel
+		if why.code == frame.EnhanceYourCalm {
+			level = zap.InfoLevel
+		}
+		if ce := c.srv.log.Check(level, "connection closed"); ce != nil {
+			ce.Write(zap.String("remote", c.remote), zap.String("reason", string(why.reason)),
+				zap.Stringer("code", why.code), zap.String("text", why.text))
+		}
+	}
+	if why.quiet && why != &faultDrained && why != &faultAged {
+		return
+	}
+	c.Flush()
+	c.mu.Lock()
+	writing := c.mu.writing
+	c.mu.Unlock()
+	if half, ok := c.sock.(interface{ CloseWrite() error }); ok && !writing {
+		_ = half.CloseWrite() // the reads below tell whether there is somebody left
+	}
+	_ = c.sock.SetReadDeadline(time.Now().Add(lingerTime))
+	c.in.discard(c)
+}
+
+// discard reads and drops what still comes.
+func (in *input) discard(c *Conn) {
+	in.fetch()
+	in.r, in.w = 0, 0
+	for n := 0; n < lingerBytes && !c.forced.Load(); {
+		k, err := c.sock.Read(in.buf)
+		if err != nil {
+			return
+		}
+		n += k
+	}
+}
+
+// closedWhy returns the reason that is counted.
+func (c *Conn) closedWhy(why *fault) Reason {
+	if c.forced.Load() {
+		return ClosedForced
+	}
+	if why == &faultEOF && c.leaving {
+		if c.aged {
+			return ClosedAge
+		}
+		return ClosedDrain
+	}
+	return why.reason
+}

@@ -1,0 +1,173 @@
+package h2
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+// TestWindowsAreGrantedByMessage holds what a client is told when a message is longer than the windows.
+func TestWindowsAreGrantedByMessage(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r)
+	const size = 1 << 20
+	body := pattern(size)
+	whole := message(body)
+	p.headers(1, false, call("Unary")...)
+	p.must(p.fr.WriteData(1, false, whole[:100]))
+	granted := map[uint32]uint32{}
+	for granted[0] == 0 || granted[1] == 0 {
+		f, err := p.fr.ReadFrame()
+		p.must(err)
+		if w, ok := f.(*http2.WindowUpdateFrame); ok {
+			granted[w.StreamID] += w.Increment
+		}
+	}
+	if want := uint32(size + 5 - 64<<10); granted[1] != want || granted[0] != want {
+		t.Errorf("granted %v, want %d each", granted, want)
+	}
+	if got := r.pool.Budget().InUse(); got < size || got > size+64<<10 {
+		t.Errorf("%d bytes are in flight for a message of %d", got, size)
+	}
+	for rest := whole[100:]; len(rest) > 0; {
+		n := min(len(rest), 16384)
+		p.must(p.fr.WriteData(1, n == len(rest), rest[:n]))
+		rest = rest[n:]
+	}
+	// The answer stops at the client's own windows, and goes on as they open.
+	var got []byte
+	for len(got) < 65535 {
+		f, err := p.next()
+		p.must(err)
+		if d, ok := f.(*http2.DataFrame); ok {
+			got = append(got, d.Data()...)
+		}
+	}
+	for len(got) < len(whole) {
+		p.must(p.fr.WriteWindowUpdate(0, 50_000))
+		p.must(p.fr.WriteWindowUpdate(1, 50_000))
+		for have := min(len(got)+50_000, len(whole)); len(got) < have; {
+			f, err := p.next()
+			p.must(err)
+			if d, ok := f.(*http2.DataFrame); ok {
+				got = append(got, d.Data()...)
+			}
+		}
+	}
+	p.wantAnswer(1, "grpc-status: 0")
+	if !bytes.Equal(got, whole) {
+		t.Error("the answer is another")
+	}
+	p.alive(3)
+}
+
+// TestWindowsSurviveManyStreams sends more than a connection's window in parts, gives messages up midway, and
+// wants every later call to find the windows it needs.
+func TestWindowsSurviveManyStreams(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 24})
+	p.must(p.fr.WriteWindowUpdate(0, 1<<30))
+	window := int64(65535) // what the server lets us send, as it told us
+	frames := make(chan http2.Frame)
+	grants := make(chan int64, 1<<16)
+	go func() {
+		defer close(frames)
+		for {
+			f, err := p.fr.ReadFrame()
+			if err != nil {
+				return
+			}
+			switch f := f.(type) {
+			case *http2.WindowUpdateFrame:
+				if f.StreamID == 0 {
+					grants <- int64(f.Increment)
+				}
+			case *http2.MetaHeadersFrame:
+				if f.StreamEnded() {
+					frames <- f
+				}
+			}
+		}
+	}()
+	send := func(id uint32, end bool, b []byte) {
+		for window < int64(len(b)) {
+			window += <-grants
+		}
+		window -= int64(len(b))
+		p.must(p.fr.WriteData(id, end, b))
+	}
+	id := uint32(1)
+	for round := range 40 {
+		whole := message(pattern(200_000))
+		p.headers(id, false, call("Unary")...)
+		cut := len(whole)
+		if round%2 == 0 {
+			cut = 30_000 * (1 + round%5)
+		}
+		for at := 0; at < cut; at += 10_000 {
+			end := min(at+10_000, cut)
+			send(id, end == len(whole), whole[at:end])
+		}
+		if cut < len(whole) {
+			p.must(p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
+		} else if f := (<-frames).(*http2.MetaHeadersFrame); f.StreamID != id {
+			t.Fatalf("stream %d ended, want %d", f.StreamID, id)
+		}
+		id += 2
+	}
+	_ = p.conn.Close()
+	for range frames {
+	}
+}
+
+// TestZeroWindow holds that an answer waits for a window, and that settings move it.
+func TestZeroWindow(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	p.unary(1, "Unary", []byte("hello"))
+	p.unary(3, "Unary", []byte("there"))
+	for range 2 {
+		f, err := p.next()
+		p.must(err)
+		if _, ok := f.(*http2.MetaHeadersFrame); !ok {
+			t.Fatalf("%v came, want the head of an answer", f)
+		}
+	}
+	p.must(p.fr.WriteWindowUpdate(3, 6))
+	f, err := p.next()
+	p.must(err)
+	if d, ok := f.(*http2.DataFrame); !ok || d.StreamID != 3 || len(d.Data()) != 6 {
+		t.Fatalf("%v came, want six bytes on stream 3", f)
+	}
+	p.must(p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100}))
+	data := p.wantAnswer(1, "grpc-status: 0")
+	if !bytes.Equal(data, message([]byte("hello"))) {
+		t.Errorf("the answer is %q", data)
+	}
+}
+
+// TestSlowReaderGetsAll reads a large answer slowly, so that the writer takes over from the reader.
+func TestSlowReaderGetsAll(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
+	p.must(p.fr.WriteWindowUpdate(0, 1<<30))
+	body := pattern(16 << 20)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block(call("Unary")...), EndHeaders: true})
+		for rest := message(body); len(rest) > 0; {
+			n := min(len(rest), 16384)
+			if p.fr.WriteData(1, n == len(rest), rest[:n]) != nil {
+				return
+			}
+			rest = rest[n:]
+		}
+	})
+	if data := p.wantAnswer(1, "grpc-status: 0"); !bytes.Equal(data, message(body)) {
+		t.Errorf("%d bytes came back, and not those that were sent", len(data))
+	}
+	wg.Wait()
+	p.alive(3)
+}

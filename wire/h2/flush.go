@@ -1,0 +1,166 @@
+package h2
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// flushRounds is how often one Flush writes before it leaves the rest to the writer: others may keep adding,
+// and whoever flushes has work of his own.
+const flushRounds = 4
+
+// Flush sends what is queued. It does not block: if somebody else is writing he takes it along, and what the
+// socket does not take is left to a writer.
+func (c *Conn) Flush() {
+	m := &c.mu
+	m.Lock()
+	if m.writing {
+		m.Unlock()
+		return
+	}
+	m.writing = true
+	for round := 0; ; round++ {
+		over := c.pump()
+		o := m.out
+		m.out = nil
+		if o == nil || m.failed || m.ended {
+			m.writing = false
+			if o != nil {
+				o.recycle(&c.srv.outputs)
+			}
+			m.Unlock()
+			recycleAll(over)
+			return
+		}
+		o.vector()
+		if c.raw == nil || round == flushRounds {
+			c.park(o)
+			m.Unlock()
+			recycleAll(over)
+			return
+		}
+		m.Unlock()
+		recycleAll(over)
+		done, err := c.raw.tryWrite(o)
+		switch {
+		case err != nil:
+			o.recycle(&c.srv.outputs)
+			m.Lock()
+			c.writeFailed(err)
+		case done:
+			o.recycle(&c.srv.outputs)
+			m.Lock()
+		default:
+			m.Lock()
+			c.park(o)
+			m.Unlock()
+			return
+		}
+	}
+}
+
+// recycleAll recycles the streams of a list.
+func recycleAll(s *Stream) {
+	for s != nil {
+		next := s.st.next
+		s.st.next = nil
+		s.recycle()
+		s = next
+	}
+}
+
+// park starts the writer with o. It runs under mu; writing is set and becomes the writer's.
+func (c *Conn) park(o *output) {
+	m := &c.mu
+	m.parked = o
+	m.pins++
+	go c.write()
+}
+
+// writeFailed notes that the connection is of no more use. It runs under mu.
+func (c *Conn) writeFailed(err error) {
+	c.mu.failed = true
+	c.mu.slow = errors.Is(err, os.ErrDeadlineExceeded)
+	c.poke()
+}
+
+// writeParked is the writer: it writes until nothing is left, then ends.
+func (c *Conn) writeParked() {
+	m := &c.mu
+	m.Lock()
+	o := m.parked
+	m.parked = nil
+	for o != nil {
+		m.Unlock()
+		err := writeSlowly(c.sock, o, c.srv.opts.WriteIdle)
+		o.recycle(&c.srv.outputs)
+		m.Lock()
+		if err != nil {
+			c.writeFailed(err)
+			break
+		}
+		over := c.pump()
+		if over != nil {
+			m.Unlock()
+			recycleAll(over)
+			m.Lock()
+		}
+		o = m.out
+		m.out = nil
+		if o != nil {
+			o.vector()
+		}
+	}
+	m.writing = false
+	if m.out != nil && (m.failed || m.ended) {
+		m.out.recycle(&c.srv.outputs)
+		m.out = nil
+	}
+	if m.drain != serving {
+		c.poke()
+	}
+	c.unpin()
+	m.Unlock()
+}
+
+// writeStep is how much is written under one deadline, which is then about progress.
+const writeStep = 64 << 10
+
+// writeSlowly writes all of o, and gives up when the peer takes nothing for so long.
+func writeSlowly(sock net.Conn, o *output, idle time.Duration) error {
+	vec := net.Buffers(o.vec)
+	for len(vec) > 0 {
+		// It fails only on a closed connection, and then so does the write.
+		_ = sock.SetWriteDeadline(time.Now().Add(idle))
+		step := take(&vec, writeStep)
+		if _, err := step.WriteTo(sock); err != nil {
+			return err
+		}
+	}
+	return sock.SetWriteDeadline(time.Time{})
+}
+
+// take cuts the first n bytes off vec, or all there is.
+func take(vec *net.Buffers, n int) net.Buffers {
+	v := *vec
+	for i := range v {
+		if len(v[i]) <= n {
+			n -= len(v[i])
+			continue
+		}
+		if n == 0 {
+			*vec = v[i:]
+			return v[:i:i]
+		}
+		step := make(net.Buffers, 0, i+1)
+		step = append(step, v[:i]...)
+		step = append(step, v[i][:n])
+		v[i] = v[i][n:]
+		*vec = v[i:]
+		return step
+	}
+	*vec = nil
+	return v
+}

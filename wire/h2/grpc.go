@@ -1,0 +1,94 @@
+package h2
+
+// Kind is how a gRPC method is served.
+type Kind uint8
+
+// The kinds of methods.
+const (
+	// Unknown is refused with UNIMPLEMENTED.
+	Unknown Kind = iota
+	// Unary is one message in, one out, served on the reader's stack.
+	Unary
+	// Generic is one message in, one out, served on a goroutine of its own.
+	Generic
+)
+
+// GRPC serves gRPC calls.
+type GRPC interface {
+	// Method tells how the method of a path, for instance /package.Service/Method, is served. It is asked on
+	// readers' goroutines and must not block.
+	Method(path []byte) Kind
+
+	// Connect returns what serves the calls of one connection from its reader's goroutine.
+	Connect(c *Conn) Calls
+
+	// Serve serves one call on a goroutine of its own: of a Generic method, or of a Unary one whose message
+	// came compressed. It may wait. If it returns without an answer, the call fails with INTERNAL.
+	Serve(s *Stream)
+}
+
+// Calls serves the raw unary calls of one connection. Its methods are called by the connection's reader, one
+// at a time.
+type Calls interface {
+	// Unary takes a call whose message is whole. It must not block; the answer may come later, from any
+	// goroutine. After it has called Reply it does not touch s again.
+	Unary(s *Stream)
+
+	// Drained follows one or more calls of Unary, when all that was read has been handed on: now is the time
+	// to flush. The reader flushes its own connection after it.
+	Drained()
+}
+
+// Status is a gRPC status code.
+type Status uint8
+
+// The status codes that the engine itself gives.
+const (
+	OK                Status = 0
+	Cancelled         Status = 1
+	InvalidArgument   Status = 3
+	ResourceExhausted Status = 8
+	Unimplemented     Status = 12
+	Internal          Status = 13
+	Unavailable       Status = 14
+)
+
+// statusText holds the codes as grpc-status carries them. It is never written.
+var statusText = [...]string{
+	"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
+}
+
+func (s Status) text() string {
+	if int(s) < len(statusText) {
+		return statusText[s]
+	}
+	return "2"
+}
+
+// callRefusal is why the engine itself answered a call. Refusals are values made once.
+type callRefusal struct {
+	status Status
+	reason Reason
+	ask    bool // refused for what it asks, not for how it asks
+	text   string
+}
+
+// What is refused. The variables are never written.
+var (
+	callUnknown  = callRefusal{Unimplemented, "unimplemented", true, "the method is not served here"}
+	callEncoding = callRefusal{Unimplemented, "encoding", true, "grpc-encoding must be identity, gzip or deflate"}
+	callTimeout  = callRefusal{InvalidArgument, "grpc_timeout", false, "grpc-timeout is malformed"}
+	callHeaders  = callRefusal{ResourceExhausted, "h2_headers", false, "the metadata is too large"}
+	callFlag     = callRefusal{Internal, "grpc_frame", false, "the message's compression flag is neither 0 nor 1"}
+	callNotCoded = callRefusal{Internal, "grpc_frame", false, "the message is marked as compressed, but no grpc-encoding is named"}
+	callTooLarge = callRefusal{ResourceExhausted, "too_large", true, "the message is larger than the limit"}
+	callMemory   = callRefusal{ResourceExhausted, "memory", true, "the bytes in flight are at their limit"}
+	callCut      = callRefusal{Internal, "grpc_frame", false, "the request ended within a message"}
+	callNone     = callRefusal{Internal, "grpc_frame", false, "the request ended without a message"}
+	callMany     = callRefusal{Internal, "grpc_frame", false, "a unary call has one message"}
+	callCorrupt  = callRefusal{Internal, "inflate", true, "the compressed message is corrupt"}
+	callRatio    = callRefusal{ResourceExhausted, "inflate", true, "the compressed message expands too much"}
+	callSlow     = callRefusal{Cancelled, "min_rate", false, "the message came too slowly"}
+	callPanicked = callRefusal{Internal, "panic", true, "the call could not be served"}
+	callNoAnswer = callRefusal{Internal, "no_answer", true, "the call was not answered"}
+)

@@ -1,0 +1,403 @@
+package h2
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/sluice-serving/sluice/wire/codec"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/hpack"
+)
+
+// mostParts bounds the frames of a header block; empty ones cost as much as full ones.
+const mostParts = 32
+
+// headersFrame takes a HEADERS frame.
+func (c *Conn) headersFrame(h frame.Head, p []byte) *fault {
+	if h.Stream == 0 {
+		return &faultStreamZero
+	}
+	p, ok := frame.Unpad(h, p)
+	if !ok {
+		return &faultPadding
+	}
+	self := false
+	if h.Has(frame.Prioritized) {
+		if len(p) < 5 {
+			return &faultSize
+		}
+		self = frame.ParsePriority(p) == h.Stream
+		p = p[5:]
+	}
+	if h.Has(frame.EndHeaders) {
+		return c.headers(h.Stream, p, h.Has(frame.EndStream), self)
+	}
+	b := &c.in.block
+	b.stream, b.end, b.self, b.parts = h.Stream, h.Has(frame.EndStream), self, 1
+	b.buf = append(b.buf[:0], p...)
+	return nil
+}
+
+// continuationFrame takes a CONTINUATION frame.
+func (c *Conn) continuationFrame(h frame.Head, p []byte) *fault {
+	b := &c.in.block
+	if b.stream == 0 {
+		return &faultBlock
+	}
+	if b.parts++; b.parts > mostParts || len(b.buf)+len(p) > 2*c.srv.opts.MaxHeaderBytes {
+		return &faultManyParts
+	}
+	b.buf = append(b.buf, p...)
+	if !h.Has(frame.EndHeaders) {
+		return nil
+	}
+	id, block := b.stream, b.buf
+	b.stream, b.buf = 0, nil // it was rare enough to come in parts
+	return c.headers(id, block, b.end, b.self)
+}
+
+// headers takes a whole header block.
+func (c *Conn) headers(id uint32, block []byte, end, self bool) *fault {
+	switch {
+	case id%2 == 0:
+		return &faultStreamID
+	case id <= c.lastID:
+		return c.trailers(id, block, end)
+	}
+	c.lastID = id
+	s := c.srv.streams.get()
+	s.reset(c, id)
+	if err := c.decoder.Decode(block, &s.fields); err != nil {
+		s.recycle()
+		return hpackFault(err)
+	}
+	m := &c.mu
+	m.Lock()
+	refused := c.refusesStreams()
+	if refused || self || int(c.live.Load()) >= c.srv.opts.MaxStreams {
+		code := frame.RefusedStream
+		if self {
+			code = frame.ProtocolError
+		}
+		if !refused { // the client knows what a GOAWAY means
+			out := c.output()
+			out.b = frame.AppendReset(out.b, id, code)
+			c.remember(id)
+		} else {
+			c.remember(id)
+		}
+		m.Unlock()
+		s.recycle()
+		c.srv.metrics.rejected(RefusedStreams)
+		return c.budget.spendReset()
+	}
+	m.Unlock()
+	return c.open(s, end)
+}
+
+func hpackFault(err error) *fault {
+	if hpack.IsTooLong(err) {
+		return &faultBomb
+	}
+	return &faultHPACK
+}
+
+// trailers takes a header block for a stream that is or was open.
+func (c *Conn) trailers(id uint32, block []byte, end bool) *fault {
+	f := &c.trailer
+	f.Reset()
+	if err := c.decoder.Decode(block, f); err != nil {
+		return hpackFault(err)
+	}
+	m := &c.mu
+	m.Lock()
+	s := m.streams[id]
+	var code frame.Code
+	switch {
+	case s == nil && c.wasReset(id):
+		m.Unlock()
+		return c.budget.spend()
+	case s == nil:
+		m.Unlock()
+		return &faultClosed
+	case s.st.recvDone:
+		code = frame.StreamClosed
+	case !end || !validTrailers(f):
+		code = frame.ProtocolError
+	default:
+		m.Unlock()
+		return c.requestEnds(s)
+	}
+	fault := c.streamFault(s, code)
+	m.Unlock()
+	return fault
+}
+
+// validTrailers tells whether the fields behind a body are well formed. What they say is passed over.
+func validTrailers(f *hpack.Fields) bool {
+	for i := range f.Len() {
+		if !f.ValidName(i) || !f.ValidValue(i) || f.Name(i)[0] == ':' {
+			return false
+		}
+	}
+	return true
+}
+
+// head is what the fields of a request say.
+type head struct {
+	method, path, scheme, authority, host int
+	contentType, encoding, timeout        int
+	length                                int64
+	ok                                    bool
+}
+
+// open starts the stream of a request whose fields are in s.
+func (c *Conn) open(s *Stream, end bool) *fault {
+	h := readHead(&s.fields)
+	if !h.ok || end && h.length > 0 {
+		c.mu.Lock()
+		out := c.output()
+		out.b = frame.AppendReset(out.b, s.id, frame.ProtocolError)
+		c.remember(s.id)
+		c.mu.Unlock()
+		s.recycle()
+		c.srv.metrics.parseError(RefusedHeaders)
+		return c.budget.spendReset()
+	}
+	s.method, s.path, s.authority, s.length = h.method, h.path, h.authority, h.length
+	s.arrived = c.in.nowTime
+	s.since = c.in.now
+	c.timer.idleAt = 0
+	if !end {
+		c.watchBody()
+	}
+	m := &c.mu
+	m.Lock()
+	m.streams[s.id] = s
+	s.st.inTable = true
+	s.st.recvDone = end
+	s.st.recvWindow = streamWindow
+	s.st.sendWindow = m.peer.window
+	c.live.Add(1)
+	m.Unlock()
+	if h.contentType >= 0 && isGRPC(s.fields.Value(h.contentType)) {
+		c.openCall(s, &h, end)
+	} else {
+		c.openExchange(s, end)
+	}
+	return nil
+}
+
+// openCall starts a gRPC call.
+func (c *Conn) openCall(s *Stream, h *head, end bool) {
+	s.grpc = true
+	f := &s.fields
+	if string(f.Value(h.method)) != "POST" {
+		c.refuseHTTP(s, 405)
+		return
+	}
+	if f.Over() {
+		c.refuse(s, &callHeaders)
+		return
+	}
+	if s.kind = c.srv.grpc.Method(s.Path()); s.kind == Unknown {
+		c.refuse(s, &callUnknown)
+		return
+	}
+	if h.timeout >= 0 {
+		d, ok := parseTimeout(f.Value(h.timeout))
+		if !ok {
+			c.refuse(s, &callTimeout)
+			return
+		}
+		s.timeout = d
+	}
+	if h.encoding >= 0 {
+		coding, ok := codec.Parse(f.Value(h.encoding))
+		if !ok {
+			c.refuse(s, &callEncoding)
+			return
+		}
+		s.coding = coding
+	}
+	if end {
+		c.callIsWhole(s)
+	}
+}
+
+// refuseHTTP answers a stream with a status and nothing else.
+func (c *Conn) refuseHTTP(s *Stream, status int) {
+	s.msg.discard = true
+	s.send.status, s.send.rest, s.send.only = status, true, true
+	s.send.fields = appendField(s.send.fields, varies, "content-length", []byte("0"))
+	c.hold(s)
+	s.hand()
+}
+
+// isGRPC tells whether a content type is gRPC's, with messages in protobuf.
+func isGRPC(v []byte) bool {
+	rest, ok := bytes.CutPrefix(v, []byte("application/grpc"))
+	if !ok {
+		return false
+	}
+	rest = bytes.TrimPrefix(rest, []byte("+proto"))
+	return len(rest) == 0 || rest[0] == ';'
+}
+
+// parseTimeout reads grpc-timeout: up to eight digits and a unit. What is longer than can be said is the
+// longest that can.
+func parseTimeout(v []byte) (time.Duration, bool) {
+	if len(v) < 2 || len(v) > 9 {
+		return 0, false
+	}
+	var unit time.Duration
+	switch v[len(v)-1] {
+	case 'H':
+		unit = time.Hour
+	case 'M':
+		unit = time.Minute
+	case 'S':
+		unit = time.Second
+	case 'm':
+		unit = time.Millisecond
+	case 'u':
+		unit = time.Microsecond
+	case 'n':
+		unit = time.Nanosecond
+	default:
+		return 0, false
+	}
+	var n time.Duration
+	for _, d := range v[:len(v)-1] {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		n = 10*n + time.Duration(d-'0')
+	}
+	const longest = 1<<63 - 1
+	if n > longest/unit {
+		return longest, true
+	}
+	return n * unit, true
+}
+
+// readHead checks the fields of a request by RFC 9113, section 8, and finds those that the engine needs.
+func readHead(f *hpack.Fields) head {
+	h := head{
+		method: -1, path: -1, scheme: -1, authority: -1, host: -1,
+		contentType: -1, encoding: -1, timeout: -1, length: -1,
+	}
+	regular := false
+	for i := range f.Len() {
+		if !f.ValidName(i) || !f.ValidValue(i) {
+			return h
+		}
+		name := f.Name(i)
+		if name[0] == ':' {
+			if regular || !h.pseudo(f, i) {
+				return h
+			}
+			continue
+		}
+		regular = true
+		if !h.regular(f, i, name) {
+			return h
+		}
+	}
+	if h.authority < 0 {
+		h.authority = h.host
+	}
+	h.ok = h.method >= 0 && h.path >= 0 && h.scheme >= 0 && validPath(f.Value(h.path), f.Value(h.method))
+	return h
+}
+
+// pseudo takes a pseudo-field: known, and once.
+func (h *head) pseudo(f *hpack.Fields, i int) bool {
+	var at *int
+	switch f.Known(i) {
+	case hpack.Method:
+		at = &h.method
+	case hpack.Path:
+		at = &h.path
+	case hpack.Scheme:
+		at = &h.scheme
+	case hpack.Authority:
+		at = &h.authority
+	default:
+		return false
+	}
+	if *at >= 0 {
+		return false
+	}
+	*at = i
+	return true
+}
+
+// regular takes a field that is none of HTTP/2's own.
+func (h *head) regular(f *hpack.Fields, i int, name []byte) bool {
+	switch f.Known(i) {
+	case hpack.ContentType:
+		if h.contentType >= 0 {
+			return false
+		}
+		h.contentType = i
+		return true
+	case hpack.ContentLength:
+		n, ok := parseLength(f.Value(i))
+		if !ok || h.length >= 0 && h.length != n {
+			return false
+		}
+		h.length = n
+		return true
+	case hpack.Host:
+		if h.host >= 0 {
+			return false
+		}
+		h.host = i
+		return true
+	case hpack.Transfer:
+		return false
+	case 0:
+	default:
+		return true
+	}
+	switch string(name) {
+	case "te":
+		return string(f.Value(i)) == "trailers"
+	case "connection", "upgrade", "keep-alive", "proxy-connection":
+		return false
+	case "grpc-timeout":
+		h.timeout = i
+	case "grpc-encoding":
+		h.encoding = i
+	}
+	return true
+}
+
+// validPath tells whether a path is one: it starts with a slash, but for the one of OPTIONS.
+func validPath(path, method []byte) bool {
+	if len(path) == 0 || path[0] != '/' {
+		return string(path) == "*" && string(method) == "OPTIONS"
+	}
+	for _, b := range path {
+		if b <= ' ' || b == 0x7f || b == '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// parseLength reads a content-length.
+func parseLength(v []byte) (int64, bool) {
+	if len(v) == 0 || len(v) > 18 {
+		return 0, false
+	}
+	var n int64
+	for _, d := range v {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		n = 10*n + int64(d-'0')
+	}
+	return n, true
+}

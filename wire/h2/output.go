@@ -1,0 +1,308 @@
+package h2
+
+import (
+	"sync"
+
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+const (
+	// copyBelow is the size under which a view of an answer is copied beside its frame's head: a vector more
+	// costs about as much.
+	copyBelow = 8 << 10
+	// outputFull is how much may lie in the output before streams wait in the queue.
+	outputFull = 256 << 10
+	// outputFullPlain is the same where views are copied because vectors are of no use: with TLS each would
+	// be a record and a system call of its own.
+	outputFullPlain = 64 << 10
+	// keepOutput bounds the buffers that are kept.
+	keepOutput = 128 << 10
+)
+
+// placed is a view that goes out before byte at of the buffer.
+type placed struct {
+	at int
+	v  slab.View
+}
+
+// output is bytes on their way to the socket: a buffer, and views in between.
+type output struct {
+	b     []byte
+	views []placed
+	bytes int      // in views
+	vec   [][]byte // what is left to write, once writing has begun
+}
+
+// size returns how many bytes there are.
+func (o *output) size() int { return len(o.b) + o.bytes }
+
+// view adds a view and takes a reference for it.
+func (o *output) view(v slab.View) {
+	v.Retain()
+	o.views = append(o.views, placed{len(o.b), v})
+	o.bytes += len(v.B)
+}
+
+// vector lays out what is to be written.
+func (o *output) vector() {
+	o.vec = o.vec[:0]
+	at := 0
+	for i := range o.views {
+		p := &o.views[i]
+		if p.at > at {
+			o.vec = append(o.vec, o.b[at:p.at])
+			at = p.at
+		}
+		o.vec = append(o.vec, p.v.B)
+	}
+	if at < len(o.b) {
+		o.vec = append(o.vec, o.b[at:])
+	}
+}
+
+// recycle drops the views and gives the output back.
+func (o *output) recycle(pool *outputPool) {
+	for i := range o.views {
+		o.views[i].v.Release()
+		o.views[i] = placed{}
+	}
+	clear(o.vec[:cap(o.vec)])
+	if cap(o.b) > keepOutput {
+		return
+	}
+	o.b, o.views, o.bytes, o.vec = o.b[:0], o.views[:0], 0, o.vec[:0]
+	pool.Put(o)
+}
+
+// outputPool hands outputs out.
+type outputPool struct{ sync.Pool }
+
+func (p *outputPool) get() *output {
+	if o, ok := p.Get().(*output); ok {
+		return o
+	}
+	return &output{b: make([]byte, 0, 2<<10)}
+}
+
+// output returns what bytes are appended to. It runs under mu.
+func (c *Conn) output() *output {
+	if c.mu.out == nil {
+		c.mu.out = c.srv.outputs.get()
+	}
+	return c.mu.out
+}
+
+// full tells whether streams are to wait. It runs under mu.
+func (c *Conn) full() bool {
+	most := outputFull
+	if c.raw == nil {
+		most = outputFullPlain
+	}
+	return c.mu.out != nil && c.mu.out.size() >= most
+}
+
+// sendQueue holds the streams that have something to send, first come, first served.
+type sendQueue struct{ first, last *Stream }
+
+func (c *Conn) enqueue(s *Stream) {
+	if s.st.queued {
+		return
+	}
+	s.st.queued = true
+	q := &c.mu.queue
+	if q.last == nil {
+		q.first = s
+	} else {
+		q.last.st.next = s
+	}
+	q.last = s
+}
+
+// dequeue takes the first stream out.
+func (c *Conn) dequeue() *Stream {
+	q := &c.mu.queue
+	s := q.first
+	q.first = s.st.next
+	if q.first == nil {
+		q.last = nil
+	}
+	s.st.next, s.st.queued = nil, false
+	return s
+}
+
+// requeue puts a stream back where it was.
+func (c *Conn) requeue(s *Stream) {
+	q := &c.mu.queue
+	s.st.queued, s.st.next = true, q.first
+	q.first = s
+	if q.last == nil {
+		q.last = s
+	}
+}
+
+// unqueue takes a stream out, wherever it is.
+func (c *Conn) unqueue(s *Stream) {
+	if !s.st.queued {
+		return
+	}
+	q := &c.mu.queue
+	var before *Stream
+	for at := q.first; at != s; at = at.st.next {
+		before = at
+	}
+	if before == nil {
+		q.first = s.st.next
+	} else {
+		before.st.next = s.st.next
+	}
+	if q.last == s {
+		q.last = before
+	}
+	s.st.next, s.st.queued = nil, false
+}
+
+// pump turns the queue into frames until the output is full or nothing more may be sent. It returns streams
+// that are over, linked by next. It runs under mu.
+func (c *Conn) pump() (over *Stream) {
+	m := &c.mu
+	if m.ended || m.failed {
+		return nil
+	}
+	for m.queue.first != nil && !m.starved && !c.full() {
+		s := c.dequeue()
+		switch c.sendSome(s) {
+		case sendMore:
+			c.enqueue(s)
+		case sendStarved:
+			m.starved = true
+			c.stuck()
+			c.requeue(s)
+		case sendBlocked:
+			s.st.blocked = true
+			if s.st.blockedAt == 0 {
+				s.st.blockedAt, s.st.sentSince = c.srv.clock(), 0
+			}
+		case sendDone:
+			if c.sent(s) {
+				s.st.next, over = over, s
+			}
+		}
+	}
+	if m.queue.first == nil {
+		m.stuckAt = 0
+	}
+	return over
+}
+
+// stuck notes that nothing moves. It runs under mu.
+func (c *Conn) stuck() {
+	if c.mu.stuckAt == 0 {
+		c.mu.stuckAt, c.mu.sent = c.srv.clock(), 0
+	}
+}
+
+type sendResult uint8
+
+const (
+	sendDone    sendResult = iota
+	sendMore               // it is another stream's turn
+	sendBlocked            // the stream has no window
+	sendStarved            // the connection has none
+)
+
+// sendSome appends the next frames of s: its head, a DATA frame, its trailers.
+func (c *Conn) sendSome(s *Stream) sendResult {
+	m, a := &c.mu, &s.send
+	if !a.headSent {
+		a.headSent = true
+		c.appendHead(s)
+	}
+	if left := a.left(); left > 0 {
+		n := min(int64(left), int64(m.peer.maxFrame))
+		switch {
+		case s.st.sendWindow <= 0:
+			return sendBlocked
+		case m.sendWindow <= 0:
+			return sendStarved
+		}
+		n = min(n, s.st.sendWindow, m.sendWindow)
+		s.st.sendWindow -= n
+		m.sendWindow -= n
+		s.st.sentSince += n
+		m.sent += n
+		if n >= 512 {
+			m.good++
+		}
+		if c.appendData(s, int(n)); a.left() > 0 {
+			return sendMore
+		}
+	}
+	if a.trailers {
+		c.appendTrailers(s)
+	}
+	return sendDone
+}
+
+// appendData appends a DATA frame of n bytes of the answer.
+func (c *Conn) appendData(s *Stream, n int) {
+	a, out := &s.send, c.output()
+	h := frame.Head{Length: n, Type: frame.Data, Stream: s.id}
+	if n == a.left() && !a.trailers {
+		h.Flags = frame.EndStream
+	}
+	out.b = frame.AppendHead(out.b, h)
+	if a.prefixed < a.prefixLen {
+		k := copy2(&out.b, a.prefix[a.prefixed:a.prefixLen], n)
+		a.prefixed += k
+		n -= k
+	}
+	for n > 0 {
+		v := a.body.At(a.view)
+		b := v.B[a.off:]
+		k := min(n, len(b))
+		if k < copyBelow || c.raw == nil {
+			out.b = append(out.b, b[:k]...)
+		} else {
+			out.view(slab.View{B: b[:k:k], S: v.S})
+		}
+		n -= k
+		a.sent += k
+		if a.off += k; a.off == len(v.B) {
+			a.view++
+			a.off = 0
+		}
+	}
+}
+
+// copy2 appends at most n bytes of src to dst.
+func copy2(dst *[]byte, src []byte, n int) int {
+	n = min(n, len(src))
+	*dst = append(*dst, src[:n]...)
+	return n
+}
+
+// sent closes our side of s. It returns true if the caller is to recycle s. It runs under mu.
+func (c *Conn) sent(s *Stream) bool {
+	s.st.sendDone = true
+	s.send.release()
+	c.mu.good++
+	if !s.st.recvDone {
+		// What else the client sends for it is passed over.
+		return c.resetStream(s, frame.NoError)
+	}
+	return c.drop(s)
+}
+
+// advance takes n written bytes off what is left to write.
+func (o *output) advance(n int) {
+	for i, b := range o.vec {
+		if n < len(b) {
+			o.vec[i] = b[n:]
+			o.vec = o.vec[:copy(o.vec, o.vec[i:])]
+			return
+		}
+		n -= len(b)
+	}
+	o.vec = o.vec[:0]
+}

@@ -1,0 +1,291 @@
+package h2
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strings"
+
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// Answer is the answer to a gRPC call.
+type Answer struct {
+	// Head is metadata before the message, and Trailer behind it. Values of names in -bin are sent as base64.
+	Head, Trailer []wire.Header
+	// Message is the message without its prefix; nil if there is none, as with an error. Reply empties it.
+	Message *slab.List
+	Status  Status
+	// Text is for the client, with a status other than OK.
+	Text string
+	// Details is a google.rpc.Status, encoded, with a status other than OK.
+	Details []byte
+}
+
+// answer is an answer on its way out.
+type answer struct {
+	status   int  // of HTTP
+	rest     bool // an answer of plain HTTP
+	only     bool // there is no body: the head ends the stream
+	trailers bool // of gRPC, behind the body
+	headSent bool
+	code     Status
+	fields   []byte // of the head, as appendField writes them
+	tail     []byte // of the trailers
+
+	prefix              [5]byte
+	prefixLen, prefixed int
+	body                slab.List
+	view, off, sent     int
+}
+
+// left returns how many bytes of DATA are still to go.
+func (a *answer) left() int { return a.prefixLen - a.prefixed + a.body.Size() - a.sent }
+
+// release drops what is left, and keeps small buffers for the next answer.
+func (a *answer) release() {
+	const keep = 1 << 10
+	a.body.Release()
+	if cap(a.fields) > keep {
+		a.fields = nil
+	}
+	if cap(a.tail) > keep {
+		a.tail = nil
+	}
+	a.fields, a.tail = a.fields[:0], a.tail[:0]
+	a.rest, a.only, a.trailers, a.headSent = false, false, false, false
+	a.prefixLen, a.prefixed, a.view, a.off, a.sent = 0, 0, 0, 0, 0
+}
+
+// Reply answers the call. It returns before anything is sent: that is Flush's, of the stream's connection.
+// What a points to may be reused. The handler does not touch the stream again.
+func (s *Stream) Reply(a *Answer) {
+	out := &s.send
+	out.status, out.code = 200, a.Status
+	for i := range a.Head {
+		out.fields = appendMetadata(out.fields, &a.Head[i])
+	}
+	for i := range a.Trailer {
+		out.tail = appendMetadata(out.tail, &a.Trailer[i])
+	}
+	if a.Status != OK {
+		out.tail = appendStatus(out.tail, a.Text, a.Details)
+	}
+	if a.Message != nil {
+		out.trailers = true
+		out.prefixLen = len(out.prefix)
+		binary.BigEndian.PutUint32(out.prefix[1:], uint32(a.Message.Size()))
+		for i := range a.Message.Len() {
+			out.body.Append(a.Message.At(i))
+		}
+		a.Message.Release()
+	}
+	out.only = !out.trailers
+	s.hand()
+}
+
+// hand gives the answer, which lies in send, to the connection, and lets go of the stream.
+func (s *Stream) hand() {
+	s.message.Release()
+	c := s.c
+	m := &c.mu
+	m.Lock()
+	if !s.st.handler {
+		m.Unlock()
+		panic("BUG: h2: a stream was answered twice")
+	}
+	s.st.handler = false
+	s.st.watcher = nil
+	if s.st.gone || m.ended || m.failed {
+		s.send.release()
+		if !s.st.inTable {
+			c.left()
+		}
+	} else {
+		c.enqueue(s)
+	}
+	free := c.freeable(s)
+	c.unpin()
+	m.Unlock()
+	if free {
+		s.recycle()
+	}
+}
+
+// refuse answers a call that no handler has.
+func (c *Conn) refuse(s *Stream, r *callRefusal) {
+	s.msg.discard = true
+	if r.ask {
+		c.srv.metrics.rejected(r.reason)
+	} else {
+		c.srv.metrics.parseError(r.reason)
+	}
+	c.mu.Lock()
+	s.st.handler = true
+	c.mu.pins++
+	c.mu.Unlock()
+	s.Reply(&Answer{Status: r.status, Text: r.text})
+}
+
+// refuseHeld answers a call whose handler failed, unless it has answered.
+func (c *Conn) refuseHeld(s *Stream, gen uint32, r *callRefusal) {
+	c.mu.Lock()
+	held := s.gen.Load() == gen && s.st.handler
+	c.mu.Unlock()
+	if !held {
+		return
+	}
+	c.srv.metrics.rejected(r.reason)
+	s.Reply(&Answer{Status: r.status, Text: r.text})
+}
+
+// Fields of an answer wait as bytes: a mode, both lengths, the name, the value.
+const (
+	varies = iota
+	repeats
+	fieldHead = 1 + 2 + 4
+)
+
+func appendField(dst []byte, mode byte, name string, value []byte) []byte {
+	dst = append(dst, mode)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(name)))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(value)))
+	dst = append(dst, name...)
+	return append(dst, value...)
+}
+
+// appendMetadata appends a field of a gRPC answer.
+func appendMetadata(dst []byte, h *wire.Header) []byte {
+	if !strings.HasSuffix(h.Name, "-bin") {
+		return appendLower(dst, h.Name, h.Value)
+	}
+	return appendBase64(dst, h.Name, h.Value)
+}
+
+func appendBase64(dst []byte, name string, value []byte) []byte {
+	enc := base64.RawStdEncoding
+	dst = append(dst, varies)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(name)))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(enc.EncodedLen(len(value))))
+	dst = append(dst, name...)
+	return enc.AppendEncode(dst, value)
+}
+
+// appendLower appends a field whose name may have upper-case letters.
+func appendLower(dst []byte, name string, value []byte) []byte {
+	at := len(dst) + fieldHead
+	dst = appendField(dst, varies, name, value)
+	for i, b := range dst[at : at+len(name)] {
+		if 'A' <= b && b <= 'Z' {
+			dst[at+i] = b + 'a' - 'A'
+		}
+	}
+	return dst
+}
+
+// appendStatus appends what explains a status.
+func appendStatus(dst []byte, text string, details []byte) []byte {
+	if text != "" {
+		at := len(dst)
+		dst = appendField(dst, varies, "grpc-message", nil)
+		from := len(dst)
+		dst = appendPercent(dst, text)
+		binary.BigEndian.PutUint32(dst[at+3:], uint32(len(dst)-from))
+	}
+	if len(details) > 0 {
+		dst = appendBase64(dst, "grpc-status-details-bin", details)
+	}
+	return dst
+}
+
+// appendPercent appends text as grpc-message wants it: what is not printable ASCII, and the percent sign, are
+// escaped.
+func appendPercent(dst []byte, text string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(text) {
+		if b := text[i]; b < ' ' || b > '~' || b == '%' {
+			dst = append(dst, '%', hex[b>>4], hex[b&15])
+		} else {
+			dst = append(dst, b)
+		}
+	}
+	return dst
+}
+
+// appendHead appends the HEADERS frame that starts an answer. It runs under mu.
+func (c *Conn) appendHead(s *Stream) {
+	a, e, out := &s.send, &c.mu.encoder, c.output()
+	at := startBlock(out)
+	out.b = e.Begin(out.b)
+	out.b = e.Status(out.b, a.status)
+	if !a.rest {
+		out.b = e.Repeated(out.b, "content-type", "application/grpc")
+	}
+	c.appendFields(out, a.fields)
+	flags := uint8(frame.EndHeaders)
+	if a.only {
+		flags |= frame.EndStream
+		if !a.rest {
+			out.b = e.Repeated(out.b, "grpc-status", a.code.text())
+			c.appendFields(out, a.tail)
+		}
+	}
+	endBlock(out, at, s.id, flags, c.mu.peer.maxFrame)
+}
+
+// appendTrailers appends the HEADERS frame that ends an answer. It runs under mu.
+func (c *Conn) appendTrailers(s *Stream) {
+	a, e, out := &s.send, &c.mu.encoder, c.output()
+	at := startBlock(out)
+	out.b = e.Begin(out.b)
+	out.b = e.Repeated(out.b, "grpc-status", a.code.text())
+	c.appendFields(out, a.tail)
+	endBlock(out, at, s.id, frame.EndHeaders|frame.EndStream, c.mu.peer.maxFrame)
+}
+
+func (c *Conn) appendFields(out *output, fields []byte) {
+	e := &c.mu.encoder
+	for len(fields) > 0 {
+		n := int(binary.BigEndian.Uint16(fields[1:]))
+		v := int(binary.BigEndian.Uint32(fields[3:]))
+		name, value := fields[fieldHead:fieldHead+n], fields[fieldHead+n:fieldHead+n+v]
+		if fields[0] == repeats {
+			out.b = e.Repeated(out.b, string(name), string(value))
+		} else {
+			out.b = e.Field(out.b, name, value)
+		}
+		fields = fields[fieldHead+n+v:]
+	}
+}
+
+// startBlock leaves room for the head of a frame and returns where it is.
+func startBlock(out *output) int {
+	at := len(out.b)
+	var room [frame.HeadSize]byte
+	out.b = append(out.b, room[:]...)
+	return at
+}
+
+// endBlock makes frames of at most most bytes of the header block that was appended.
+func endBlock(out *output, at int, id uint32, flags uint8, most int) {
+	n := len(out.b) - at - frame.HeadSize
+	if n <= most {
+		frame.PutHead(out.b[at:], frame.Head{Length: n, Type: frame.Headers, Flags: flags, Stream: id})
+		return
+	}
+	rest := append([]byte(nil), out.b[at+frame.HeadSize+most:]...)
+	out.b = out.b[:at+frame.HeadSize+most]
+	frame.PutHead(out.b[at:], frame.Head{
+		Length: most, Type: frame.Headers, Flags: flags &^ frame.EndHeaders, Stream: id,
+	})
+	for len(rest) > 0 {
+		n := min(most, len(rest))
+		h := frame.Head{Length: n, Type: frame.Continuation, Stream: id}
+		if n == len(rest) {
+			h.Flags = frame.EndHeaders
+		}
+		out.b = append(frame.AppendHead(out.b, h), rest[:n]...)
+		rest = rest[n:]
+	}
+}

@@ -1,0 +1,151 @@
+package h2
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mostVectors is how many vectors the kernel takes at once.
+const mostVectors = 1024
+
+// rawSock reads and writes a socket without blocking a reader in a write, and without holding a buffer while
+// it waits for bytes.
+type rawSock struct {
+	in *readBuffer
+	rc syscall.RawConn
+
+	// Owned by the reader while it reads.
+	readReady func(fd uintptr) bool
+	readVec   [2]unix.Iovec
+	n         int
+	err       error
+
+	// Owned by whoever has writing.
+	writeReady func(fd uintptr) bool
+	o          *output
+	vec        []unix.Iovec
+	done       bool
+	writeErr   error
+}
+
+// newRawSock returns nil if the connection is not a plain socket.
+func newRawSock(sock net.Conn, in *readBuffer) *rawSock {
+	switch sock.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return nil
+	}
+	rc, err := sock.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	r := &rawSock{in: in, rc: rc}
+	r.readReady, r.writeReady = r.readNow, r.writeNow
+	return r
+}
+
+// read waits for bytes and reads them: first into direct, if there is any, then into the reader's buffer,
+// which it fetches when bytes are there.
+func (r *rawSock) read() (int, error) {
+	r.n, r.err = 0, nil
+	if err := r.rc.Read(r.readReady); err != nil {
+		return 0, err
+	}
+	return r.n, r.err
+}
+
+func (r *rawSock) readNow(fd uintptr) bool {
+	in := r.in
+	in.fetch()
+	for {
+		var n int
+		var err error
+		free := in.buf[in.w:]
+		if direct := in.direct; len(direct) > 0 && len(free) > 0 {
+			r.readVec[0].Base, r.readVec[0].Len = &direct[0], uint64(len(direct))
+			r.readVec[1].Base, r.readVec[1].Len = &free[0], uint64(len(free))
+			n, err = vectored(unix.SYS_READV, fd, r.readVec[:])
+			r.readVec = [2]unix.Iovec{}
+		} else {
+			n, err = unix.Read(int(fd), free)
+		}
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			in.release()
+			return false
+		case err != nil:
+			r.err = err
+		case n == 0:
+			r.err = io.EOF
+		}
+		r.n = max(n, 0)
+		return true
+	}
+}
+
+// tryWrite writes what the socket takes of o and tells whether that is all.
+func (r *rawSock) tryWrite(o *output) (done bool, err error) {
+	r.o, r.done, r.writeErr = o, false, nil
+	err = r.rc.Write(r.writeReady)
+	r.o = nil
+	if err != nil {
+		return false, err
+	}
+	return r.done, r.writeErr
+}
+
+// writeNow always returns true: RawConn would wait otherwise.
+func (r *rawSock) writeNow(fd uintptr) bool {
+	for {
+		vec := r.o.vec
+		if len(vec) == 0 {
+			r.done = true
+			return true
+		}
+		var n int
+		var err error
+		if len(vec) == 1 {
+			n, err = unix.Write(int(fd), vec[0])
+		} else {
+			n, err = r.writeVector(fd, vec[:min(len(vec), mostVectors)])
+		}
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return true
+		case err != nil:
+			r.writeErr = err
+			return true
+		}
+		r.o.advance(n)
+	}
+}
+
+func (r *rawSock) writeVector(fd uintptr, vec [][]byte) (int, error) {
+	r.vec = r.vec[:0]
+	for _, b := range vec {
+		if len(b) > 0 {
+			r.vec = append(r.vec, unix.Iovec{Base: &b[0], Len: uint64(len(b))})
+		}
+	}
+	n, err := vectored(unix.SYS_WRITEV, fd, r.vec)
+	clear(r.vec)
+	return n, err
+}
+
+// vectored is readv or writev. The descriptor does not block.
+func vectored(call, fd uintptr, vec []unix.Iovec) (int, error) {
+	n, _, errno := unix.Syscall(call, fd, uintptr(unsafe.Pointer(&vec[0])), uintptr(len(vec)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}

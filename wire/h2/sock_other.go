@@ -1,0 +1,17 @@
+//go:build !linux
+
+package h2
+
+import (
+	"errors"
+	"net"
+)
+
+// rawSock is for Linux; elsewhere reading holds a buffer and all writing is the writer's.
+type rawSock struct{}
+
+func newRawSock(net.Conn, *readBuffer) *rawSock { return nil }
+
+func (*rawSock) read() (int, error) { return 0, errors.ErrUnsupported }
+
+func (*rawSock) tryWrite(*output) (bool, error) { return false, errors.ErrUnsupported }

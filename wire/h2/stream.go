@@ -1,0 +1,198 @@
+package h2
+
+import (
+	"encoding/base64"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/codec"
+	"github.com/sluice-serving/sluice/wire/h2/hpack"
+)
+
+// Stream is one request and its answer. Streams are reused: see [Stream.Attach] for what stays.
+type Stream struct {
+	c        *Conn
+	run      func() // serves the stream on a goroutine; made once
+	attached any
+	gen      atomic.Uint32 // counts the uses
+
+	// Written by the reader before the request is handed on, and read-only from then on.
+	id        uint32
+	kind      Kind
+	grpc      bool
+	coding    codec.Coding
+	fields    hpack.Fields
+	method    int // indexes of fields, -1 if absent
+	path      int
+	authority int
+	length    int64 // content-length, -1 if absent
+	timeout   time.Duration
+	arrived   time.Time
+	message   slab.List // of a gRPC call; the handler's once it is called
+
+	// Owned by the reader.
+	total int64 // bytes of the body so far
+	msg   assembly
+	since int64 // when the body began, or last waited for us
+	mark  int64 // total at that time
+
+	// The body of a plain HTTP request; it has a mutex of its own.
+	body body
+
+	// Guarded by Conn.mu.
+	st   streamState
+	send answer
+
+	told chan struct{} // 1-slot: telling has ended; made when somebody waits
+}
+
+// streamState is what a connection's mutex guards of a stream.
+type streamState struct {
+	inTable  bool // known to frames
+	handler  bool // a handler has it and has not replied
+	telling  bool // the reader is in a watcher
+	recvDone bool // the reader is done with it
+	sendDone bool // the answer is in the output
+	gone     bool // reset, or the connection is lost: nothing will be sent
+	broken   bool // gone by the client's doing
+	watcher  wire.Watcher
+
+	credit     int   // of a body of unknown length: used and not yet given back
+	recvWindow int64 // what the client may still send
+	reserved   int64 // of it, what was granted for a message beyond the connection's window
+
+	sendWindow int64
+	queued     bool
+	blocked    bool // has data and no window
+	blockedAt  int64
+	sentSince  int64 // bytes since blockedAt
+	next       *Stream
+}
+
+// assembly is a gRPC message on its way in.
+type assembly struct {
+	prefix  [5]byte
+	head    int // bytes of prefix so far
+	slab    *slab.Slab
+	size, n int
+	discard bool // the call was refused
+}
+
+// Kind returns how the method is served.
+func (s *Stream) Kind() Kind { return s.kind }
+
+// Conn returns the connection, which is what a burst flushes after Reply.
+func (s *Stream) Conn() *Conn { return s.c }
+
+// Attach keeps v with the stream, across its reuse for other calls. A watcher that lives there is safe from
+// a late hang-up: the stream is not reused before that has returned.
+func (s *Stream) Attach(v any) { s.attached = v }
+
+// Attached returns what was attached, also to an earlier call that had this Stream.
+func (s *Stream) Attached() any { return s.attached }
+
+// Path returns the path, for instance /package.Service/Method. Like all bytes of the head it is valid until
+// Reply is called.
+func (s *Stream) Path() []byte { return s.fields.Value(s.path) }
+
+// Authority returns the host that the client asked for, nil if it did not say.
+func (s *Stream) Authority() []byte {
+	if s.authority < 0 {
+		return nil
+	}
+	return s.fields.Value(s.authority)
+}
+
+// Remote returns the peer's address for logs.
+func (s *Stream) Remote() string { return s.c.remote }
+
+// Arrived returns when the head was read.
+func (s *Stream) Arrived() time.Time { return s.arrived }
+
+// Timeout returns what grpc-timeout says; ok is false if the client set none.
+func (s *Stream) Timeout() (d time.Duration, ok bool) { return s.timeout, s.timeout >= 0 }
+
+// Header returns the first value of a field, nil if it is absent. Names compare without regard to case.
+func (s *Stream) Header(name string) []byte {
+	for i := range s.fields.Len() {
+		if equalFold(s.fields.Name(i), name) {
+			return s.fields.Value(i)
+		}
+	}
+	return nil
+}
+
+// Fields returns the number of header fields, pseudo-fields among them.
+func (s *Stream) Fields() int { return s.fields.Len() }
+
+// Field returns header field i.
+func (s *Stream) Field(i int) (name, value []byte) { return s.fields.Name(i), s.fields.Value(i) }
+
+// AppendBinary appends the decoded value of a field whose name ends in -bin. It returns false if the value is
+// no base64.
+func AppendBinary(dst, value []byte) ([]byte, bool) {
+	enc := base64.RawStdEncoding
+	for len(value) > 0 && value[len(value)-1] == '=' {
+		value = value[:len(value)-1]
+	}
+	out, err := enc.AppendDecode(dst, value)
+	return out, err == nil
+}
+
+// Message returns the call's message, without its prefix and decompressed. The handler takes from it what it
+// keeps; the rest is released when it replies.
+func (s *Stream) Message() *slab.List { return &s.message }
+
+// Watch has w told if the client cancels the call, or its connection is lost, before Reply. It returns false,
+// and w is not told, if that has happened already. w may be told while Reply runs, or just after; see Attach.
+func (s *Stream) Watch(w wire.Watcher) bool {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.st.broken {
+		return false
+	}
+	s.st.watcher = w
+	return true
+}
+
+// reset prepares a stream for a request.
+func (s *Stream) reset(c *Conn, id uint32) {
+	s.c, s.id = c, id
+	s.kind, s.grpc, s.coding = Unknown, false, codec.Identity
+	s.fields.Reset()
+	s.method, s.path, s.authority, s.length, s.timeout = -1, -1, -1, -1, -1
+	s.total, s.since, s.mark = 0, 0, 0
+	s.msg = assembly{}
+}
+
+// recycle drops what the stream holds and gives it back. Nobody else refers to it.
+func (s *Stream) recycle() {
+	srv := s.c.srv
+	s.message.Release()
+	if s.msg.slab != nil {
+		s.msg.slab.Release()
+		s.msg.slab = nil
+	}
+	s.body.reset()
+	s.send.release()
+	s.st = streamState{}
+	s.c = nil
+	s.gen.Add(1)
+	srv.streams.Put(s)
+}
+
+// streamPool hands streams out.
+type streamPool struct{ sync.Pool }
+
+func (p *streamPool) get() *Stream {
+	if s, ok := p.Get().(*Stream); ok {
+		return s
+	}
+	s := &Stream{}
+	s.run = func() { s.c.srv.serveStream(s) }
+	return s
+}

@@ -1,0 +1,190 @@
+package h2
+
+import (
+	"time"
+
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// timers are the reader's. One deadline is armed at a time, at or before the first that is due, and is not
+// moved when that one moves away: it then fires for nothing, once in a while, which is cheaper than setting it
+// for every read.
+type timers struct {
+	armed     int64 // 0: none
+	startedAt int64
+	acked     bool  // the client has acknowledged our settings
+	idleAt    int64 // since when there has been no stream; 0: there are some
+	bodyAt    int64 // when unfinished bodies are to be looked at; 0: there are none
+	answerAt  int64 // when stuck answers are to be looked at; 0: there are none
+}
+
+// ackTimes is how many HeaderTimeouts a client has to acknowledge settings: it may have nothing to send.
+const ackTimes = 3
+
+// begin starts the clocks of a connection.
+func (t *timers) begin(c *Conn, now int64) {
+	t.startedAt = now
+	if age := c.srv.opts.MaxConnectionAge; age > 0 {
+		c.expire = now + int64(spread(age))
+	}
+}
+
+// arm sets the deadline of reading if it must come sooner than what is set.
+func (c *Conn) arm() {
+	due := c.due()
+	if t := &c.timer; t.armed == 0 || due < t.armed {
+		t.armed = due
+		_ = c.sock.SetReadDeadline(c.srv.epoch.Add(time.Duration(due))) // fails only if it is closed
+	}
+}
+
+// due returns when the connection is to be looked at next.
+func (c *Conn) due() int64 {
+	o, t, in := &c.srv.opts, &c.timer, &c.in
+	if c.live.Load() > 0 {
+		t.idleAt = 0
+	} else if t.idleAt == 0 {
+		t.idleAt = in.now
+	}
+	due := in.now + int64(o.IdleTimeout)
+	if t.idleAt != 0 {
+		due = t.idleAt + int64(o.IdleTimeout)
+	} else {
+		due = min(due, in.now+int64(o.WriteIdle)) // answers get stuck unseen
+	}
+	if t.bodyAt != 0 {
+		due = min(due, t.bodyAt)
+	}
+	if t.answerAt != 0 {
+		due = min(due, t.answerAt)
+	}
+	switch {
+	case in.openedAt != 0:
+		due = min(due, in.openedAt+int64(o.HeaderTimeout))
+	case !in.greeted:
+		due = min(due, t.startedAt+int64(o.HeaderTimeout))
+	}
+	if !t.acked {
+		due = min(due, t.startedAt+ackTimes*int64(o.HeaderTimeout))
+	}
+	if c.expire != 0 && !c.leaving {
+		due = min(due, c.expire)
+	}
+	if c.finalAt != 0 {
+		due = min(due, c.finalAt)
+	}
+	return max(due, 1)
+}
+
+// expired does what is due.
+func (c *Conn) expired(now int64) *fault {
+	o, t, in := &c.srv.opts, &c.timer, &c.in
+	switch {
+	case !in.greeted && now >= t.startedAt+int64(o.HeaderTimeout):
+		return &faultNoPreface
+	case in.openedAt != 0 && now >= in.openedAt+int64(o.HeaderTimeout):
+		return &faultSlowHead
+	case !t.acked && now >= t.startedAt+ackTimes*int64(o.HeaderTimeout):
+		return &faultNoAck
+	case c.live.Load() == 0 && t.idleAt != 0 && now >= t.idleAt+int64(o.IdleTimeout):
+		return &faultIdle
+	}
+	if c.expire != 0 && !c.leaving && now >= c.expire {
+		c.aged = true
+		c.leave()
+	}
+	if c.finalAt != 0 && now >= c.finalAt {
+		c.lastCall()
+	}
+	c.slowBodies(now)
+	f := c.slowAnswers(now)
+	c.Flush()
+	return f
+}
+
+// watchBody has a body looked at that begins now.
+func (c *Conn) watchBody() {
+	if t := &c.timer; t.bodyAt == 0 {
+		t.bodyAt = c.in.now + int64(c.srv.opts.BodyGrace) + bodyStep
+	}
+}
+
+// bodyStep is how often slow bodies are looked at.
+const bodyStep = int64(time.Second)
+
+// slowBodies refuses requests that come too slowly.
+func (c *Conn) slowBodies(now int64) {
+	o := &c.srv.opts
+	var slow []*Stream
+	c.timer.bodyAt = 0
+	c.mu.Lock()
+	for _, s := range c.mu.streams {
+		if s.st.recvDone || s.msg.discard {
+			continue
+		}
+		c.timer.bodyAt = now + bodyStep
+		switch late := now - s.since - int64(o.BodyGrace); {
+		case s.st.recvWindow <= 0: // it waits for us
+			s.since, s.mark = now, s.total
+		case late > 0 && s.total-s.mark < behind(late, o.BodyRate):
+			slow = append(slow, s)
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range slow {
+		if s.grpc {
+			c.refuse(s, &callSlow)
+		} else {
+			s.body.fail(&refuseSlowBody)
+		}
+	}
+}
+
+// behind returns how many bytes should have come in d at a rate.
+func behind(d int64, rate int) int64 { return d / int64(time.Millisecond) * int64(rate) / 1000 }
+
+// slowAnswers ends streams, or the connection, whose client opens no window.
+func (c *Conn) slowAnswers(now int64) (f *fault) {
+	idle := int64(c.srv.opts.WriteIdle)
+	least := behind(idle, c.srv.opts.BodyRate)
+	t, m := &c.timer, &c.mu
+	t.answerAt = 0
+	m.Lock()
+	defer m.Unlock()
+	if m.stuckAt != 0 {
+		if now-m.stuckAt >= idle {
+			if m.sent < least {
+				return &faultSlowRead
+			}
+			m.stuckAt, m.sent = now, 0
+		}
+		t.answerAt = m.stuckAt + idle
+	}
+	var slow []uint32
+	for id, s := range m.streams {
+		st := &s.st
+		if st.blockedAt == 0 {
+			continue
+		}
+		if now-st.blockedAt >= idle {
+			if st.blocked && st.sentSince < least {
+				slow = append(slow, id)
+				continue
+			}
+			st.blockedAt, st.sentSince = now, 0
+		}
+		if t.answerAt == 0 || st.blockedAt+idle < t.answerAt {
+			t.answerAt = st.blockedAt + idle
+		}
+	}
+	for _, id := range slow {
+		s := m.streams[id] // streamFault leaves the mutex for a moment
+		if s == nil {
+			continue
+		}
+		if one := c.streamFault(s, frame.Cancel); one != nil {
+			f = one
+		}
+	}
+	return f
+}
