@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -152,9 +153,11 @@ type listener struct {
 
 func listeners(cfg *config.Config) []listener {
 	l := cfg.Listen
-	return []listener{
-		{"http", l.HTTP.Address, l.HTTP.TLS}, {"metrics", l.Metrics.Address, l.Metrics.TLS}, {"admin", l.Admin.Address, l.Admin.TLS},
+	all := []listener{
+		{"http", l.HTTP.Address, l.HTTP.TLS}, {"grpc", l.GRPC.Address, l.GRPC.TLS},
+		{"metrics", l.Metrics.Address, l.Metrics.TLS}, {"admin", l.Admin.Address, l.Admin.TLS},
 	}
+	return slices.DeleteFunc(all, func(l listener) bool { return l.address == "" })
 }
 
 // renewal is how long before its end a certificate should be replaced.
