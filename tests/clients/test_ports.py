@@ -129,6 +129,30 @@ class TestMessages(Channel):
             with self.subTest(path=path):
                 self.assertEqual(self.refusal(lambda: self.unary(path)).code(), grpc.StatusCode.UNIMPLEMENTED)
 
+    def test_limits(self):
+        for name, call, words in (
+            ("message", lambda: self.stub.ModelInfer(pb.ModelInferRequest(model_name="text", raw_input_contents=[bytes(65 << 20)])), "the message is larger"),
+            ("metadata", lambda: self.stub.ModelInfer(digit(), metadata=(("x-long", "x" * 20_000),)), "the metadata is too large"),
+        ):
+            with self.subTest(name=name):
+                error = self.refusal(call)
+                self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+                self.assertIn(words, error.details())
+                self.assertEqual(self.stub.ModelInfer(digit()).model_version, "2")
+
+    def test_not_one_message(self):
+        for count in (0, 2):
+            with self.subTest(count=count):
+                send = self.channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+                error = self.refusal(lambda: send(iter([digit().SerializeToString()] * count), timeout=30))
+                self.assertIn("message", error.details())
+
+    def test_what_is_not_there_yet(self):
+        for path in ("/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
+            with self.subTest(path=path):
+                error = self.refusal(lambda: list(self.channel.unary_stream(path)(b"", timeout=30)))
+                self.assertEqual(error.code(), grpc.StatusCode.UNIMPLEMENTED)
+
     def test_nonsense(self):
         for method in ("ModelInfer", "ModelMetadata", "ServerReady"):
             with self.subTest(method=method):

@@ -1,0 +1,391 @@
+package h2
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/slab"
+)
+
+// Why Start does not take a call. The variables are never written.
+var (
+	ErrClientClosed   = errors.New("h2: the client is closed")
+	ErrClientDown     = errors.New("h2: the server could not be reached a moment ago")
+	ErrClientFull     = errors.New("h2: too many calls wait for a connection")
+	ErrCallIsTooLarge = errors.New("h2: the message is larger than a gRPC message can be")
+)
+
+// Client makes unary gRPC calls to one endpoint over a few connections, which it opens when they are needed.
+type Client struct {
+	// Immutable after NewClient.
+	opts      ClientOptions
+	log       *zap.Logger
+	inflation inflation
+	epoch     time.Time // zero of the clock
+	ctx       context.Context
+	stop      context.CancelFunc // ends connecting
+
+	pool    *slab.Pool
+	streams sync.Pool
+	outputs outputPool
+	buffers bufferPool
+
+	conns   atomic.Pointer[[]*ClientConn] // those that take calls; written under mu
+	waiting atomic.Int32                  // calls in the queue; written under mu
+	closed  atomic.Bool
+
+	mu struct {
+		sync.Mutex
+		all         map[*ClientConn]struct{} // connections with a reader
+		first, last *Call                    // those that wait, first come, first served
+		dialing     bool
+		failures    int   // in a row
+		retryAt     int64 // until when no connection is tried
+		running     int   // connections, while a goroutine needs them, and tries at one
+		ended       chan struct{}
+	}
+}
+
+// NewClient returns a client, which connects with its first call. Answers lie in slabs of pool.
+func NewClient(opts ClientOptions, pool *slab.Pool, log *zap.Logger) (*Client, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	cl := &Client{opts: opts, pool: pool, log: log, epoch: time.Now().Add(-time.Second)}
+	cl.inflation.pool, cl.inflation.ratio = pool, int64(opts.MaxRatio)
+	cl.ctx, cl.stop = context.WithCancel(context.Background())
+	cl.conns.Store(new([]*ClientConn))
+	cl.mu.all = make(map[*ClientConn]struct{})
+	cl.mu.ended = make(chan struct{})
+	return cl, nil
+}
+
+func (cl *Client) clock() int64 { return int64(time.Since(cl.epoch)) }
+
+// Start takes a call that was Reset: nil means that its Answered will be called once, or was already; after an
+// error it never will be. It neither waits nor writes: what it returns is the connection that is to be flushed
+// for the call to go out, nil if there is none, as when the call waits for one.
+func (cl *Client) Start(call *Call) (*ClientConn, error) {
+	if int64(call.Message.Size()) > math.MaxUint32 {
+		return nil, ErrCallIsTooLarge
+	}
+	if cl.closed.Load() {
+		return nil, ErrClientClosed
+	}
+	call.client.Store(cl)
+	if cl.waiting.Load() == 0 {
+		if c := cl.pick(); c != nil {
+			switch c.add(call) {
+			case added:
+				if c.crowded() {
+					cl.grow()
+				}
+				return c, nil
+			case addedCancelled:
+				call.answerLocally(&verdictCancelled, nil)
+				return nil, nil
+			}
+		}
+	}
+	return nil, cl.wait(call)
+}
+
+// pick returns the connection that is to have the next call: the first that is not crowded, else the one
+// with the fewest calls; nil if none has room.
+func (cl *Client) pick() *ClientConn {
+	var best *ClientConn
+	for _, c := range *cl.conns.Load() {
+		if !c.room() {
+			continue
+		}
+		if !c.crowded() {
+			return c
+		}
+		if best == nil || c.live.Load() < best.live.Load() {
+			best = c
+		}
+	}
+	return best
+}
+
+// grow opens another connection if there may be one more.
+func (cl *Client) grow() {
+	if len(*cl.conns.Load()) >= cl.opts.MaxConnections {
+		return
+	}
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	cl.connect()
+}
+
+// connect starts a connection unless one is being started, there are enough, or it is too early. It runs
+// under mu.
+func (cl *Client) connect() {
+	m := &cl.mu
+	if m.dialing || cl.closed.Load() || len(*cl.conns.Load()) >= cl.opts.MaxConnections || cl.clock() < m.retryAt {
+		return
+	}
+	m.dialing = true
+	m.running++
+	go cl.dial()
+}
+
+// wait queues a call for which there is no room now.
+func (cl *Client) wait(call *Call) error {
+	m := &cl.mu
+	m.Lock()
+	switch {
+	case cl.closed.Load():
+		m.Unlock()
+		return ErrClientClosed
+	case call.cancelled.Load():
+		m.Unlock()
+		call.answerLocally(&verdictCancelled, nil)
+		return nil
+	case int(cl.waiting.Load()) >= cl.opts.MaxWaiting:
+		m.Unlock()
+		return ErrClientFull
+	}
+	cl.connect()
+	if len(*cl.conns.Load()) == 0 && !m.dialing {
+		m.Unlock()
+		return ErrClientDown
+	}
+	cl.link(call)
+	m.Unlock()
+	cl.feed(nil) // room may have come meanwhile
+	return nil
+}
+
+// link puts a call at the end of the queue. It runs under mu.
+func (cl *Client) link(call *Call) {
+	m := &cl.mu
+	call.queued, call.prev, call.next = true, m.last, nil
+	if m.last == nil {
+		m.first = call
+	} else {
+		m.last.next = call
+	}
+	m.last = call
+	cl.waiting.Add(1)
+}
+
+// unlink takes a call out of the queue. It runs under mu.
+func (cl *Client) unlink(call *Call) {
+	m := &cl.mu
+	if call.prev == nil {
+		m.first = call.next
+	} else {
+		call.prev.next = call.next
+	}
+	if call.next == nil {
+		m.last = call.prev
+	} else {
+		call.next.prev = call.prev
+	}
+	call.queued, call.prev, call.next = false, nil, nil
+	cl.waiting.Add(-1)
+}
+
+// feed gives waiting calls to connections that have room, and flushes these but for own, which its reader
+// flushes.
+func (cl *Client) feed(own *ClientConn) {
+	var last *ClientConn
+	for cl.waiting.Load() > 0 {
+		cl.mu.Lock()
+		call, c := cl.mu.first, cl.pick()
+		if call == nil || c == nil {
+			if call != nil {
+				cl.connect()
+			}
+			cl.mu.Unlock()
+			break
+		}
+		result := c.add(call)
+		if result != addRefused {
+			cl.unlink(call)
+		}
+		cl.mu.Unlock()
+		switch {
+		case result == addedCancelled:
+			call.answerLocally(&verdictCancelled, nil)
+		case result == added && c != last:
+			if last != nil && last != own {
+				last.Flush()
+			}
+			last = c
+		}
+	}
+	if last != nil && last != own {
+		last.Flush()
+	}
+}
+
+// takeWaiting empties the queue. It runs under mu. The calls are linked by next.
+func (cl *Client) takeWaiting() *Call {
+	m := &cl.mu
+	first := m.first
+	for call := first; call != nil; call = call.next {
+		call.queued, call.prev = false, nil
+	}
+	m.first, m.last = nil, nil
+	cl.waiting.Store(0)
+	return first
+}
+
+// failAll ends calls that takeWaiting returned.
+func failAll(first *Call, v *verdict) {
+	for call := first; call != nil; {
+		next := call.next
+		call.next = nil
+		call.answerLocally(v, nil)
+		call = next
+	}
+}
+
+// ready has calls go to a connection whose server has said its settings.
+func (cl *Client) ready(c *ClientConn) {
+	cl.mu.Lock()
+	cl.mu.dialing = false
+	list := append([]*ClientConn(nil), *cl.conns.Load()...)
+	list = append(list, c)
+	cl.conns.Store(&list)
+	cl.mu.Unlock()
+	cl.feed(c)
+}
+
+// retire has no more calls go to a connection. It returns false if none did.
+func (cl *Client) retire(c *ClientConn) bool {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	var list []*ClientConn
+	for _, other := range *cl.conns.Load() {
+		if other != c {
+			list = append(list, other)
+		}
+	}
+	was := len(list) < len(*cl.conns.Load())
+	cl.conns.Store(&list)
+	return was
+}
+
+// gone takes a connection out that has ended. One that was of no use counts as a failure to connect.
+func (cl *Client) gone(c *ClientConn) {
+	cl.retire(c)
+	m := &cl.mu
+	m.Lock()
+	delete(m.all, c)
+	if !c.greeted {
+		m.dialing = false
+	}
+	if c.useful {
+		m.failures, m.retryAt = 0, 0
+	} else {
+		cl.backOff()
+	}
+	left := cl.left()
+	m.Unlock()
+	failAll(left, &verdictDown)
+	cl.feed(nil)
+}
+
+// left returns the calls that wait for nothing, because there is no connection and none may be tried yet. It
+// runs under mu.
+func (cl *Client) left() *Call {
+	m := &cl.mu
+	if len(*cl.conns.Load()) > 0 || m.dialing || m.first == nil {
+		return nil
+	}
+	if cl.connect(); m.dialing {
+		return nil
+	}
+	return cl.takeWaiting()
+}
+
+// backOff puts the next try off. It runs under mu.
+func (cl *Client) backOff() {
+	m := &cl.mu
+	d := cl.opts.MaxBackoff
+	if shift := m.failures; shift < 20 {
+		d = min(d, cl.opts.MinBackoff<<shift)
+	}
+	m.failures++
+	m.retryAt = cl.clock() + int64(spread(d))
+}
+
+// leave counts down a connection, or a try at one.
+func (cl *Client) leave() {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	if cl.mu.running--; cl.mu.running == 0 && cl.closed.Load() {
+		close(cl.mu.ended)
+	}
+}
+
+// Close takes no more calls, fails those that wait, and waits until those in flight are answered, or until ctx
+// is done: then it fails them. Nothing of the client runs any more when it returns.
+func (cl *Client) Close(ctx context.Context) {
+	m := &cl.mu
+	m.Lock()
+	var waiting *Call
+	if !cl.closed.Swap(true) {
+		waiting = cl.takeWaiting()
+		if m.running == 0 {
+			close(m.ended)
+		}
+	}
+	all := cl.snapshot()
+	m.Unlock()
+	cl.stop()
+	failAll(waiting, &verdictClosed)
+	for _, c := range all {
+		c.poke()
+	}
+	select {
+	case <-m.ended:
+		return
+	case <-ctx.Done():
+	}
+	m.Lock()
+	all = cl.snapshot()
+	m.Unlock()
+	for _, c := range all {
+		c.force()
+	}
+	<-m.ended
+}
+
+// snapshot returns the connections that there are now. It runs under mu.
+func (cl *Client) snapshot() []*ClientConn {
+	all := make([]*ClientConn, 0, len(cl.mu.all))
+	for c := range cl.mu.all {
+		all = append(all, c)
+	}
+	return all
+}
+
+// ClientStats is what a client holds at a moment.
+type ClientStats struct {
+	Connections int // that take calls
+	Streams     int // on all connections
+	Waiting     int // calls for which there is no room
+}
+
+// Stats returns what the client holds now.
+func (cl *Client) Stats() ClientStats {
+	cl.mu.Lock()
+	all := cl.snapshot()
+	cl.mu.Unlock()
+	st := ClientStats{Connections: len(*cl.conns.Load()), Waiting: int(cl.waiting.Load())}
+	for _, c := range all {
+		st.Streams += int(c.live.Load())
+	}
+	return st
+}

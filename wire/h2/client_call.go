@@ -1,0 +1,212 @@
+package h2
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/hpack"
+)
+
+// Answered is told that a call is over.
+type Answered interface {
+	// Answered is called once for each call that Start took, perhaps before Start has returned. by is what
+	// the Connect of the options made for the connection whose reader calls; it is nil on other goroutines:
+	// Cancel's, Close's, one that decompressed a large answer, one that could not connect. It must not block.
+	Answered(call *Call, by Drainer)
+}
+
+// Call is one unary call. It belongs to its caller, who may use it again and again.
+type Call struct {
+	// What is asked. The caller leaves it alone from Start until Answered. The message stays his: what is
+	// still to be written then is referred to by the connection itself.
+	Path      string
+	Authority string        // default the client's
+	Metadata  []wire.Header // values of names in -bin are sent as base64
+	Message   slab.List     // without its prefix
+	Timeout   time.Duration // sent as grpc-timeout if above 0; the deadline itself is the caller's
+	Done      Answered
+
+	// How it ended, from Answered on.
+	HTTPStatus int // 0 if no head came
+	Status     Status
+	Text       string // with a status other than OK
+	Details    []byte // a google.rpc.Status, encoded; empty if none came
+	Sent       bool   // false: the server has not worked on it, and it may be sent again
+	Local      bool   // the client gave the status, not the server
+	Answer     slab.List
+
+	head, trailer hpack.Fields
+
+	cancelled atomic.Bool
+	client    atomic.Pointer[Client]
+	conn      atomic.Pointer[ClientConn]
+	stream    *clientStream // guarded by the connection's mu
+
+	// Guarded by Client.mu.
+	queued     bool
+	prev, next *Call
+}
+
+// Reset drops the answer and makes the call ready to be started. Nobody may cancel meanwhile.
+func (call *Call) Reset() {
+	call.Answer.Release()
+	call.HTTPStatus, call.Status, call.Text, call.Sent, call.Local = 0, OK, "", false, false
+	call.Details = call.Details[:0]
+	call.head.Reset()
+	call.trailer.Reset()
+	call.client.Store(nil)
+	call.conn.Store(nil)
+	call.cancelled.Store(false)
+}
+
+// NumHead returns the number of fields of the answer's head, pseudo-fields among them.
+func (call *Call) NumHead() int { return call.head.Len() }
+
+// Head returns field i of the answer's head. It is valid until Reset.
+func (call *Call) Head(i int) (name, value []byte) { return call.head.Name(i), call.head.Value(i) }
+
+// NumTrailer returns the number of fields behind the message. An answer that is a head alone has trailers
+// only.
+func (call *Call) NumTrailer() int { return call.trailer.Len() }
+
+// Trailer returns field i behind the message. It is valid until Reset.
+func (call *Call) Trailer(i int) (name, value []byte) {
+	return call.trailer.Name(i), call.trailer.Value(i)
+}
+
+// Header returns the first value of a name in lower case in the head or else in the trailers, nil if it is in
+// neither.
+func (call *Call) Header(name string) []byte {
+	if v, n := call.head.Get(name); n > 0 {
+		return v
+	}
+	v, _ := call.trailer.Get(name)
+	return v
+}
+
+// Cancel ends the call with CANCELLED unless it is over, and has the server told. It may be called from any
+// goroutine: between Reset and Start too, which then answers at once, and after Answered, when it does
+// nothing. Answered is called from within Cancel. The caller sees to it that a late Cancel does not meet the
+// next use of the call.
+func (call *Call) Cancel() {
+	call.cancelled.Store(true)
+	cl := call.client.Load()
+	if cl == nil {
+		return
+	}
+	if call.conn.Load() == nil {
+		cl.mu.Lock()
+		waits := call.queued
+		if waits {
+			cl.unlink(call)
+		}
+		cl.mu.Unlock()
+		if waits {
+			call.answerLocally(&verdictCancelled, nil)
+			return
+		}
+	}
+	c := call.conn.Load()
+	if c == nil {
+		return
+	}
+	if c.cancel(call) {
+		call.answerLocally(&verdictCancelled, nil)
+		c.Flush()
+		cl.feed(nil)
+	}
+}
+
+// answerLocally ends a call of which the server said nothing that counts. Sent is set.
+func (call *Call) answerLocally(v *verdict, by Drainer) {
+	call.Status, call.Text, call.Local = v.status, v.text, true
+	call.Done.Answered(call, by)
+}
+
+// verdict is how the client ends calls by itself. Verdicts are values made once.
+type verdict struct {
+	status Status
+	text   string
+}
+
+// Codes that only a client meets.
+const (
+	statusUnknown          Status = 2
+	statusPermissionDenied Status = 7
+	statusUnauthenticated  Status = 16
+)
+
+// How calls end. The variables are never written.
+var (
+	verdictCancelled  = verdict{Cancelled, "the call was cancelled"}
+	verdictClosed     = verdict{Unavailable, "the client was closed"}
+	verdictLost       = verdict{Unavailable, "the connection to the server was lost"}
+	verdictDown       = verdict{Unavailable, "the server could not be reached"}
+	verdictGoAway     = verdict{Unavailable, "the server closes the connection"}
+	verdictRefused    = verdict{Unavailable, "the server refused the stream"}
+	verdictCalm       = verdict{ResourceExhausted, "the server reset the stream: it wants calm"}
+	verdictInsecure   = verdict{statusPermissionDenied, "the server reset the stream: the connection is not secure enough"}
+	verdictReset      = verdict{Internal, "the server reset the stream"}
+	verdictResetBy    = verdict{Cancelled, "the server cancelled the stream"}
+	verdictHead       = verdict{Internal, "the answer's header fields are malformed"}
+	verdictTrailers   = verdict{Internal, "the answer's trailers are malformed"}
+	verdictHeadSize   = verdict{Internal, "the answer's header fields are too large"}
+	verdictNoStatus   = verdict{Internal, "the answer has no grpc-status"}
+	verdictCut        = verdict{Internal, "the answer ended without trailers"}
+	verdictNone       = verdict{Internal, "the answer has no message"}
+	verdictShort      = verdict{Internal, "the answer ended within its message"}
+	verdictMany       = verdict{Internal, "the answer has more than one message"}
+	verdictFlag       = verdict{Internal, "the answer's compression flag is neither 0 nor 1"}
+	verdictCoding     = verdict{Internal, "the answer is compressed in a way that was not asked for"}
+	verdictCorrupt    = verdict{Internal, "the compressed answer is corrupt"}
+	verdictTooLarge   = verdict{ResourceExhausted, "the answer is larger than the limit"}
+	verdictRatio      = verdict{ResourceExhausted, "the compressed answer expands too much"}
+	verdictMemory     = verdict{ResourceExhausted, "the bytes in flight are at their limit"}
+	verdictWindow     = verdict{Internal, "the server overran the stream's window"}
+	verdictWindowSize = verdict{Internal, "the server set the stream's window out of range"}
+	verdictDataFirst  = verdict{Internal, "the answer's message came before its head"}
+	verdictHTTP       = verdict{Internal, "the server answered with HTTP 400"}
+	verdictHTTP401    = verdict{statusUnauthenticated, "the server answered with HTTP 401"}
+	verdictHTTP403    = verdict{statusPermissionDenied, "the server answered with HTTP 403"}
+	verdictHTTP404    = verdict{Unimplemented, "the server answered with HTTP 404"}
+	verdictHTTPBusy   = verdict{Unavailable, "the server answered with HTTP 429, 502, 503 or 504"}
+	verdictHTTPOther  = verdict{statusUnknown, "the server answered with an HTTP status that is not gRPC's"}
+	verdictNotGRPC    = verdict{statusUnknown, "the answer's content type is not gRPC's"}
+)
+
+// verdictOfHTTP maps a status of HTTP as gRPC does, where there is none of gRPC.
+func verdictOfHTTP(status int) *verdict {
+	switch status {
+	case 200:
+		return &verdictNotGRPC
+	case 400:
+		return &verdictHTTP
+	case 401:
+		return &verdictHTTP401
+	case 403:
+		return &verdictHTTP403
+	case 404:
+		return &verdictHTTP404
+	case 429, 502, 503, 504:
+		return &verdictHTTPBusy
+	}
+	return &verdictHTTPOther
+}
+
+// verdictOfReset maps the code of RST_STREAM as gRPC does.
+func verdictOfReset(code frame.Code) *verdict {
+	switch code {
+	case frame.RefusedStream:
+		return &verdictRefused
+	case frame.Cancel:
+		return &verdictResetBy
+	case frame.EnhanceYourCalm:
+		return &verdictCalm
+	case frame.InadequateSecurity:
+		return &verdictInsecure
+	}
+	return &verdictReset
+}

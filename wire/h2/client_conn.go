@@ -1,0 +1,445 @@
+package h2
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/hpack"
+)
+
+const (
+	// clientTable bounds our half of the dynamic tables as a client: a path, an authority and what never
+	// changes.
+	clientTable = 1 << 10
+	// clientFrame is the largest frame that servers are told to send.
+	clientFrame = 64 << 10
+	// lastStream is from which stream on a connection takes no more calls: ids run out.
+	lastStream = frame.LargestStream - 1<<22
+	// streamsAtFirst is how many streams a server is taken to allow that does not say.
+	streamsAtFirst = 1 << 20
+)
+
+// ClientConn is one connection of a Client. What others may do with it is flush it.
+type ClientConn struct {
+	// Immutable after newClientConn.
+	client  *Client
+	sock    net.Conn
+	raw     *rawSock // nil: the socket has no non-blocking calls
+	drainer Drainer
+	write   func() // writes what is parked; made once
+
+	// Owned by the reader.
+	in      clientInput
+	decoder hpack.Decoder
+	stray   hpack.Fields // of blocks that nobody waits for
+	budget  budgets
+	timer   clientTimer
+	greeted bool // the server has said its settings
+	useful  bool // a call was answered
+
+	// Said from anywhere.
+	poked   atomic.Bool  // there is news for the reader
+	forced  atomic.Bool  // the connection is to end now
+	open    atomic.Bool  // it takes calls
+	live    atomic.Int32 // calls that are on it
+	limit   atomic.Int32 // of live
+	backlog atomic.Int64 // bytes of messages that are not in the output yet
+
+	mu struct {
+		sync.Mutex
+		streams map[uint32]*clientStream
+		orphans []*clientStream // given up while the reader may be at them
+		nextID  uint32
+		going   bool // no more calls: the server, or the ids, said so
+
+		recvWindow int64 // what the server may still send
+		credit     int   // of it, what is used and not yet given back
+		prepaid    int64 // granted for messages that were given up: window that is not given back
+
+		sendWindow int64
+		peer       struct {
+			window   int64 // initial window of streams
+			maxFrame int
+		}
+		encoder hpack.Encoder
+		scratch []byte
+		queue   clientQueue
+		starved bool // the queue waits for the connection's window
+		out     *output
+		outputs uint64 // which output out is
+		begun   uint64 // the last output of which a byte may have been written
+		writing bool   // somebody writes
+		parked  *output
+		failed  bool // writing failed
+		good    int  // answers since the reader last looked, for budgets
+		ended   bool // the reader is gone
+		pins    int  // goroutines that need the connection
+	}
+}
+
+// clientStream is what a connection knows of a call.
+type clientStream struct {
+	// Owned by the reader, once the stream has an id.
+	head, trailer hpack.Fields
+	answered      bool // a head came that is not merely informational
+	http          int
+	coding        coding
+	coded         bool // coding was understood
+	msg           assembly
+
+	// Guarded by ClientConn.mu.
+	id       uint32 // 0: nothing was sent
+	call     *Call  // nil: it is over
+	touched  bool   // the reader has it, or had
+	headIn   uint64 // the output that has its head
+	sendDone bool   // all of it is in the output
+
+	sendWindow int64
+	recvWindow int64
+	reserved   int64 // of the connection's window, what was granted for the message
+
+	prefix          [5]byte
+	prefixed        int // bytes of prefix that are in the output
+	view, off, sent int // where the message is
+	size            int // of the message
+
+	blocked    bool // has data and no window
+	queued     bool
+	prev, next *clientStream
+}
+
+// left returns how many bytes of DATA are still to go.
+func (s *clientStream) left() int { return len(s.prefix) - s.prefixed + s.size - s.sent }
+
+// newStream returns a stream for a call.
+func (cl *Client) newStream(call *Call) *clientStream {
+	s, ok := cl.streams.Get().(*clientStream)
+	if !ok {
+		s = &clientStream{}
+	}
+	s.call, s.size = call, call.Message.Size()
+	s.prefix = [5]byte{0, byte(s.size >> 24), byte(s.size >> 16), byte(s.size >> 8), byte(s.size)}
+	return s
+}
+
+// recycle drops what a stream holds and gives it back. Nobody else refers to it.
+func (cl *Client) recycle(s *clientStream) {
+	if s.msg.slab != nil {
+		s.msg.slab.Release()
+	}
+	head, trailer := s.head, s.trailer
+	head.Reset()
+	trailer.Reset()
+	*s = clientStream{head: head, trailer: trailer}
+	cl.streams.Put(s)
+}
+
+func newClientConn(cl *Client, sock net.Conn) *ClientConn {
+	c := &ClientConn{client: cl, sock: sock}
+	c.in.pool = &cl.buffers
+	c.raw = newRawSock(sock, &c.in.readBuffer)
+	c.write = c.writeParked
+	c.decoder.Init(hpack.Limits{
+		Table: 4096,
+		List:  cl.opts.MaxHeaderBytes,
+		Bomb:  4 * cl.opts.MaxHeaderBytes,
+	})
+	c.budget.init()
+	c.limit.Store(int32(cl.opts.MaxStreams))
+	m := &c.mu
+	m.streams = make(map[uint32]*clientStream)
+	m.nextID, m.outputs, m.pins = 1, 1, 1
+	m.recvWindow, m.sendWindow = frame.DefaultWindow, frame.DefaultWindow
+	m.peer.window, m.peer.maxFrame = frame.DefaultWindow, frame.DefaultSize
+	m.encoder.Init(clientTable)
+	return c
+}
+
+// room tells whether a call may be added.
+func (c *ClientConn) room() bool { return c.open.Load() && c.live.Load() < c.limit.Load() }
+
+// crowded tells whether another connection would be better.
+func (c *ClientConn) crowded() bool {
+	o := &c.client.opts
+	return int(c.live.Load()) > o.SpreadStreams || c.backlog.Load() > o.SpreadBytes
+}
+
+type addResult uint8
+
+const (
+	addRefused addResult = iota
+	added
+	addedCancelled // it was cancelled before
+)
+
+// add queues a call.
+func (c *ClientConn) add(call *Call) addResult {
+	cl := c.client
+	s := cl.newStream(call)
+	m := &c.mu
+	m.Lock()
+	if m.nextID >= lastStream && !m.going {
+		m.going = true
+		c.open.Store(false)
+		c.poke()
+	}
+	refused := m.going || m.ended || m.failed || c.live.Load() >= c.limit.Load()
+	if !refused {
+		call.conn.Store(c)
+		if !call.cancelled.Load() {
+			call.stream = s
+			c.live.Add(1)
+			c.backlog.Add(int64(s.left()))
+			c.enqueue(s)
+			m.Unlock()
+			return added
+		}
+	}
+	m.Unlock()
+	s.call = nil
+	cl.recycle(s)
+	if refused {
+		return addRefused
+	}
+	return addedCancelled
+}
+
+// detach takes the call off a stream, and the stream out of the table; it returns nil if the call was taken
+// off before. It runs under mu.
+func (c *ClientConn) detach(s *clientStream) *Call {
+	call := s.call
+	if call == nil {
+		return nil
+	}
+	m := &c.mu
+	s.call, call.stream = nil, nil
+	c.unqueue(s)
+	if s.id != 0 {
+		delete(m.streams, s.id)
+		m.prepaid += s.reserved
+		s.reserved = 0
+	}
+	c.backlog.Add(-int64(s.left()))
+	m.good++
+	if c.live.Add(-1) == 0 && (m.going || c.client.closed.Load()) {
+		c.poke()
+	}
+	return call
+}
+
+// cancel takes a call off the connection and tells the server. It returns false if the call is over.
+func (c *ClientConn) cancel(call *Call) bool {
+	m := &c.mu
+	m.Lock()
+	s := call.stream
+	if s == nil || s.call != call {
+		m.Unlock()
+		return false
+	}
+	c.detach(s)
+	call.Sent = s.id != 0
+	if s.id != 0 {
+		c.appendReset(s.id, frame.Cancel)
+	}
+	if s.touched {
+		m.orphans = append(m.orphans, s)
+		c.poke()
+		s = nil
+	}
+	m.Unlock()
+	if s != nil {
+		c.client.recycle(s)
+	}
+	return true
+}
+
+// appendReset appends RST_STREAM. It runs under mu.
+func (c *ClientConn) appendReset(id uint32, code frame.Code) {
+	out := c.output()
+	out.b = frame.AppendReset(out.b, id, code)
+}
+
+// poke wakes the reader.
+func (c *ClientConn) poke() {
+	c.poked.Store(true)
+	_ = c.sock.SetReadDeadline(time.Unix(1, 0)) // fails only if it is closed already
+}
+
+// force ends the connection.
+func (c *ClientConn) force() {
+	c.forced.Store(true)
+	_ = c.sock.Close()
+}
+
+// serve runs the reader until the connection ends.
+func (c *ClientConn) serve() {
+	if connect := c.client.opts.Connect; connect != nil {
+		c.drainer = connect(c)
+	}
+	c.timer.began = c.client.clock()
+	c.end(c.loop())
+}
+
+func (c *ClientConn) loop() (why *fault) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.client.log.Error("client connection panicked", zap.String("panic", panicText(p)), zap.Stack("stack"))
+			why = &faultPanic
+		}
+	}()
+	c.greet()
+	for {
+		if f := c.process(); f != nil {
+			return f
+		}
+		c.settle()
+		if f := c.over(); f != nil {
+			return f
+		}
+		if f := c.fill(); f != nil {
+			return f
+		}
+	}
+}
+
+// greet queues the preface and our settings.
+func (c *ClientConn) greet() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.output()
+	out.b = append(out.b, frame.Preface...)
+	out.b = frame.AppendSettings(out.b,
+		frame.Value{Setting: frame.EnablePush, Value: 0},
+		frame.Value{Setting: frame.InitialWindowSize, Value: streamWindow},
+		frame.Value{Setting: frame.MaxFrameSize, Value: clientFrame},
+		frame.Value{Setting: frame.MaxHeaderListSize, Value: uint32(c.client.opts.MaxHeaderBytes)},
+	)
+}
+
+// settle looks at what others left for the reader, hands on that the answers of a read are through, and
+// flushes.
+func (c *ClientConn) settle() {
+	m := &c.mu
+	m.Lock()
+	c.budget.refund(m.good)
+	m.good = 0
+	orphans := m.orphans
+	m.orphans = nil
+	m.Unlock()
+	for _, s := range orphans {
+		if c.in.data.s == s {
+			c.in.data.s = nil
+		}
+		c.client.recycle(s)
+	}
+	if c.in.called {
+		c.in.called, c.useful = false, true
+		if c.drainer != nil {
+			c.drainer.Drained()
+		}
+		c.client.feed(c)
+	}
+	c.Flush()
+}
+
+// over tells whether the connection takes no more calls and has none.
+func (c *ClientConn) over() *fault {
+	if c.forced.Load() {
+		return &faultForced
+	}
+	m := &c.mu
+	m.Lock()
+	going, failed, ended := m.going, m.failed, m.out == nil && !m.writing
+	m.Unlock()
+	switch {
+	case failed:
+		return &faultWrite
+	case c.live.Load() == 0 && c.client.closed.Load():
+		return &faultDrained
+	case c.live.Load() == 0 && going && ended:
+		return &faultDrained
+	}
+	return nil
+}
+
+// end closes the connection and fails the calls that are on it.
+func (c *ClientConn) end(why *fault) {
+	cl := c.client
+	c.open.Store(false)
+	cl.retire(c)
+	if !why.quiet {
+		c.complain(why)
+	}
+	_ = c.sock.Close()
+	m := &c.mu
+	m.Lock()
+	m.ended = true
+	var lost []*Call
+	var free []*clientStream
+	for _, s := range m.streams {
+		free = append(free, s)
+	}
+	for s := m.queue.first; s != nil; s = s.next {
+		if s.id == 0 {
+			free = append(free, s)
+		}
+	}
+	for _, s := range free {
+		call := c.detach(s)
+		call.Sent = s.headIn != 0 && s.headIn <= m.begun
+		lost = append(lost, call)
+	}
+	free = append(free, m.orphans...)
+	m.orphans = nil
+	if m.out != nil && !m.writing {
+		m.out.recycle(&cl.outputs)
+		m.out = nil
+	}
+	m.Unlock()
+	for _, s := range free {
+		cl.recycle(s)
+	}
+	v := &verdictLost
+	if c.forced.Load() {
+		v = &verdictClosed
+	}
+	for _, call := range lost {
+		c.in.called = true
+		call.answerLocally(v, c.drainer)
+	}
+	if c.in.called && c.drainer != nil {
+		c.drainer.Drained()
+	}
+	c.in.r, c.in.w = 0, 0
+	c.in.release()
+	cl.gone(c)
+	c.unpin()
+}
+
+// unpin drops a goroutine's need of the connection; the last one tells the client.
+func (c *ClientConn) unpin() {
+	m := &c.mu
+	m.Lock()
+	m.pins--
+	last := m.pins == 0
+	m.Unlock()
+	if last {
+		c.client.leave()
+	}
+}
+
+// complain tells the server and the log why the connection ends.
+func (c *ClientConn) complain(why *fault) {
+	c.mu.Lock()
+	out := c.output()
+	out.b = frame.AppendGoAway(out.b, 0, why.code, why.text)
+	c.mu.Unlock()
+	c.Flush()
+	c.client.log.Info("connection to an endpoint closed", zap.String("endpoint", c.client.opts.Address),
+		zap.Stringer("code", why.code), zap.String("text", why.text))
+}

@@ -1,0 +1,636 @@
+package h2
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// host is a server that sends frames one by one, well formed or not.
+type host struct {
+	*peer
+	ln net.Listener
+	a  *asker
+}
+
+func newHost(t testing.TB, opts ClientOptions) *host {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	opts.Address = ln.Addr().String()
+	return &host{ln: ln, a: newAsker(t, opts)}
+}
+
+// accept takes the client's next connection and greets it.
+func (h *host) accept(settings ...http2.Setting) {
+	h.a.t.Helper()
+	h.take()
+	h.must(h.fr.WriteSettings(settings...))
+}
+
+// take takes the client's next connection.
+func (h *host) take() {
+	t := h.a.t
+	t.Helper()
+	conn, err := h.ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	p := &peer{t: t, conn: conn, fr: http2.NewFramer(conn, conn)}
+	p.fr.AllowIllegalWrites = true
+	p.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	p.buf = &bytes.Buffer{}
+	p.enc = hpack.NewEncoder(p.buf)
+	h.peer = p
+	preface := make([]byte, len(frame.Preface))
+	if _, err := io.ReadFull(conn, preface); err != nil || string(preface) != frame.Preface {
+		t.Fatalf("the preface is %q, %v", preface, err)
+	}
+}
+
+// start has the client make a call and returns it.
+func (h *host) start(message []byte) *Call {
+	call := h.a.call("/test.Echo/Unary", message)
+	h.a.start(call)
+	return call
+}
+
+// request reads the next whole request and returns its stream.
+func (h *host) request() uint32 {
+	h.t.Helper()
+	for {
+		f, err := h.next()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if d, ok := f.(*http2.DataFrame); ok && d.StreamEnded() {
+			return d.StreamID
+		}
+	}
+}
+
+var grpcHead = []string{":status", "200", "content-type", "application/grpc"}
+
+// respond answers a stream well.
+func (h *host) respond(id uint32, body []byte) {
+	h.headers(id, false, grpcHead...)
+	h.must(h.fr.WriteData(id, false, message(body)))
+	h.headers(id, true, "grpc-status", "0")
+}
+
+// flood sends a frame a little more often than the client bears, all at once: nothing is left behind it that
+// would keep the client's last word from coming through.
+func (h *host) flood(b []byte) {
+	h.write(bytes.Repeat(b, mostControl+10))
+}
+
+// works checks that a call over the same connection is answered.
+func (h *host) works() {
+	h.t.Helper()
+	call := h.start([]byte("alive"))
+	h.respond(h.request(), []byte("alive"))
+	wantEcho(h.t, h.a.await(call), []byte("alive"))
+}
+
+func TestClientAnswers(t *testing.T) {
+	type script = func(h *host, id uint32)
+	grpc := func(more ...string) []string { return append(append([]string{}, grpcHead...), more...) }
+	headersThenData := func(end bool, data string, more ...string) script {
+		return func(h *host, id uint32) {
+			h.headers(id, false, grpc(more...)...)
+			h.raw(frame.Data, map[bool]uint8{true: frame.EndStream}[end], id, data)
+			if !end {
+				h.headers(id, true, "grpc-status", "0")
+			}
+		}
+	}
+	http := func(status, kind string, more ...string) script {
+		return func(h *host, id uint32) {
+			h.headers(id, true, append([]string{":status", status, "content-type", kind}, more...)...)
+		}
+	}
+	reset := func(code http2.ErrCode) script {
+		return func(h *host, id uint32) { h.must(h.fr.WriteRSTStream(id, code)) }
+	}
+	one := string(message([]byte("x")))
+	for _, tc := range []struct {
+		name   string
+		send   script
+		status Status
+		text   string
+		server bool // the status is the server's
+		unsent bool
+	}{
+		{"no trailers", headersThenData(true, one), Internal, "without trailers", false, false},
+		{"no message", headersThenData(false, ""), Internal, "no message", false, false},
+		{"no message and no head", http("200", "application/grpc", "grpc-status", "0"), Internal, "no message", false, false},
+		{"half a prefix", headersThenData(false, one[:3]), Internal, "within its message", false, false},
+		{"half a message", headersThenData(false, "\x00\x00\x00\x00\x05x"), Internal, "within its message", false, false},
+		{"two messages", headersThenData(false, one+one), Internal, "more than one", false, false},
+		{"a byte too many", headersThenData(false, one+"x"), Internal, "more than one", false, false},
+		{"a flag of 2", headersThenData(false, "\x02\x00\x00\x00\x01x"), Internal, "flag", false, false},
+		{"compressed, not said how", headersThenData(false, "\x01\x00\x00\x00\x01x"), Internal, "not asked for", false, false},
+		{"compressed in another way", headersThenData(false, "\x01\x00\x00\x00\x01x", "grpc-encoding", "br"), Internal, "not asked for", false, false},
+		{"corrupt", headersThenData(false, "\x01\x00\x00\x00\x05xxxxx", "grpc-encoding", "gzip"), Internal, "corrupt", false, false},
+		{"compressed and empty", headersThenData(false, "\x01\x00\x00\x00\x00", "grpc-encoding", "gzip"), Internal, "corrupt", false, false},
+		{"too large", headersThenData(false, "\x00\x7f\xff\xff\xffx"), ResourceExhausted, "larger than the limit", false, false},
+		{"an error and no head", http("200", "application/grpc", "grpc-status", "5", "grpc-message", "a%20b%zz"), 5, "a b%zz", true, false},
+		{"an error in HTTP 503 and gRPC", http("503", "application/grpc", "grpc-status", "8"), 8, "", true, false},
+		{"a status that is none", http("200", "application/grpc", "grpc-status", "abc"), 2, "", true, false},
+		{"a status of 17", http("200", "application/grpc", "grpc-status", "17"), 2, "", true, false},
+		{"no status", http("200", "application/grpc"), Internal, "no grpc-status", false, false},
+		{"HTTP 200 of a web page", http("200", "text/html"), 2, "content type", false, false},
+		{"HTTP 400", http("400", "text/html"), Internal, "400", false, false},
+		{"HTTP 401", http("401", "text/html"), 16, "401", false, false},
+		{"HTTP 403", http("403", "text/html"), 7, "403", false, false},
+		{"HTTP 404", http("404", "text/html"), Unimplemented, "404", false, false},
+		{"HTTP 429", http("429", "text/html"), Unavailable, "429", false, false},
+		{"HTTP 500", http("500", "text/html"), 2, "HTTP", false, false},
+		{"HTTP 502", http("502", "application/grpc"), Unavailable, "502", false, false},
+		{"a web page with a body", func(h *host, id uint32) {
+			h.headers(id, false, ":status", "503", "content-type", "text/html")
+			h.must(h.fr.WriteData(id, true, make([]byte, 10000)))
+		}, Unavailable, "503", false, false},
+		{"reset: refused", reset(http2.ErrCodeRefusedStream), Unavailable, "refused", false, true},
+		{"reset: cancel", reset(http2.ErrCodeCancel), Cancelled, "cancelled", false, false},
+		{"reset: calm", reset(http2.ErrCodeEnhanceYourCalm), ResourceExhausted, "calm", false, false},
+		{"reset: insecure", reset(http2.ErrCodeInadequateSecurity), 7, "secure", false, false},
+		{"reset: no error", reset(http2.ErrCodeNo), Internal, "reset", false, false},
+		{"reset: internal", reset(http2.ErrCodeInternal), Internal, "reset", false, false},
+		{"reset: unheard of", reset(999), Internal, "reset", false, false},
+		{"DATA before HEADERS", func(h *host, id uint32) {
+			h.must(h.fr.WriteData(id, true, []byte(one)))
+		}, Internal, "before its head", false, false},
+		{"DATA beyond the stream's window", func(h *host, id uint32) {
+			h.headers(id, false, grpcHead...)
+			h.must(h.fr.WriteData(id, false, append([]byte{0, 0, 0, 0xff, 0xf0}, make([]byte, 16000)...)))
+			h.must(h.fr.WriteWindowUpdate(0, 1))
+			h.must(h.fr.WriteData(id, false, make([]byte, 40000)))
+			h.must(h.fr.WriteData(id, false, make([]byte, 9550)))
+		}, Internal, "window", false, false},
+		{"upper case in a name", func(h *host, id uint32) {
+			h.headers(id, false, grpc("X-Upper", "x")...)
+		}, Internal, "header fields are malformed", false, false},
+		{"a pseudo-field behind others", func(h *host, id uint32) {
+			h.headers(id, false, "content-type", "application/grpc", ":status", "200")
+		}, Internal, "header fields are malformed", false, false},
+		{"two statuses", func(h *host, id uint32) {
+			h.headers(id, false, ":status", "200", ":status", "200")
+		}, Internal, "header fields are malformed", false, false},
+		{"no status of HTTP", func(h *host, id uint32) {
+			h.headers(id, false, "content-type", "application/grpc")
+		}, Internal, "header fields are malformed", false, false},
+		{"an informational answer that ends", func(h *host, id uint32) {
+			h.headers(id, true, ":status", "103")
+		}, Internal, "header fields are malformed", false, false},
+		{"a pseudo-field in trailers", func(h *host, id uint32) {
+			h.headers(id, false, grpcHead...)
+			h.headers(id, true, ":status", "200", "grpc-status", "0")
+		}, Internal, "trailers are malformed", false, false},
+		{"trailers that do not end", func(h *host, id uint32) {
+			h.headers(id, false, grpcHead...)
+			h.headers(id, false, "grpc-status", "0")
+		}, Internal, "trailers are malformed", false, false},
+		{"a head that is too large", func(h *host, id uint32) {
+			h.headers(id, false, grpc("x", strings.Repeat("x", 15000), "y", strings.Repeat("y", 5000))...)
+		}, Internal, "too large", false, false},
+		{"a window increment of 0", func(h *host, id uint32) {
+			h.raw(frame.WindowUpdate, 0, id, "\x00\x00\x00\x00")
+		}, Internal, "window out of range", false, false},
+		{"a window that is too large", func(h *host, id uint32) {
+			h.must(h.fr.WriteWindowUpdate(id, 1<<31-1))
+		}, Internal, "window out of range", false, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHost(t, ClientOptions{})
+			call := h.start([]byte("x"))
+			h.accept()
+			tc.send(h, h.request())
+			h.a.await(call)
+			if call.Status != tc.status || !strings.Contains(call.Text, tc.text) {
+				t.Errorf("status %d %q, want %d %q", call.Status, call.Text, tc.status, tc.text)
+			}
+			if call.Local == tc.server || call.Sent == tc.unsent {
+				t.Errorf("local %v, sent %v, want %v, %v", call.Local, call.Sent, !tc.server, !tc.unsent)
+			}
+			if n := call.Answer.Size(); n != 0 {
+				t.Errorf("it carries a message of %d bytes", n)
+			}
+			h.works()
+		})
+	}
+}
+
+func TestClientTakesOddAnswers(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		send func(h *host, id uint32)
+	}{
+		{"behind informational ones", func(h *host, id uint32) {
+			h.headers(id, false, ":status", "100")
+			h.headers(id, false, ":status", "103", "link", "x")
+			h.respond(id, []byte("x"))
+		}},
+		{"in CONTINUATION frames", func(h *host, id uint32) {
+			b := h.block(grpcHead...)
+			h.raw(frame.Headers, 0, id, string(b[:3]))
+			h.raw(frame.Continuation, 0, id, string(b[3:5]))
+			h.raw(frame.Continuation, frame.EndHeaders, id, string(b[5:]))
+			h.must(h.fr.WriteData(id, false, message([]byte("x"))))
+			h.headers(id, true, "grpc-status", "0")
+		}},
+		{"padded, prioritized, and amid frames of no known type", func(h *host, id uint32) {
+			h.must(h.fr.WriteHeaders(http2.HeadersFrameParam{
+				StreamID: id, BlockFragment: h.block(grpcHead...), EndHeaders: true, PadLength: 7,
+				Priority: http2.PriorityParam{StreamDep: 0, Weight: 7},
+			}))
+			h.raw(42, 0xff, id, strings.Repeat("?", 5000))
+			h.must(h.fr.WriteDataPadded(id, false, message([]byte("x"))[:3], make([]byte, 200)))
+			h.must(h.fr.WriteDataPadded(id, false, message([]byte("x"))[3:], make([]byte, 255)))
+			h.raw(frame.Priority, 0, id, "\x00\x00\x00\x00\x01")
+			h.headers(id, true, "grpc-status", "0")
+		}},
+		{"byte by byte", func(h *host, id uint32) {
+			var b bytes.Buffer
+			conn, fr := h.conn, h.fr
+			h.fr = http2.NewFramer(&b, nil)
+			h.respond(id, []byte("x"))
+			h.fr = fr
+			for _, c := range b.Bytes() {
+				_, err := conn.Write([]byte{c})
+				h.must(err)
+			}
+		}},
+		{"message in frames of one byte", func(h *host, id uint32) {
+			h.headers(id, false, grpcHead...)
+			for _, c := range message([]byte("x")) {
+				h.must(h.fr.WriteData(id, false, []byte{c}))
+			}
+			h.headers(id, true, "grpc-status", "0")
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHost(t, ClientOptions{})
+			call := h.start([]byte("x"))
+			h.accept()
+			tc.send(h, h.request())
+			wantEcho(t, h.a.await(call), []byte("x"))
+			h.works()
+		})
+	}
+}
+
+// TestClientEndsConnections holds which frames end a connection, and that the call on it fails.
+func TestClientEndsConnections(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		send func(h *host, id uint32)
+		code http2.ErrCode
+	}{
+		{"DATA on stream 0", func(h *host, _ uint32) { h.raw(frame.Data, 0, 0, "x") }, http2.ErrCodeProtocol},
+		{"DATA on an idle stream", func(h *host, _ uint32) { h.raw(frame.Data, 0, 99, "x") }, http2.ErrCodeProtocol},
+		{"DATA on an even stream", func(h *host, _ uint32) { h.raw(frame.Data, 0, 2, "x") }, http2.ErrCodeProtocol},
+		{"DATA padded by all of it", func(h *host, id uint32) { h.raw(frame.Data, frame.Padded, id, "\x05abcd") }, http2.ErrCodeProtocol},
+		{"DATA beyond the connection's window", func(h *host, id uint32) {
+			h.headers(id, false, grpcHead...)
+			h.write(frame.AppendHead(nil, frame.Head{Length: frame.DefaultWindow + 1, Type: frame.Data, Stream: id}))
+		}, http2.ErrCodeFlowControl},
+		{"HEADERS on stream 0", func(h *host, _ uint32) { h.headers(0, true, grpcHead...) }, http2.ErrCodeProtocol},
+		{"HEADERS on an idle stream", func(h *host, _ uint32) { h.headers(99, true, grpcHead...) }, http2.ErrCodeProtocol},
+		{"HEADERS on an even stream", func(h *host, _ uint32) { h.headers(2, true, grpcHead...) }, http2.ErrCodeProtocol},
+		{"HEADERS that do not decode", func(h *host, id uint32) { h.raw(frame.Headers, frame.EndHeaders, id, "\xff\xff\xff") }, http2.ErrCodeCompression},
+		{"HEADERS interleaved", func(h *host, id uint32) {
+			h.raw(frame.Headers, 0, id, "")
+			h.raw(frame.Ping, 0, 0, "12345678")
+		}, http2.ErrCodeProtocol},
+		{"CONTINUATION alone", func(h *host, id uint32) { h.raw(frame.Continuation, frame.EndHeaders, id, "") }, http2.ErrCodeProtocol},
+		{"CONTINUATION without end", func(h *host, id uint32) {
+			h.raw(frame.Headers, 0, id, "")
+			h.write(bytes.Repeat(frame.AppendHead(nil, frame.Head{Type: frame.Continuation, Stream: id}), mostParts+1))
+		}, http2.ErrCodeEnhanceYourCalm},
+		{"header bomb", func(h *host, id uint32) {
+			block := h.block("x", strings.Repeat("x", 3900))
+			index := h.block("x", strings.Repeat("x", 3900))
+			h.raw(frame.Headers, frame.EndHeaders, id, string(block)+strings.Repeat(string(index), 100))
+		}, http2.ErrCodeEnhanceYourCalm},
+		{"PUSH_PROMISE", func(h *host, id uint32) {
+			h.raw(frame.PushPromise, frame.EndHeaders, id, "\x00\x00\x00\x02")
+		}, http2.ErrCodeProtocol},
+		{"RST_STREAM on an idle stream", func(h *host, _ uint32) { h.must(h.fr.WriteRSTStream(99, 0)) }, http2.ErrCodeProtocol},
+		{"RST_STREAM of 3 bytes", func(h *host, id uint32) { h.raw(frame.Reset, 0, id, "abc") }, http2.ErrCodeFrameSize},
+		{"RST_STREAM flood", func(h *host, id uint32) {
+			h.flood(frame.AppendReset(nil, id, frame.Cancel))
+		}, http2.ErrCodeEnhanceYourCalm},
+		{"SETTINGS that allow pushes", func(h *host, _ uint32) {
+			h.must(h.fr.WriteSettings(http2.Setting{ID: http2.SettingEnablePush, Val: 1}))
+		}, http2.ErrCodeProtocol},
+		{"SETTINGS with a window too large", func(h *host, _ uint32) {
+			h.must(h.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 31}))
+		}, http2.ErrCodeFlowControl},
+		{"SETTINGS with a frame too small", func(h *host, _ uint32) {
+			h.must(h.fr.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 100}))
+		}, http2.ErrCodeProtocol},
+		{"SETTINGS of 5 bytes", func(h *host, _ uint32) { h.raw(frame.Settings, 0, 0, "12345") }, http2.ErrCodeFrameSize},
+		{"SETTINGS on a stream", func(h *host, id uint32) { h.raw(frame.Settings, 0, id, "") }, http2.ErrCodeProtocol},
+		{"SETTINGS acknowledged with more", func(h *host, _ uint32) { h.raw(frame.Settings, frame.Ack, 0, "123456") }, http2.ErrCodeFrameSize},
+		{"SETTINGS flood", func(h *host, _ uint32) {
+			h.flood(frame.AppendSettings(nil))
+		}, http2.ErrCodeEnhanceYourCalm},
+		{"PING of 7 bytes", func(h *host, _ uint32) { h.raw(frame.Ping, 0, 0, "1234567") }, http2.ErrCodeFrameSize},
+		{"PING on a stream", func(h *host, id uint32) { h.raw(frame.Ping, 0, id, "12345678") }, http2.ErrCodeProtocol},
+		{"PING flood", func(h *host, _ uint32) {
+			h.flood(frame.AppendPing(nil, []byte("12345678"), false))
+		}, http2.ErrCodeEnhanceYourCalm},
+		{"empty DATA flood", func(h *host, id uint32) {
+			h.headers(id, false, grpcHead...)
+			h.write(bytes.Repeat(frame.AppendHead(nil, frame.Head{Type: frame.Data, Stream: id}), mostEmpties+1))
+		}, http2.ErrCodeEnhanceYourCalm},
+		{"WINDOW_UPDATE of 0", func(h *host, _ uint32) { h.raw(frame.WindowUpdate, 0, 0, "\x00\x00\x00\x00") }, http2.ErrCodeProtocol},
+		{"WINDOW_UPDATE beyond the largest", func(h *host, _ uint32) { h.must(h.fr.WriteWindowUpdate(0, 1<<31-1)) }, http2.ErrCodeFlowControl},
+		{"WINDOW_UPDATE on an idle stream", func(h *host, _ uint32) { h.must(h.fr.WriteWindowUpdate(99, 1)) }, http2.ErrCodeProtocol},
+		{"WINDOW_UPDATE flood", func(h *host, _ uint32) {
+			h.flood(frame.AppendWindow(nil, 0, 1))
+		}, http2.ErrCodeEnhanceYourCalm},
+		{"GOAWAY on a stream", func(h *host, id uint32) { h.raw(frame.GoAway, 0, id, "12345678") }, http2.ErrCodeProtocol},
+		{"GOAWAY of 7 bytes", func(h *host, _ uint32) { h.raw(frame.GoAway, 0, 0, "1234567") }, http2.ErrCodeFrameSize},
+		{"a frame too large", func(h *host, id uint32) {
+			h.write(frame.AppendHead(nil, frame.Head{Length: 1 << 20, Stream: id}))
+		}, http2.ErrCodeFrameSize},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHost(t, ClientOptions{MinBackoff: time.Millisecond})
+			call := h.start([]byte("x"))
+			h.accept()
+			tc.send(h, h.request())
+			h.wantGoAway(tc.code)
+			if h.a.await(call); call.Status == OK || !call.Local || !call.Sent {
+				t.Errorf("the call has status %d %q, local %v, sent %v", call.Status, call.Text, call.Local, call.Sent)
+			}
+		})
+	}
+}
+
+// TestClientRefusesOtherServers holds that what is no HTTP/2 server gets no call.
+func TestClientRefusesOtherServers(t *testing.T) {
+	for _, tc := range []struct{ name, greeting string }{
+		{"HTTP/1.1", "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"},
+		{"a PING first", string(frame.AppendPing(nil, []byte("12345678"), false))},
+		{"silence", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHost(t, ClientOptions{ConnectTimeout: 100 * time.Millisecond})
+			call := h.start([]byte("x"))
+			h.take()
+			h.write([]byte(tc.greeting))
+			if h.a.await(call); call.Status != Unavailable || call.Sent {
+				t.Errorf("status %d %q, sent %v", call.Status, call.Text, call.Sent)
+			}
+		})
+	}
+}
+
+// TestClientKeepsToWindows holds that the client sends what the windows allow and no more.
+func TestClientKeepsToWindows(t *testing.T) {
+	h := newHost(t, ClientOptions{})
+	call := h.start(pattern(1000))
+	h.accept(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100})
+	got := h.data(1, 100)
+	h.quiet()
+	h.must(h.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 50})) // 50 below zero
+	h.must(h.fr.WriteWindowUpdate(1, 50))                                                  // zero
+	h.quiet()
+	h.must(h.fr.WriteWindowUpdate(1, 5))
+	got = append(got, h.data(1, 5)...)
+	h.must(h.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 2000}))
+	got = append(got, h.data(1, 900)...)
+	if !bytes.Equal(got, message(pattern(1000))) {
+		t.Error("the message differs")
+	}
+	h.respond(1, []byte("x"))
+	wantEcho(t, h.a.await(call), []byte("x"))
+
+	// Of the connection's 65,535 bytes 1005 are used. Two calls share the rest, and then starve.
+	one, two := h.start(pattern(60000)), h.start(pattern(60000))
+	h.must(h.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}))
+	n := map[uint32]int{}
+	for n[3]+n[5] < 64530 {
+		f, err := h.next()
+		h.must(err)
+		if d, ok := f.(*http2.DataFrame); ok {
+			n[d.StreamID] += len(d.Data())
+		}
+	}
+	h.quiet()
+	one.Cancel() // it does not keep the other one from going on
+	h.a.await(one)
+	h.must(h.fr.WriteWindowUpdate(0, 1<<20))
+	if id := h.request(); id != 5 {
+		t.Errorf("stream %d came through, want 5", id)
+	}
+	h.respond(5, []byte("x"))
+	wantEcho(t, h.a.await(two), []byte("x"))
+}
+
+// data reads n bytes of a stream's DATA.
+func (h *host) data(id uint32, n int) (b []byte) {
+	h.t.Helper()
+	for len(b) < n {
+		f, err := h.next()
+		h.must(err)
+		if d, ok := f.(*http2.DataFrame); ok && d.StreamID == id {
+			b = append(b, d.Data()...)
+		}
+	}
+	return b
+}
+
+// quiet checks that nothing comes before the answer to a PING.
+func (h *host) quiet() {
+	h.t.Helper()
+	h.must(h.fr.WritePing(false, [8]byte{1}))
+	_ = h.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+	for {
+		f, err := h.fr.ReadFrame()
+		h.must(err)
+		switch f := f.(type) {
+		case *http2.PingFrame:
+			return
+		case *http2.DataFrame:
+			h.t.Fatalf("%d bytes came beyond the window", len(f.Data()))
+		}
+	}
+}
+
+// TestClientGrantsMessages holds that an answer longer than the windows is granted at once.
+func TestClientGrantsMessages(t *testing.T) {
+	h := newHost(t, ClientOptions{})
+	call := h.start([]byte("x"))
+	h.accept()
+	id := h.request()
+	body := pattern(1 << 20)
+	m := message(body)
+	h.headers(id, false, grpcHead...)
+	h.must(h.fr.WriteData(id, false, m[:5]))
+	var stream, conn int
+	_ = h.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+	for stream == 0 || conn == 0 {
+		f, err := h.fr.ReadFrame()
+		h.must(err)
+		if w, ok := f.(*http2.WindowUpdateFrame); ok && w.StreamID == id {
+			stream = int(w.Increment)
+		} else if ok {
+			conn = int(w.Increment)
+		}
+	}
+	if stream+streamWindow != len(m) || conn != len(body) {
+		t.Errorf("%d granted to the stream and %d to the connection for %d bytes", stream, conn, len(m))
+	}
+	for rest := m[5:]; len(rest) > 0; {
+		n := min(len(rest), 50000)
+		h.must(h.fr.WriteData(id, false, rest[:n]))
+		rest = rest[n:]
+	}
+	h.headers(id, true, "grpc-status", "0")
+	wantEcho(t, h.a.await(call), body)
+	h.works()
+}
+
+// TestClientTakesEarlyAnswers holds that an answer before the end of the request ends the call, and its
+// stream.
+func TestClientTakesEarlyAnswers(t *testing.T) {
+	h := newHost(t, ClientOptions{})
+	call := h.start(pattern(1 << 20))
+	h.accept()
+	h.data(1, 1000)
+	h.headers(1, true, append([]string{"grpc-status", "8"}, grpcHead...)...)
+	h.headersEarly(t, call)
+}
+
+// headersEarly checks that the head above, whose pseudo-field comes late, and then a good one, end streams.
+func (h *host) headersEarly(t *testing.T, call *Call) {
+	if h.a.await(call); call.Status != Internal {
+		t.Errorf("status %d %q", call.Status, call.Text)
+	}
+	h.wantReset(1, http2.ErrCodeProtocol)
+	h.must(h.fr.WriteWindowUpdate(0, 65535))
+	second := h.start(pattern(1 << 20))
+	h.data(3, 1000)
+	h.headers(3, true, append(append([]string{}, grpcHead...), "grpc-status", "8")...)
+	if h.a.await(second); second.Status != ResourceExhausted || second.Local {
+		t.Errorf("status %d %q, local %v", second.Status, second.Text, second.Local)
+	}
+	h.wantReset(3, http2.ErrCodeNo)
+	h.must(h.fr.WriteWindowUpdate(0, 65535))
+	h.works()
+}
+
+// TestClientGoesAway holds what GOAWAY does to the calls on a connection.
+func TestClientGoesAway(t *testing.T) {
+	h := newHost(t, ClientOptions{})
+	first := h.start([]byte("x"))
+	h.accept()
+	calls := []*Call{first}
+	h.request()
+	for i := range 2 {
+		calls = append(calls, h.start([]byte("x")))
+		if id := h.request(); id != uint32(3+2*i) {
+			t.Fatalf("stream %d", id)
+		}
+	}
+	h.must(h.fr.WriteGoAway(frame.LargestStream, http2.ErrCodeNo, nil)) // the first word ends no call
+	h.must(h.fr.WriteGoAway(1, http2.ErrCodeNo, nil))
+	for _, call := range calls[1:] {
+		if h.a.await(call); call.Status != Unavailable || call.Sent {
+			t.Errorf("above the last stream: status %d %q, sent %v", call.Status, call.Text, call.Sent)
+		}
+	}
+	old := h.peer
+	next := h.start([]byte("y"))
+	h.accept()
+	h.respond(h.request(), []byte("y"))
+	wantEcho(t, h.a.await(next), []byte("y"))
+	h.peer, old = old, h.peer
+	h.respond(1, []byte("x"))
+	wantEcho(t, h.a.await(first), []byte("x"))
+	if _, err := h.next(); err == nil {
+		t.Error("the connection stays open behind its last call")
+	}
+	h.peer = old
+	h.works()
+}
+
+// TestClientLosesConnections holds that a lost connection fails the calls that were on it, and no other.
+func TestClientLosesConnections(t *testing.T) {
+	h := newHost(t, ClientOptions{SpreadStreams: 1, MaxConnections: 2})
+	one := h.start([]byte("1"))
+	h.accept()
+	h.request()
+	first := h.peer
+	two, three := h.start([]byte("2")), h.start([]byte("3"))
+	h.request()
+	h.request()
+	h.accept()
+	second := h.peer
+	for deadline := time.Now().Add(3 * time.Second); h.a.cl.Stats().Connections < 2; {
+		if time.Now().After(deadline) {
+			t.Fatal("no second connection")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	four := h.start([]byte("4"))
+	id := h.request()
+	_ = first.conn.Close()
+	for _, call := range []*Call{one, two, three} {
+		if h.a.await(call); call.Status != Unavailable || !call.Sent || !call.Local {
+			t.Errorf("on the lost connection: status %d, sent %v, local %v", call.Status, call.Sent, call.Local)
+		}
+	}
+	h.peer = second
+	h.respond(id, []byte("4"))
+	wantEcho(t, h.a.await(four), []byte("4"))
+}
+
+// TestClientObeysMaxStreams holds that settings at any time bound the streams.
+func TestClientObeysMaxStreams(t *testing.T) {
+	h := newHost(t, ClientOptions{MaxConnections: 1})
+	var calls []*Call
+	for i := range 5 {
+		calls = append(calls, h.start(fmt.Append(nil, i)))
+	}
+	h.accept(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
+	h.quiet()
+	h.must(h.fr.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 2}))
+	ids := []uint32{h.request(), h.request()}
+	h.quiet()
+	for i, call := range calls {
+		h.respond(ids[i], fmt.Append(nil, i)) // first come, first served
+		wantEcho(t, h.a.await(call), fmt.Append(nil, i))
+		if i < 3 {
+			ids = append(ids, h.request())
+		}
+	}
+}
+
+// TestClientAsksForSignsOfLife holds that a silent server is found out where that is wanted.
+func TestClientAsksForSignsOfLife(t *testing.T) {
+	h := newHost(t, ClientOptions{KeepAlive: 20 * time.Millisecond})
+	call := h.start([]byte("x"))
+	h.accept()
+	h.request()
+	if h.a.await(call); call.Status != Unavailable || !call.Sent {
+		t.Errorf("status %d %q, sent %v", call.Status, call.Text, call.Sent)
+	}
+}

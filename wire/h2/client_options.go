@@ -1,0 +1,145 @@
+package h2
+
+import (
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// ClientOptions configures a Client.
+type ClientOptions struct {
+	// Address is host:port, or unix: and a path.
+	Address string
+
+	// TLS has the client speak TLS, with HTTP/2 asked for by ALPN. Default nil: plain text.
+	TLS *tls.Config
+
+	// Authority is what calls name that name none. Default the address, localhost for a unix socket.
+	Authority string
+
+	// UserAgent is sent with every call. Default sluice.
+	UserAgent string
+
+	// MaxConnections bounds the connections. Default 2. One coalesces best; more spread the work of reading
+	// over more cores.
+	MaxConnections int
+
+	// SpreadStreams and SpreadBytes are the calls in flight, and the bytes not yet sent, of a connection from
+	// which on another one is opened and used. Default 64, and 4 MiB.
+	SpreadStreams int
+	SpreadBytes   int64
+
+	// MaxStreams bounds the calls in flight on a connection, below what the server allows. Default 1000.
+	MaxStreams int
+
+	// MaxWaiting bounds the calls that wait for a connection, or for room on one. Default 1024. More hides
+	// for longer that the server does not keep up.
+	MaxWaiting int
+
+	// MaxHeaderBytes bounds the header fields, and the trailers, of an answer, counted as HTTP/2 does.
+	// Default 16 KiB. Four times as much ends the connection.
+	MaxHeaderBytes int
+
+	// MaxMessage bounds the message of an answer, after decompression too. Default 64 MiB.
+	MaxMessage int64
+
+	// MaxRatio bounds how much larger than sent a compressed message may become, once it is over 1 MiB.
+	// Default 100.
+	MaxRatio int
+
+	// ConnectTimeout is how long connecting may take, up to the server's settings. Default 5 s.
+	ConnectTimeout time.Duration
+
+	// MinBackoff and MaxBackoff bound how long no connection is tried after one failed, doubled each time and
+	// spread by a tenth either way. Calls are refused meanwhile if there is no other connection. Default
+	// 100 ms and 5 s.
+	MinBackoff, MaxBackoff time.Duration
+
+	// KeepAlive has a connection with calls in flight from which nothing came for so long asked for a sign of
+	// life; it is lost when none comes within as long again. Default 0: never. Servers take it ill if it is
+	// less than five minutes; a peer that does not acknowledge what is sent is found out without it.
+	KeepAlive time.Duration
+
+	// WriteIdle is how long a server may take nothing of what is sent. Default 30 s.
+	WriteIdle time.Duration
+
+	// Connect returns what is told that answers from a connection have been handed on. Default nil: nobody.
+	Connect func(c *ClientConn) Drainer
+}
+
+// Drainer belongs to one connection. What its reader finishes calls with may be kept there.
+type Drainer interface {
+	// Drained follows one or more answers, when all that was read has been handed on: now is the time to
+	// flush. The reader flushes its own connection after it.
+	Drained()
+}
+
+// EnsureDefaults fills in what is not set.
+func (o *ClientOptions) EnsureDefaults() {
+	setDefault(&o.Authority, authority(o.Address))
+	setDefault(&o.UserAgent, "sluice")
+	setDefault(&o.MaxConnections, 2)
+	setDefault(&o.SpreadStreams, 64)
+	setDefault(&o.SpreadBytes, 4<<20)
+	setDefault(&o.MaxStreams, 1000)
+	setDefault(&o.MaxWaiting, 1024)
+	setDefault(&o.MaxHeaderBytes, 16<<10)
+	setDefault(&o.MaxMessage, 64<<20)
+	setDefault(&o.MaxRatio, 100)
+	setDefault(&o.ConnectTimeout, 5*time.Second)
+	setDefault(&o.MinBackoff, 100*time.Millisecond)
+	setDefault(&o.MaxBackoff, 5*time.Second)
+	setDefault(&o.WriteIdle, 30*time.Second)
+}
+
+func authority(address string) string {
+	if strings.HasPrefix(address, unixPrefix) {
+		return "localhost"
+	}
+	return address
+}
+
+// Validate tells what is out of range. It expects the defaults to be filled in.
+func (o *ClientOptions) Validate() error {
+	if o.Address == "" || o.Address == unixPrefix {
+		return fmt.Errorf("h2: Address is %q, must be host:port or unix:PATH", o.Address)
+	}
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{
+		{"ConnectTimeout", o.ConnectTimeout},
+		{"MinBackoff", o.MinBackoff},
+		{"MaxBackoff", o.MaxBackoff},
+		{"WriteIdle", o.WriteIdle},
+	} {
+		if d.v <= 0 {
+			return fmt.Errorf("h2: %s is %v, must be above 0", d.name, d.v)
+		}
+	}
+	for _, n := range []struct {
+		name        string
+		v, min, max int64
+	}{
+		{"MaxConnections", int64(o.MaxConnections), 1, 1 << 10},
+		{"SpreadStreams", int64(o.SpreadStreams), 1, 1 << 20},
+		{"SpreadBytes", o.SpreadBytes, 1, 1 << 40},
+		{"MaxStreams", int64(o.MaxStreams), 1, 1 << 20},
+		{"MaxWaiting", int64(o.MaxWaiting), 1, 1 << 30},
+		{"MaxHeaderBytes", int64(o.MaxHeaderBytes), 256, 1 << 20},
+		{"MaxMessage", o.MaxMessage, 1, 1<<31 - 1},
+		{"MaxRatio", int64(o.MaxRatio), 1, 1 << 30},
+	} {
+		if n.v < n.min || n.v > n.max {
+			return fmt.Errorf("h2: %s is %d, must be from %d to %d", n.name, n.v, n.min, n.max)
+		}
+	}
+	if o.MaxBackoff < o.MinBackoff {
+		return fmt.Errorf("h2: MaxBackoff is %v, must not be below MinBackoff, %v", o.MaxBackoff, o.MinBackoff)
+	}
+	if o.KeepAlive < 0 {
+		return fmt.Errorf("h2: KeepAlive is %v, must not be negative", o.KeepAlive)
+	}
+	return nil
+}

@@ -1,0 +1,322 @@
+package h2
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// output returns what bytes are appended to. It runs under mu.
+func (c *ClientConn) output() *output {
+	if c.mu.out == nil {
+		c.mu.out = c.client.outputs.get()
+	}
+	return c.mu.out
+}
+
+// clientQueue holds the streams that have something to send, first come, first served.
+type clientQueue struct{ first, last *clientStream }
+
+// enqueue puts a stream at the end of the queue. It runs under mu.
+func (c *ClientConn) enqueue(s *clientStream) {
+	q := &c.mu.queue
+	s.queued, s.prev, s.next = true, q.last, nil
+	if q.last == nil {
+		q.first = s
+	} else {
+		q.last.next = s
+	}
+	q.last = s
+}
+
+// unqueue takes a stream out, wherever it is. It runs under mu.
+func (c *ClientConn) unqueue(s *clientStream) {
+	if !s.queued {
+		return
+	}
+	q := &c.mu.queue
+	if s.prev == nil {
+		q.first = s.next
+	} else {
+		s.prev.next = s.next
+	}
+	if s.next == nil {
+		q.last = s.prev
+	} else {
+		s.next.prev = s.prev
+	}
+	s.queued, s.prev, s.next = false, nil, nil
+}
+
+// pump turns the queue into frames until the output is full or nothing more may be sent. It runs under mu.
+func (c *ClientConn) pump() {
+	m := &c.mu
+	if m.ended || m.failed {
+		return
+	}
+	for m.queue.first != nil && !m.starved && (m.out == nil || m.out.size() < outputFull) {
+		s := m.queue.first
+		switch c.sendSome(s) {
+		case sendMore:
+			c.unqueue(s)
+			c.enqueue(s)
+		case sendStarved:
+			m.starved = true
+		case sendBlocked:
+			c.unqueue(s)
+			s.blocked = true
+		case sendDone:
+			c.unqueue(s)
+			s.sendDone = true
+		}
+	}
+}
+
+// sendSome appends the next frames of s: its head, a DATA frame. It runs under mu.
+func (c *ClientConn) sendSome(s *clientStream) sendResult {
+	m := &c.mu
+	if s.id == 0 {
+		s.id = m.nextID
+		m.nextID += 2
+		m.streams[s.id] = s
+		s.sendWindow, s.recvWindow = m.peer.window, streamWindow
+		s.headIn = m.outputs
+		c.appendCall(s)
+	}
+	switch {
+	case s.sendWindow <= 0:
+		return sendBlocked
+	case m.sendWindow <= 0:
+		return sendStarved
+	}
+	n := min(int64(s.left()), int64(m.peer.maxFrame), outputFull, s.sendWindow, m.sendWindow)
+	s.sendWindow -= n
+	m.sendWindow -= n
+	c.backlog.Add(-n)
+	if c.appendData(s, int(n)); s.left() > 0 {
+		return sendMore
+	}
+	return sendDone
+}
+
+// appendData appends a DATA frame of n bytes of the message. It runs under mu.
+func (c *ClientConn) appendData(s *clientStream, n int) {
+	out := c.output()
+	h := frame.Head{Length: n, Type: frame.Data, Stream: s.id}
+	if n == s.left() {
+		h.Flags = frame.EndStream
+	}
+	out.b = frame.AppendHead(out.b, h)
+	if s.prefixed < len(s.prefix) {
+		k := copy2(&out.b, s.prefix[s.prefixed:], n)
+		s.prefixed += k
+		n -= k
+	}
+	for n > 0 {
+		v := s.call.Message.At(s.view)
+		b := v.B[s.off:]
+		k := min(n, len(b))
+		if k < copyBelow {
+			out.b = append(out.b, b[:k]...)
+		} else {
+			out.view(slab.View{B: b[:k:k], S: v.S})
+		}
+		n -= k
+		s.sent += k
+		if s.off += k; s.off == len(v.B) {
+			s.view++
+			s.off = 0
+		}
+	}
+}
+
+// appendCall appends the HEADERS frame of a call. It runs under mu.
+func (c *ClientConn) appendCall(s *clientStream) {
+	m, o, call := &c.mu, &c.client.opts, s.call
+	e, out := &m.encoder, c.output()
+	at := startBlock(out)
+	b := e.Begin(out.b)
+	scheme, host := "http", call.Authority
+	if o.TLS != nil {
+		scheme = "https"
+	}
+	if host == "" {
+		host = o.Authority
+	}
+	b = e.Repeated(b, ":method", "POST")
+	b = e.Repeated(b, ":scheme", scheme)
+	b = e.Repeated(b, ":path", call.Path)
+	b = e.Repeated(b, ":authority", host)
+	b = e.Repeated(b, "content-type", "application/grpc")
+	b = e.Repeated(b, "te", "trailers")
+	b = e.Repeated(b, "user-agent", o.UserAgent)
+	b = e.Repeated(b, "grpc-accept-encoding", "identity,deflate,gzip")
+	if call.Timeout > 0 {
+		m.scratch = appendTimeout(m.scratch[:0], call.Timeout)
+		b = e.Varying(b, "grpc-timeout", m.scratch)
+	}
+	for i := range call.Metadata {
+		b = c.appendMetadata(b, &call.Metadata[i])
+	}
+	out.b = b
+	endBlock(out, at, s.id, frame.EndHeaders, m.peer.maxFrame)
+}
+
+// appendMetadata appends a field of the caller's. It runs under mu.
+func (c *ClientConn) appendMetadata(dst []byte, h *wire.Header) []byte {
+	name, value := strings.ToLower(h.Name), h.Value // it copies only a name that is not in lower case
+	if strings.HasSuffix(name, "-bin") {
+		c.mu.scratch = base64.RawStdEncoding.AppendEncode(c.mu.scratch[:0], value)
+		value = c.mu.scratch
+	}
+	return c.mu.encoder.Varying(dst, name, value)
+}
+
+// appendTimeout appends a duration as grpc-timeout has it: at most eight digits and a unit, rounded up.
+func appendTimeout(dst []byte, d time.Duration) []byte {
+	const most = 99_999_999
+	for _, u := range [...]struct {
+		unit time.Duration
+		name byte
+	}{
+		{time.Nanosecond, 'n'},
+		{time.Microsecond, 'u'},
+		{time.Millisecond, 'm'},
+		{time.Second, 'S'},
+		{time.Minute, 'M'},
+	} {
+		n := d / u.unit
+		if d%u.unit > 0 {
+			n++
+		}
+		if n <= most {
+			return append(strconv.AppendInt(dst, int64(n), 10), u.name)
+		}
+	}
+	return append(strconv.AppendInt(dst, int64(d/time.Hour)+1, 10), 'H')
+}
+
+// takeOutput returns what is to be written now. It runs under mu.
+func (c *ClientConn) takeOutput() *output {
+	m := &c.mu
+	c.pump()
+	o := m.out
+	m.out = nil
+	if o == nil {
+		return nil
+	}
+	if m.failed || m.ended {
+		o.recycle(&c.client.outputs)
+		return nil
+	}
+	m.begun = m.outputs
+	m.outputs++
+	o.vector()
+	return o
+}
+
+// Flush sends what is queued. It does not block: if somebody else is writing he takes it along, and what the
+// socket does not take is left to a writer.
+func (c *ClientConn) Flush() {
+	m := &c.mu
+	m.Lock()
+	if m.writing {
+		m.Unlock()
+		return
+	}
+	m.writing = true
+	for round := 0; ; round++ {
+		o := c.takeOutput()
+		if o == nil {
+			m.writing = false
+			if m.going && round > 0 {
+				c.poke() // the reader may wait for the last word to be written
+			}
+			m.Unlock()
+			return
+		}
+		if c.raw == nil || round == flushRounds {
+			c.park(o)
+			return
+		}
+		m.Unlock()
+		size := o.size()
+		done, err := c.raw.tryWrite(o)
+		switch {
+		case err != nil:
+			untouched := o.unwritten() == size
+			o.recycle(&c.client.outputs)
+			m.Lock()
+			if untouched {
+				m.begun--
+			}
+			c.writeFailed()
+		case done:
+			o.recycle(&c.client.outputs)
+			m.Lock()
+		default:
+			m.Lock()
+			c.park(o)
+			return
+		}
+	}
+}
+
+// unwritten returns how many bytes of o are still to be written.
+func (o *output) unwritten() int {
+	n := 0
+	for _, b := range o.vec {
+		n += len(b)
+	}
+	return n
+}
+
+// park starts the writer with o. It runs under mu, and leaves it; writing is set and becomes the writer's.
+func (c *ClientConn) park(o *output) {
+	if c.mu.ended { // the reader, which keeps the client open, is gone
+		c.mu.writing = false
+		c.mu.Unlock()
+		o.recycle(&c.client.outputs)
+		return
+	}
+	c.mu.parked = o
+	c.mu.pins++
+	c.mu.Unlock()
+	go c.write()
+}
+
+// writeFailed notes that the connection is of no more use. It runs under mu.
+func (c *ClientConn) writeFailed() {
+	c.mu.failed = true
+	c.open.Store(false)
+	c.poke()
+}
+
+// writeParked is the writer: it writes until nothing is left, then ends.
+func (c *ClientConn) writeParked() {
+	defer c.unpin()
+	m := &c.mu
+	m.Lock()
+	o := m.parked
+	m.parked = nil
+	for o != nil {
+		m.Unlock()
+		err := writeSlowly(c.sock, o, c.client.opts.WriteIdle)
+		o.recycle(&c.client.outputs)
+		m.Lock()
+		if err != nil {
+			c.writeFailed()
+		}
+		o = c.takeOutput()
+	}
+	m.writing = false
+	if m.going {
+		c.poke()
+	}
+	m.Unlock()
+}
