@@ -24,7 +24,7 @@ const maxQuestion = 1 << 20
 
 // errExtensions refuses what Triton has and this server has not.
 var errExtensions = infer.Errorf(infer.Unsupported,
-	"this server does not have the extension that the path belongs to: shared memory, tracing, logging and generation are not supported")
+	"this server does not have this extension: shared memory, tracing, logging and generation are not supported")
 
 // errControl refuses to let clients decide what is loaded.
 var errControl = infer.Errorf(infer.Forbidden, "clients may not load or unload models on this server")

@@ -234,14 +234,20 @@ func (c *Conn) unpin() {
 	}
 }
 
-// resetStream has s end with an error. It returns true if the caller is to recycle s. It runs under mu.
-func (c *Conn) resetStream(s *Stream, code frame.Code) bool {
-	out := c.output()
-	out.b = frame.AppendReset(out.b, s.id, code)
+// passOver forgets s, whose client may still be sending. It returns true if the caller is to recycle s. It runs
+// under mu.
+func (c *Conn) passOver(s *Stream) bool {
 	c.remember(s.id)
 	s.st.gone = true
 	c.unqueue(s)
 	return c.drop(s)
+}
+
+// resetStream has s end with an error. It returns true if the caller is to recycle s. It runs under mu.
+func (c *Conn) resetStream(s *Stream, code frame.Code) bool {
+	out := c.output()
+	out.b = frame.AppendReset(out.b, s.id, code)
+	return c.passOver(s)
 }
 
 // remember notes that frames of a stream may still come. It runs under mu.

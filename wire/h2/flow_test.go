@@ -171,3 +171,41 @@ func TestSlowReaderGetsAll(t *testing.T) {
 	wg.Wait()
 	p.alive(3)
 }
+
+// TestAnAnswerBeforeTheBody lets a client that is answered early send the body that it announced, if that fits
+// its window, and resets it otherwise.
+func TestAnAnswerBeforeTheBody(t *testing.T) {
+	for _, tc := range []struct {
+		length string
+		reset  bool
+	}{{"1000", false}, {"65536", false}, {"65537", true}, {"", true}} {
+		r := newRig(t, Options{})
+		p := dialPeer(t, r)
+		fields := post("/early")
+		if tc.length != "" {
+			fields = post("/early", "content-length", tc.length)
+		}
+		p.headers(1, false, fields...)
+		if _, _, err := p.answer(1); err != nil {
+			t.Fatal(err)
+		}
+		if tc.reset {
+			p.wantReset(1, http2.ErrCodeNo)
+		} else {
+			p.must(p.fr.WriteData(1, true, make([]byte, 1000)))
+		}
+		p.unary(3, "Unary", []byte("later"))
+		for ended := false; !ended; {
+			f, err := p.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch f := f.(type) {
+			case *http2.MetaHeadersFrame:
+				ended = f.StreamID == 3 && f.StreamEnded()
+			case *http2.RSTStreamFrame:
+				t.Errorf("length %q: stream %d was reset with %v", tc.length, f.StreamID, f.ErrCode)
+			}
+		}
+	}
+}

@@ -287,11 +287,14 @@ func (c *Conn) sent(s *Stream) bool {
 	s.st.sendDone = true
 	s.send.release()
 	c.mu.good++
-	if !s.st.recvDone {
-		// What else the client sends for it is passed over.
-		return c.resetStream(s, frame.NoError)
+	switch {
+	case s.st.recvDone:
+		return c.drop(s)
+	case s.length >= 0 && s.length <= streamWindow:
+		// The rest fits the window that the client has. It is let finish: some take any reset for a failure.
+		return c.passOver(s)
 	}
-	return c.drop(s)
+	return c.resetStream(s, frame.NoError)
 }
 
 // advance takes n written bytes off what is left to write.
