@@ -202,10 +202,10 @@ func (cl *Client) feed(own *ClientConn) {
 		cl.mu.Lock()
 		call, c := cl.mu.first, cl.pick()
 		if call == nil || c == nil {
-			if call != nil {
-				cl.connect()
-			}
+			cl.connect()
+			left := cl.left()
 			cl.mu.Unlock()
+			failAll(left, &verdictDown)
 			break
 		}
 		result := c.add(call)

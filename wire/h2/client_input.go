@@ -130,6 +130,7 @@ func (c *ClientConn) news() *fault {
 	m.Unlock()
 	if going {
 		c.client.retire(c)
+		c.client.feed(c)
 	}
 	c.settle()
 	return c.over()
