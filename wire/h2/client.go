@@ -60,7 +60,7 @@ func NewClient(opts ClientOptions, pool *slab.Pool, log *zap.Logger) (*Client, e
 	}
 	cl := &Client{opts: opts, pool: pool, log: log, epoch: time.Now().Add(-time.Second)}
 	cl.inflation.pool, cl.inflation.ratio = pool, int64(opts.MaxRatio)
-	cl.ctx, cl.stop = context.WithCancel(context.Background())
+	cl.ctx, cl.stop = context.WithCancel(context.Background()) //nolint:forbidigo // connecting is nobody's request; Close ends it
 	cl.conns.Store(new([]*ClientConn))
 	cl.mu.all = make(map[*ClientConn]struct{})
 	cl.mu.ended = make(chan struct{})
