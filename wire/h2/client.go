@@ -60,7 +60,7 @@ func NewClient(opts ClientOptions, pool *slab.Pool, log *zap.Logger) (*Client, e
 	}
 	cl := &Client{opts: opts, pool: pool, log: log, epoch: time.Now().Add(-time.Second)}
 	cl.inflation.pool, cl.inflation.ratio = pool, int64(opts.MaxRatio)
-	cl.ctx, cl.stop = context.WithCancel(context.Background())
+	cl.ctx, cl.stop = context.WithCancel(context.Background()) //nolint:forbidigo // connecting is nobody's request; Close ends it
 	cl.conns.Store(new([]*ClientConn))
 	cl.mu.all = make(map[*ClientConn]struct{})
 	cl.mu.ended = make(chan struct{})
@@ -202,10 +202,10 @@ func (cl *Client) feed(own *ClientConn) {
 		cl.mu.Lock()
 		call, c := cl.mu.first, cl.pick()
 		if call == nil || c == nil {
-			if call != nil {
-				cl.connect()
-			}
+			cl.connect()
+			left := cl.left()
 			cl.mu.Unlock()
+			failAll(left, &verdictDown)
 			break
 		}
 		result := c.add(call)

@@ -148,8 +148,8 @@ func (c *ClientConn) fail(s *clientStream, v *verdict, code frame.Code) {
 		return
 	}
 	c.hand(call, s)
-	call.answerLocally(v, c.drainer)
 	c.client.recycle(s)
+	call.answerLocally(v, c.drainer)
 }
 
 // finish takes the call off a stream whose answer is through, nil if somebody else has. What is still to be
@@ -213,7 +213,7 @@ func (c *ClientConn) complete(s *clientStream) {
 	c.client.recycle(s)
 	switch {
 	case !packed:
-		call.Done.Answered(call, c.drainer)
+		call.over(c.drainer)
 	case call.Answer.Size() <= inlineInflate:
 		c.inflate(call, coding, c.drainer)
 	default:
@@ -235,7 +235,7 @@ func (c *ClientConn) inflate(call *Call, coding coding, by Drainer) {
 	}
 	switch r := c.client.inflation.inflateMessage(&call.Answer, coding, c.client.opts.MaxMessage); r {
 	case nil:
-		call.Done.Answered(call, by)
+		call.over(by)
 		return
 	case &callCorrupt:
 		call.Answer.Release()

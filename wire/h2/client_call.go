@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
@@ -123,6 +125,17 @@ func (call *Call) Cancel() {
 // answerLocally ends a call of which the server said nothing that counts. Sent is set.
 func (call *Call) answerLocally(v *verdict, by Drainer) {
 	call.Status, call.Text, call.Local = v.status, v.text, true
+	call.over(by)
+}
+
+// over tells that the call has ended, and survives whoever is told: there may be other calls to end.
+func (call *Call) over(by Drainer) {
+	cl := call.client.Load()
+	defer func() {
+		if p := recover(); p != nil {
+			cl.log.Error("taking an answer panicked", zap.String("panic", panicText(p)), zap.Stack("stack"))
+		}
+	}()
 	call.Done.Answered(call, by)
 }
 

@@ -98,6 +98,9 @@ func (c *ClientConn) sendSome(s *clientStream) sendResult {
 	s.sendWindow -= n
 	m.sendWindow -= n
 	c.backlog.Add(-n)
+	if n >= 512 {
+		m.good++ // its window is worth the frames that open it
+	}
 	if c.appendData(s, int(n)); s.left() > 0 {
 		return sendMore
 	}

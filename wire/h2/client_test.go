@@ -286,8 +286,8 @@ func TestClientCloseAwaitsCalls(t *testing.T) {
 	}
 }
 
-// TestClientStorm holds that of very many calls, over connections that are killed or take their leave, and of
-// which some are cancelled, each is answered once, and none with another's answer.
+// TestClientStorm holds that of very many calls, with a server that restarts, connections that are killed or
+// take their leave, and calls that are cancelled, each is answered once, and none with another's answer.
 func TestClientStorm(t *testing.T) {
 	total := 100_000
 	if testing.Short() {
@@ -310,10 +310,17 @@ func TestClientStorm(t *testing.T) {
 				return
 			case <-time.After(10 * time.Millisecond):
 			}
+			all := rng.IntN(20) == 0
+			if all {
+				_ = r.ln.Close()
+			}
 			for _, c := range r.srv.snapshot() {
-				if rng.IntN(6) == 0 {
+				if all || rng.IntN(6) == 0 {
 					_ = c.sock.Close()
 				}
+			}
+			if all {
+				r.relisten()
 			}
 		}
 	})
@@ -333,6 +340,25 @@ func TestClientStorm(t *testing.T) {
 	}
 	t.Logf("%d accepted: %d ok, %d cancelled, %d lost (%d unsent); %d refused",
 		st.accepted.Load(), st.ok.Load(), st.cancelled.Load(), st.lost.Load(), st.unsent.Load(), st.refused.Load())
+}
+
+// relisten has a server that went listen again.
+func (r *rig) relisten() {
+	ln, err := net.Listen("tcp", r.addr)
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	r.ln = ln
+	r.wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			r.wg.Go(func() { r.srv.ServeConn(c, nil) })
+		}
+	})
 }
 
 type storm struct {

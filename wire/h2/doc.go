@@ -1,4 +1,5 @@
-// Package h2 is an HTTP/2 engine: it serves gRPC and plain HTTP over connections that somebody else accepted.
+// Package h2 is an HTTP/2 engine: it serves gRPC and plain HTTP over connections that somebody else accepted,
+// and makes unary gRPC calls.
 //
 // # Model
 //
@@ -21,11 +22,20 @@
 // A client that is merely odd pays from budgets ([budgets]) that good use refills; one that is out of them is
 // told to calm down, and its connection ends.
 //
+// A [Client] makes calls to one endpoint over a few connections, which it opens when calls need them. A [Call]
+// is its caller's: Start puts it on a connection's queue, or in the client's if none has room, and its
+// Answered is called once, on the stack of the reader that read the answer. Flushing, windows and budgets are
+// as above.
+//
+//	Start -> output -> flush -> bytes
+//	Answered <- stream <- frames <- reader <- bytes
+//
 // # Concurrency
 //
 // What a connection reads with belongs to its reader. What is sent, and the table of streams, is guarded by
 // the connection's mutex, which is never held across a system call or a callback. Whoever sets writing is the
-// only one to write until it is cleared; others leave their bytes to him.
+// only one to write until it is cleared; others leave their bytes to him. A client's mutex, which guards its
+// queue and its list of connections, is taken before a connection's.
 //
 // # Ownership
 //
@@ -36,6 +46,10 @@
 //	message     the stream; a handler moves what it keeps                 -
 //	answer      the stream until its views are in the output, then the    when written, or the
 //	            output                                                    connection ended
+//	Call        its caller, who leaves it alone from Start to Answered    by its caller
+//	asked       its caller; the output holds the views of the message     -
+//	            that it refers to until they are written
+//	answered    the stream, then the call until Reset                     -
 //	buffers     the reader while bytes are in it; the output while        at once
 //	            something is in it: an idle connection holds neither
 package h2

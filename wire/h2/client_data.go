@@ -1,0 +1,209 @@
+package h2
+
+import (
+	"encoding/binary"
+
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// clientData is a DATA frame on its way in.
+type clientData struct {
+	on   bool
+	s    *clientStream // nil: passed over
+	left int           // bytes of data
+	pad  int           // bytes of padding behind it
+	end  bool
+}
+
+// dataHead takes the head of a DATA frame and of its padding.
+func (c *ClientConn) dataHead(h frame.Head, p []byte) (whole bool, f *fault) {
+	in := &c.in
+	d := clientData{on: true, left: h.Length, end: h.Has(frame.EndStream)}
+	skip := frame.HeadSize
+	if h.Has(frame.Padded) {
+		switch {
+		case h.Length == 0:
+			return false, &faultSize
+		case len(p) == 0:
+			return false, nil
+		case int(p[0]) >= h.Length:
+			return false, &faultPadding
+		}
+		skip++
+		d.pad = int(p[0])
+		d.left -= 1 + d.pad
+		if f := c.budget.spend(); f != nil {
+			return false, f
+		}
+	}
+	if h.Stream == 0 {
+		return false, &faultStreamZero
+	}
+	if f := c.budget.data(d.left == 0 && !d.end); f != nil {
+		return false, f
+	}
+	in.r += skip
+	if f := c.admitData(h, &d); f != nil {
+		return false, f
+	}
+	in.data = d
+	c.consumed(d.s, h.Length-d.left) // padding and its length
+	return true, nil
+}
+
+// admitData finds the stream of a DATA frame and takes the frame from the windows.
+func (c *ClientConn) admitData(h frame.Head, d *clientData) *fault {
+	m := &c.mu
+	m.Lock()
+	if m.recvWindow -= int64(h.Length); m.recvWindow < 0 {
+		m.Unlock()
+		return &faultWindow
+	}
+	s := m.streams[h.Stream]
+	if s == nil {
+		idle := c.idle(h.Stream)
+		m.Unlock()
+		if idle {
+			return &faultIdleStream
+		}
+		return c.budget.spend()
+	}
+	s.touched = true
+	s.recvWindow -= int64(h.Length)
+	over := s.recvWindow < 0
+	m.Unlock()
+	switch {
+	case over:
+		c.fail(s, &verdictWindow, frame.FlowControlError)
+	case !s.answered:
+		c.fail(s, &verdictDataFirst, frame.ProtocolError)
+	default:
+		d.s = s
+	}
+	return nil
+}
+
+// idle tells whether a stream was never opened. It runs under mu.
+func (c *ClientConn) idle(id uint32) bool { return id%2 == 0 || id >= c.mu.nextID }
+
+// consumed gives bytes of the connection's window back, except those that were granted for a message.
+func (c *ClientConn) consumed(s *clientStream, n int) {
+	if n == 0 {
+		return
+	}
+	m := &c.mu
+	m.Lock()
+	defer m.Unlock()
+	if s != nil {
+		k := min(s.reserved, int64(n))
+		s.reserved -= k
+		n -= int(k)
+	}
+	k := min(m.prepaid, int64(n))
+	m.prepaid -= k
+	n -= int(k)
+	if m.credit += n; m.credit >= creditStep {
+		m.recvWindow += int64(m.credit)
+		out := c.output()
+		out.b = frame.AppendWindow(out.b, 0, uint32(m.credit))
+		m.credit = 0
+	}
+}
+
+// dataBytes takes what there is of a DATA frame.
+func (c *ClientConn) dataBytes() {
+	in := &c.in
+	d := &in.data
+	if n := min(d.left, in.w-in.r); n > 0 {
+		p := in.buf[in.r : in.r+n]
+		in.r += n
+		d.left -= n
+		if d.s != nil {
+			c.messageBytes(d.s, p, d.left)
+		}
+		c.consumed(d.s, n)
+	}
+	if d.left > 0 {
+		return
+	}
+	if n := min(d.pad, in.w-in.r); n > 0 {
+		in.r += n
+		d.pad -= n
+	}
+	if d.pad > 0 {
+		return
+	}
+	s, end := d.s, d.end
+	*d = clientData{}
+	if s != nil && end {
+		c.fail(s, &verdictCut, frame.NoError)
+	}
+}
+
+// messageBytes takes bytes of an answer; after is how much of the frame is still to come.
+func (c *ClientConn) messageBytes(s *clientStream, p []byte, after int) {
+	m := &s.msg
+	for len(p) > 0 && c.in.data.s != nil {
+		if m.head < len(m.prefix) {
+			n := copy(m.prefix[m.head:], p)
+			m.head += n
+			p = p[n:]
+			if m.head == len(m.prefix) {
+				c.messageStarts(s, len(p)+after)
+			}
+			continue
+		}
+		if m.n == m.size {
+			c.fail(s, &verdictMany, frame.Cancel)
+			return
+		}
+		n := copy(m.slab.Bytes()[m.n:m.size], p)
+		m.n += n
+		p = p[n:]
+	}
+}
+
+// messageStarts makes room for a message whose length is known, and grants what the windows do not hold of
+// it. coming is how much of it is in this frame.
+func (c *ClientConn) messageStarts(s *clientStream, coming int) {
+	m := &s.msg
+	size := int64(binary.BigEndian.Uint32(m.prefix[1:]))
+	switch {
+	case m.prefix[0] > 1:
+		c.fail(s, &verdictFlag, frame.Cancel)
+		return
+	case m.prefix[0] == 1 && (s.coding == identity || !s.coded):
+		c.fail(s, &verdictCoding, frame.Cancel)
+		return
+	case size > c.client.opts.MaxMessage:
+		c.fail(s, &verdictTooLarge, frame.Cancel)
+		return
+	case size == 0:
+		return
+	}
+	m.slab = c.client.pool.Get(int(size))
+	m.size = int(size)
+	c.grant(s, size-int64(coming))
+}
+
+// grant lets the server send the n bytes of a message that are not in its first frame. The connection's
+// window gets all of them, so that messages which come at once do not wait for each other.
+func (c *ClientConn) grant(s *clientStream, n int64) {
+	m := &c.mu
+	m.Lock()
+	defer m.Unlock()
+	if n <= 0 || s.call == nil {
+		return
+	}
+	out := c.output()
+	if more := n - s.recvWindow; more > 0 {
+		s.recvWindow += more
+		out.b = frame.AppendWindow(out.b, s.id, uint32(more))
+	}
+	if m.recvWindow+n > frame.LargestWindow {
+		return
+	}
+	s.reserved += n
+	m.recvWindow += n
+	out.b = frame.AppendWindow(out.b, 0, uint32(n))
+}
