@@ -154,8 +154,10 @@ type listener struct {
 func listeners(cfg *config.Config) []listener {
 	l := cfg.Listen
 	all := []listener{
-		{"http", l.HTTP.Address, l.HTTP.TLS}, {"grpc", l.GRPC.Address, l.GRPC.TLS},
-		{"metrics", l.Metrics.Address, l.Metrics.TLS}, {"admin", l.Admin.Address, l.Admin.TLS},
+		{"http", l.HTTP.Address, l.HTTP.TLS},
+		{"grpc", l.GRPC.Address, l.GRPC.TLS},
+		{"metrics", l.Metrics.Address, l.Metrics.TLS},
+		{"admin", l.Admin.Address, l.Admin.TLS},
 	}
 	return slices.DeleteFunc(all, func(l listener) bool { return l.address == "" })
 }
