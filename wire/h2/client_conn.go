@@ -251,6 +251,10 @@ func (c *ClientConn) end(why *fault) {
 	for _, s := range free {
 		cl.recycle(s)
 	}
+	if len(lost) > 0 && why.quiet && !cl.closed.Load() {
+		cl.log.Info("connection to an endpoint lost", zap.String("endpoint", cl.opts.Address),
+			zap.String("text", why.text), zap.Int("calls", len(lost)))
+	}
 	v := &verdictLost
 	if c.forced.Load() {
 		v = &verdictClosed

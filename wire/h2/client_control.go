@@ -2,6 +2,9 @@ package h2
 
 import (
 	"encoding/binary"
+	"strconv"
+
+	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
@@ -244,6 +247,11 @@ func (c *ClientConn) goAwayFrame(h frame.Head, p []byte) *fault {
 	}
 	m.Unlock()
 	c.client.retire(c)
+	if code := frame.Code(binary.BigEndian.Uint32(p[4:])); code != frame.NoError {
+		const most = 128
+		c.client.log.Info("an endpoint closes the connection", zap.String("endpoint", c.client.opts.Address),
+			zap.Stringer("code", code), zap.String("text", strconv.Quote(string(p[8:min(len(p), 8+most)]))))
+	}
 	for i, s := range above {
 		c.abandon(s, calls[i], &verdictGoAway, false)
 	}
