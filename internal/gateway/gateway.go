@@ -103,6 +103,7 @@ func New(opts Options, log *telemetry.Log) (*Gateway, error) {
 	g.pools = newPools(opts.Kinds, Env{Memory: g.memory, Log: g.logger}, g.metrics.batching, g.changed)
 	g.lanes = newLaneSet(g.pools, g.metrics.edge)
 	if err := g.begin(cfg); err != nil {
+		g.closeWatch()
 		g.closeShared()
 		return nil, err
 	}
@@ -269,16 +270,21 @@ func (g *Gateway) announce() {
 // closeAll ends what is left after the ports are closed.
 func (g *Gateway) closeAll() {
 	close(g.giveUp)
-	if g.watcher != nil {
-		if err := g.watcher.Close(); err != nil {
-			g.logger.Warn("closing the watch of the configuration", zap.Error(err))
-		}
-	}
+	g.closeWatch()
 	last := g.current.Load()
 	last.Retire(g.giveUp)
 	g.drop(last)
 	g.retiring.Wait()
 	g.closeShared()
+}
+
+func (g *Gateway) closeWatch() {
+	if g.watcher == nil {
+		return
+	}
+	if err := g.watcher.Close(); err != nil {
+		g.logger.Warn("closing the watch of the configuration", zap.Error(err))
+	}
 }
 
 func (g *Gateway) closeShared() {

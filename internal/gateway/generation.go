@@ -37,6 +37,7 @@ type modelView struct {
 type versionView struct {
 	name     string
 	pool     string
+	at       int // of the pool in the configuration
 	upstream config.Upstream
 	labels   []string
 	weight   float64
@@ -128,8 +129,9 @@ func (b *builder) listed(m *config.Model) {
 		v := versionView{
 			name: t.Version, pool: t.Pool, upstream: up, labels: t.Labels, weight: t.Weight,
 			base: base[t.Version], disabled: t.Disabled,
+			at: slices.IndexFunc(b.cfg.Pools, func(p config.Pool) bool { return p.Name == t.Pool }),
 		}
-		b.resolve(&v, m.Batching, m.Queue)
+		b.resolve(&v, m)
 		view.versions = append(view.versions, v)
 	}
 	b.gen.models = append(b.gen.models, view)
@@ -150,9 +152,9 @@ func (b *builder) discovered(i int) {
 			views = append(views, modelView{name: s.Name, discovered: true})
 		}
 		v := versionView{
-			name: s.Version, pool: b.cfg.Pools[i].Name, upstream: config.Upstream{Model: s.Name, Version: s.Version},
+			name: s.Version, pool: b.cfg.Pools[i].Name, at: i, upstream: config.Upstream{Model: s.Name, Version: s.Version},
 		}
-		b.resolve(&v, config.Batching{}, config.Queue{})
+		v.stand(s, config.Batching{}, config.Queue{})
 		view := &views[len(views)-1]
 		view.versions = append(view.versions, v)
 	}
@@ -182,21 +184,23 @@ func (b *builder) weigh(m *modelView) {
 	}
 }
 
-// resolve finds out where a version stands, and what its batches may hold.
-func (b *builder) resolve(v *versionView, batch config.Batching, queue config.Queue) {
-	i := slices.IndexFunc(b.cfg.Pools, func(p config.Pool) bool { return p.Name == v.pool })
-	if err := b.errs[i]; err != nil {
+// resolve finds a version of m in its pool.
+func (b *builder) resolve(v *versionView, m *config.Model) {
+	if err := b.errs[v.at]; err != nil {
 		v.state, v.reason = infer.Unavailable, err.Error()
 		return
 	}
-	at := slices.IndexFunc(b.lists[i], func(s infer.VersionStatus) bool {
-		return s.Name == v.upstream.Model && s.Version == v.upstream.Version
-	})
-	if at < 0 {
-		v.state, v.reason = infer.Unavailable, fmt.Sprintf("the pool has no version %q of model %q", v.upstream.Version, v.upstream.Model)
-		return
+	for _, s := range b.lists[v.at] {
+		if s.Name == v.upstream.Model && s.Version == v.upstream.Version {
+			v.stand(s, m.Batching, m.Queue)
+			return
+		}
 	}
-	s := &b.lists[i][at]
+	v.state, v.reason = infer.Unavailable, fmt.Sprintf("the pool has no version %q of model %q", v.upstream.Version, v.upstream.Model)
+}
+
+// stand notes where a version stands, and what its batches and its queue may hold.
+func (v *versionView) stand(s infer.VersionStatus, batch config.Batching, queue config.Queue) {
 	v.state, v.reason = s.State, s.Reason
 	if s.State != infer.Ready {
 		return
@@ -219,9 +223,8 @@ func (b *builder) route(m *modelView) (router.Model, error) {
 		v := &m.versions[i]
 		rv := router.Version{Name: v.name, Weight: v.weight, Labels: v.labels, Reason: v.publicReason()}
 		if v.state == infer.Ready && !v.disabled {
-			pool := slices.IndexFunc(b.cfg.Pools, func(p config.Pool) bool { return p.Name == v.pool })
 			l, err := b.g.lanes.acquire(laneKey{
-				pool: b.gen.pools[pool], model: v.model, name: m.name, version: v.name,
+				pool: b.gen.pools[v.at], model: v.model, name: m.name, version: v.name,
 				maxRows: v.maxRows, maxQueueRows: v.maxQueueRows, maxWait: v.maxWait,
 			}, v.pool, v.labels)
 			if err != nil {
