@@ -107,11 +107,16 @@ func (e *inference) find(t target) (*infer.Model, *infer.Error) {
 		return nil, err
 	}
 	e.query.Header = e.x
-	route, err := e.server.front.Lookup(&e.query)
+	return e.server.find(&e.query)
+}
+
+// find returns the version that a query leads to.
+func (s *Server) find(q *infer.Query) (*infer.Model, *infer.Error) {
+	route, err := s.front.Lookup(q)
 	if err != nil {
 		return nil, asError(err)
 	}
-	e.query.Hold.Drop()
+	q.Hold.Drop()
 	return route.Model, nil
 }
 

@@ -46,18 +46,18 @@ func methodsOf(s *Server) map[string]generic {
 			return &pb.ServerMetadataResponse{Name: productName, Version: s.opts.Version, Extensions: kserve.Extensions()}, nil
 		}),
 		pb.GRPCInferenceService_ModelReady_FullMethodName: method(func(q *pb.ModelReadyRequest) (proto.Message, *infer.Error) {
-			_, err := s.find(q.GetName(), q.GetVersion())
+			_, err := s.named(q.GetName(), q.GetVersion())
 			return &pb.ModelReadyResponse{Ready: err == nil}, nil
 		}),
 		pb.GRPCInferenceService_ModelMetadata_FullMethodName: method(func(q *pb.ModelMetadataRequest) (proto.Message, *infer.Error) {
-			model, err := s.find(q.GetName(), q.GetVersion())
+			model, err := s.named(q.GetName(), q.GetVersion())
 			if err != nil {
 				return nil, err
 			}
 			return kserve.ModelMetadataMessage(model, s.readyVersions(model.Name)), nil
 		}),
 		pb.GRPCInferenceService_ModelConfig_FullMethodName: method(func(q *pb.ModelConfigRequest) (proto.Message, *infer.Error) {
-			model, err := s.find(q.GetName(), q.GetVersion())
+			model, err := s.named(q.GetName(), q.GetVersion())
 			if err != nil {
 				return nil, err
 			}
@@ -83,15 +83,9 @@ func methodsOf(s *Server) map[string]generic {
 	return m
 }
 
-// find returns the version that a query leads to.
-func (s *Server) find(name, version string) (*infer.Model, *infer.Error) {
-	q := infer.Query{Name: []byte(name), Version: []byte(version), Header: noHeaders{}}
-	route, err := s.front.Lookup(&q)
-	if err != nil {
-		return nil, asError(err)
-	}
-	q.Hold.Drop()
-	return route.Model, nil
+// named returns the version that a message names.
+func (s *Server) named(name, version string) (*infer.Model, *infer.Error) {
+	return s.find(&infer.Query{Name: []byte(name), Version: []byte(version), Header: noHeaders{}})
 }
 
 // noHeaders answers a query that came with no headers that a rule could ask for.
@@ -102,7 +96,7 @@ func (noHeaders) Header(string) []byte { return nil }
 func (s *Server) modelStatistics(q *pb.ModelStatisticsRequest) (proto.Message, *infer.Error) {
 	name, version := q.GetName(), q.GetVersion()
 	if name != "" {
-		model, err := s.find(name, version)
+		model, err := s.named(name, version)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +116,7 @@ func (s *Server) checkHealth(q *grpc_health_v1.HealthCheckRequest) (proto.Messag
 			status = grpc_health_v1.HealthCheckResponse_SERVING
 		}
 	default:
-		_, err := s.find(name, "")
+		_, err := s.named(name, "")
 		switch {
 		case err == nil:
 			status = grpc_health_v1.HealthCheckResponse_SERVING
