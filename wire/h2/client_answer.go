@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
 )
@@ -104,7 +105,7 @@ func (c *ClientConn) head(s *clientStream, end bool) *fault {
 	kind, n := f.Get("content-type")
 	grpc := n == 1 && isGRPC(kind)
 	if coding, n := f.Get("grpc-encoding"); n > 0 {
-		s.coding, s.coded = parseCoding(coding)
+		s.coding, s.coded = codec.Parse(coding)
 	}
 	_, said := f.Get("grpc-status")
 	switch {
@@ -228,7 +229,7 @@ func (c *ClientConn) complete(s *clientStream) {
 }
 
 // inflate decompresses an answer and hands it on.
-func (c *ClientConn) inflate(call *Call, coding coding, by Drainer) {
+func (c *ClientConn) inflate(call *Call, coding codec.Coding, by Drainer) {
 	if call.Answer.Size() == 0 {
 		call.answerLocally(&verdictCorrupt, by)
 		return

@@ -3,6 +3,7 @@ package h2
 import (
 	"encoding/binary"
 
+	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
@@ -172,7 +173,7 @@ func (c *ClientConn) messageStarts(s *clientStream, coming int) {
 	case m.prefix[0] > 1:
 		c.fail(s, &verdictFlag, frame.Cancel)
 		return
-	case m.prefix[0] == 1 && (s.coding == identity || !s.coded):
+	case m.prefix[0] == 1 && (s.coding == codec.Identity || !s.coded):
 		c.fail(s, &verdictCoding, frame.Cancel)
 		return
 	case size > c.client.opts.MaxMessage:

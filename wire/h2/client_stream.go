@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
 )
@@ -11,7 +12,7 @@ type clientStream struct {
 	head, trailer hpack.Fields
 	answered      bool // a head came that is not merely informational
 	http          int
-	coding        coding
+	coding        codec.Coding
 	coded         bool // coding was understood
 	msg           assembly
 

@@ -73,12 +73,3 @@ func (x *exchange) compress(r *wire.Reply) {
 	a.fields = appendField(a.fields, varies, "vary", []byte("Accept-Encoding"))
 	a.fields = appendField(a.fields, repeats, "content-encoding", []byte(want.String()))
 }
-
-// identity is no coding.
-const identity = codec.Identity
-
-// coding is a coding of messages.
-type coding = codec.Coding
-
-// parseCoding reads the name of one.
-func parseCoding(name []byte) (coding, bool) { return codec.Parse(name) }
