@@ -29,6 +29,13 @@ func spread(d time.Duration) time.Duration {
 	return d - d/10 + rand.N(d/5+1)
 }
 
+// Leave has the client go elsewhere, as at the end of a connection's age: what is in flight is finished. Any
+// goroutine may call it.
+func (c *Conn) Leave() {
+	c.drain.Store(true)
+	c.poke()
+}
+
 // leave says that the connection will end. Streams that are on their way are still taken: the last id that
 // counts is told when the client must have read this.
 func (c *Conn) leave() {
@@ -83,7 +90,7 @@ func (c *Conn) news() *fault {
 		return &faultWrite
 	}
 	switch c.srv.phase.Load() {
-	case phaseDraining:
+	case phaseServing, phaseDraining:
 		if !c.leaving && c.drain.Load() {
 			c.leave()
 		}
