@@ -56,9 +56,10 @@ models: ## train the digits models anew and write them to examples/digits/models
 ##@ Test
 
 .PHONY: parts
-parts: onnxruntime ## fetch the real clients, models and the library that tests use
+parts: onnxruntime ## fetch the real clients, models, Triton and the library that tests use
 	@PYTHON=$(PYTHON) bench/parts/venv.sh clients
 	@$(PYTHON) bench/parts/wheels.py models
+	@$(PYTHON) bench/parts/triton.py
 	@$(MAKE) -s $(TOOLS)/h2spec
 	@$(MAKE) -s $(CACHE)/corpus/cases.json $(CACHE)/real/cases.json
 

@@ -1,0 +1,114 @@
+"""Start a real Triton on free ports with the models of tests/triton/models."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+import sluice
+
+PROGRAM = sluice.CACHE / "triton" / "tritonserver"
+MODELS = sluice.ROOT / "tests" / "triton" / "models"
+
+
+class Triton:
+    """One tritonserver, ready when the constructor returns.
+
+    Attributes grpc and http are its addresses, as host:port. They stay its own
+    over kill() and start(), as they would for a server that comes back.
+    """
+
+    def __init__(self, *models, patience=60):
+        self._models, self._patience = models, patience
+        self._folder = tempfile.TemporaryDirectory(prefix="triton-")
+        self._log = open(pathlib.Path(self._folder.name) / "log", "w+b")
+        # Sockets that never listen keep the ports from everybody but a server
+        # that says, as we make it say, that it shares them.
+        self._ports = [reserve(), reserve()]
+        self.grpc, self.http = ("127.0.0.1:%d" % port.getsockname()[1] for port in self._ports)
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self):
+        """Start it, the first time or again, and wait until its models are ready."""
+        self._shared_memory = f"triton_test_{uuid.uuid4().hex}"
+        command = [
+            PROGRAM, f"--model-repository={MODELS}", "--exit-timeout-secs=5", "--allow-metrics=false",
+            "--disable-auto-complete-config",
+            "--grpc-address=127.0.0.1", f"--grpc-port={self.grpc.split(':')[1]}", "--reuse-grpc-port=true",
+            "--http-address=127.0.0.1", f"--http-port={self.http.split(':')[1]}", "--reuse-http-port=true",
+            f"--backend-config=python,shm-region-prefix-name={self._shared_memory}",
+        ]
+        if self._models:
+            command += ["--model-control-mode=explicit", *(f"--load-model={model}" for model in self._models)]
+        # A group of its own, since each model is a process of its own.
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, start_new_session=True)
+        deadline = time.monotonic() + self._patience
+        while not self.ready():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"tritonserver ended with {self.process.returncode} before it was ready:\n{self.log()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"tritonserver was not ready within {self._patience} s:\n{self.log()}")
+            time.sleep(0.02)
+
+    def ready(self):
+        try:
+            with urllib.request.urlopen(f"http://{self.http}/v2/health/ready", timeout=5) as response:
+                return response.status == 200
+        except (OSError, urllib.error.HTTPError):
+            return False
+
+    def freeze(self):
+        """Stop it where it stands: its connections stay, and nothing answers."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def wake(self):
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+    def kill(self):
+        """End it and its models at once, as a crash does."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for left in pathlib.Path("/dev/shm").glob(self._shared_memory + "*"):
+            left.unlink()
+
+    def stop(self, patience=20):
+        """End it as an operator would, and check that it went well."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(patience)
+            log = self.log()
+        finally:
+            self.close()
+        if status != 0:
+            raise RuntimeError(f"tritonserver ended with {status}:\n{log}")
+
+    def close(self):
+        if hasattr(self, "process"):
+            self.kill()
+        for port in self._ports:
+            port.close()
+        self._log.close()
+        self._folder.cleanup()
+
+    def log(self):
+        self._log.flush()
+        return pathlib.Path(self._log.name).read_text(errors="replace")
+
+
+def reserve():
+    """A socket that is bound to a free port which a sharing server can listen on."""
+    port = socket.socket()
+    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    port.bind(("127.0.0.1", 0))
+    return port

@@ -1,0 +1,1 @@
+../../digits/1/model.py

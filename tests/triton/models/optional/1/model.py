@@ -1,0 +1,9 @@
+"""Adds what there is to add."""
+
+import triton_python_backend_utils as triton
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [triton.InferenceResponse([triton.Tensor("Y", sum(tensor.as_numpy() for tensor in request.inputs()))])
+                for request in requests]
