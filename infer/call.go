@@ -67,8 +67,9 @@ type Call struct {
 	shard uint32
 	mem   *Memory
 
-	// Single is the batch of a call that travels alone.
+	// Single is the batch of a call that travels alone, Stream the stream of one that is opened.
 	Single Batch
+	Stream Stream
 
 	// Queue is the lane's: where the call stands in it, guarded by the scheduler's lock.
 	Queue struct {
@@ -252,6 +253,7 @@ func (c *Call) Release() {
 	}
 	c.Request, c.Target, c.Expiry, c.Error, c.Response = nil, nil, nil, nil, nil
 	c.Deadline, c.Stamps, c.From = 0, Stamps{}, idle
+	c.Stream = Stream{}
 	clear(c.conts[:])
 	c.Queue.Lane, c.Queue.Refusals = nil, 0
 	c.word.Store((c.word.Load()>>phaseBits + 1) << phaseBits)

@@ -8,7 +8,8 @@ type Front struct {
 	Lookup func(q *Query) (*Route, error)
 	// Submit accepts a call whose request holds a route. The error is an [*Error].
 	Submit func(c *Call, b *Burst) error
-	// Open accepts a bidirectional stream.
+	// Open accepts a call that may have any number of responses, on the terms of Submit. The error is an
+	// [*Error].
 	Open func(s *Stream) error
 
 	// Versions returns every version that clients can reach now, sorted by name, then version.
@@ -86,10 +87,4 @@ type Catalog interface {
 // Continuation is told that a call is done. Done may take a short mutex and never waits.
 type Continuation interface {
 	Done(*Call, *Burst)
-}
-
-// Stream is a bidirectional exchange of requests and responses, pulled from both ends.
-type Stream struct {
-	Query    Query
-	Deadline int64
 }

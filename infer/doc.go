@@ -11,6 +11,9 @@
 //	          Queued            Claimed                     |
 //	edge <------------------------------------------- Finish: Done
 //
+// A call of a decoupled model is opened instead, as a [Stream]: its responses come one by one through a [Sink],
+// each when a [Source] was asked for it, and Finish ends it.
+//
 // Six contracts cross layers and nothing else: Lookup, Submit, Open ([Front]), Run ([Runner]), [Slots] and
 // [Catalog].
 //
@@ -31,7 +34,8 @@
 //	object     references                                             pooled again
 //	Request    the edge 1, each call 1                                at zero
 //	Call       the edge 1 until it has answered, a lane 1 while it    at zero
-//	           queues, a batch 1 until the batch itself is over
+//	           queues, a batch 1 until the batch itself is over, who
+//	           accepted its stream 1 until he ends it
 //	Batch      the runner 1 until it finishes the batch, each member  at zero; it then drops its calls
 //	           1 until that is done
 //	Response   its maker 1, each call that it answers 1               at zero

@@ -22,6 +22,10 @@ type Response struct {
 	Outputs []Output
 	// Body is the encoded form as it came from a remote backend; empty for one that runs here.
 	Body slab.List
+	// Final marks the last response of a stream, where the backend knows by then.
+	Final bool
+	// Error makes the response of a stream a failure, after which others may follow.
+	Error *Error
 
 	refs  atomic.Int32
 	shard uint32
@@ -78,6 +82,7 @@ func (r *Response) Release() {
 	}
 	r.Body.Release()
 	r.Outputs, r.dims = r.Outputs[:0], r.dims[:0]
+	r.Final, r.Error = false, nil
 	r.mem.shards[r.shard].responses.Add(-1)
 	r.mem.responses.Put(r)
 }

@@ -33,6 +33,7 @@ type Target struct {
 	Model  *Model
 	Pool   string // the pool's name
 	Next   Submitter
+	Open   Opener // nil: the backend has no streams
 	Labels []string
 	// Edge is the edge's own: the metric handles of this version.
 	Edge any

@@ -61,28 +61,57 @@ func (r *Router) Lookup(q *infer.Query) (*infer.Route, error) {
 
 // Submit picks a target and hands the call on. The error is an [*infer.Error].
 func (r *Router) Submit(c *infer.Call, b *infer.Burst) error {
+	if err := r.route(c, b.Clock()); err != nil {
+		return err
+	}
+	epoch, deadline := c.Epoch(), c.Deadline
+	if err := c.Target.Next.Submit(c, b); err != nil {
+		return err
+	}
+	r.arm(c, epoch, deadline)
+	return nil
+}
+
+// Open picks a target and hands the stream on. The error is an [*infer.Error].
+func (r *Router) Open(s *infer.Stream) error {
+	c := s.Call
+	if err := r.route(c, infer.Now()); err != nil {
+		return err
+	}
+	if c.Target.Open == nil {
+		return infer.ErrNoStreams
+	}
+	epoch, deadline := c.Epoch(), c.Deadline
+	if err := c.Target.Open.Open(s); err != nil {
+		return err
+	}
+	r.arm(c, epoch, deadline)
+	return nil
+}
+
+// route picks the call's target, and refuses what has expired.
+func (r *Router) route(c *infer.Call, now int64) error {
 	c.Target = pick(c.Request.Route)
 	// A burst's clock may be older than a request that came in it.
-	now := b.Clock()
 	if d := c.Stamps.Decoded; d != 0 {
 		now = max(now, d)
 	}
 	c.Stamps.Queued = now
-	deadline := c.Deadline
-	if deadline == 0 {
-		return c.Target.Next.Submit(c, b)
+	if c.Deadline == 0 {
+		return nil
 	}
-	if deadline <= c.Stamps.Queued {
+	if c.Deadline <= c.Stamps.Queued {
 		return infer.ErrExpiredAtDoor
 	}
-	epoch := c.Epoch()
 	c.Expiry = r.expiry
-	if err := c.Target.Next.Submit(c, b); err != nil {
-		return err
-	}
-	// The call may be done and somebody else's by now: the epoch tells.
-	r.expiry.Add(c, epoch, deadline)
 	return nil
+}
+
+// arm arms the deadline of a call that was accepted. It may be done and somebody else's by now: the epoch tells.
+func (r *Router) arm(c *infer.Call, epoch uint64, deadline int64) {
+	if deadline != 0 {
+		r.expiry.Add(c, epoch, deadline)
+	}
 }
 
 func pick(route *infer.Route) *infer.Target {

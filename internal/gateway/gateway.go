@@ -142,7 +142,7 @@ func (g *Gateway) Front() infer.Front {
 	return infer.Front{
 		Lookup:   g.router.Lookup,
 		Submit:   g.router.Submit,
-		Open:     func(*infer.Stream) error { return infer.ErrNoStreams },
+		Open:     g.router.Open,
 		Versions: func() []infer.VersionStatus { return g.current.Load().statuses() },
 		Ready:    g.isReady,
 	}
