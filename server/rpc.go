@@ -6,35 +6,31 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/h2/services"
 )
 
-// The paths of the v2 service over gRPC.
-const (
-	servicePath = "/inference.GRPCInferenceService/"
-	inferPath   = servicePath + "ModelInfer"
-)
+// inferPath is the method that is served by hand.
+const inferPath = pb.GRPCInferenceService_ModelInfer_FullMethodName
 
 // RPC serves the gRPC calls of the data port. It implements [h2.GRPC].
 type RPC struct {
-	server  *Server
-	methods map[string]generic
+	server   *Server
+	services *services.Registry // of every other method
 }
 
 // RPC returns the server as gRPC sees it.
-func (s *Server) RPC() *RPC { return &RPC{server: s, methods: methodsOf(s)} }
+func (s *Server) RPC() *RPC { return &RPC{server: s, services: newServices(s)} }
 
 // Method implements [h2.GRPC].
 func (r *RPC) Method(path []byte) h2.Kind {
 	if string(path) == inferPath {
 		return h2.Unary
 	}
-	if _, ok := r.methods[string(path)]; ok {
-		return h2.Generic
-	}
-	return h2.Unknown
+	return r.services.Method(path)
 }
 
 // Connect implements [h2.GRPC].
@@ -43,7 +39,7 @@ func (r *RPC) Connect(*h2.Conn) h2.Calls { return &rpcConn{server: r.server} }
 // Serve implements [h2.GRPC]: an inference whose message came compressed, or one of the other methods.
 func (r *RPC) Serve(s *h2.Stream) {
 	if string(s.Path()) != inferPath {
-		r.answerGeneric(s)
+		r.services.Serve(s)
 		return
 	}
 	answered := make(chan struct{})

@@ -38,6 +38,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"wire/codec", "content codings between bytes and slabs", []string{"slab"}},
 		{"wire/h1", "HTTP/1.1: hardened front and client", []string{"wire", "wire/codec", "slab"}},
 		{"wire/h2", "HTTP/2 engine, server and client", []string{"wire", "wire/codec", "slab"}},
+		{"wire/h2/services", "gRPC services served from their generated stubs", []string{"wire", "wire/h2", "slab"}},
 		{"wire/h2/*", "parts of the HTTP/2 engine", []string{"slab"}},
 		{"protocol/*", "pure codecs wire <-> infer", codec},
 		{"protocol/*/pb", "generated stubs", nil},
@@ -51,7 +52,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"backends/onnx/ort", "the boundary to ONNX Runtime: sessions and runs over C memory", nil},
 		{"autoscale", "demand and capacity per pool", []string{"infer"}},
 		{"server", "data-plane listeners and handlers; the one error-to-status table", []string{
-			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
+			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*", "wire/h2/services",
 		}},
 		{"admin", "admin API and its JSON views", []string{"infer", "config"}},
 
