@@ -27,10 +27,11 @@ const (
 	ParamInt
 	ParamBool
 	ParamFloat
+	ParamUint // an integer above the range of Int, which holds its bits
 )
 
-// Param is a request parameter that the model may see. Scheduling parameters (id, priority, timeout) and
-// those of the encoding are not among them.
+// Param is a parameter that a model may see, or that it answers. Scheduling parameters of requests (id,
+// priority, timeout) and those of the encoding are not among them.
 type Param struct {
 	Key    []byte
 	Kind   ParamKind
@@ -57,8 +58,13 @@ type Request struct {
 	Rows int64
 	// Bytes is the size of the inputs' data.
 	Bytes int64
-	// Body is the encoded form as it came, with what the decoder did not understand.
-	Body slab.List
+	// Classified are the places in Model.Outputs for which the highest classes were asked in place of the tensor.
+	Classified []int
+	// Body is the encoded form as it came, with what the decoder did not understand; Encoding says what form.
+	Body     slab.List
+	Encoding Encoding
+	// BodyName and BodyVersion are what Body calls the model that it asks for, where Encoding is set.
+	BodyName, BodyVersion []byte
 
 	hold  Hold
 	refs  atomic.Int32
@@ -134,7 +140,8 @@ func (r *Request) Release() {
 	r.Body.Release()
 	r.hold.Drop()
 	r.Route, r.ID = nil, nil
-	r.Inputs, r.Outputs = r.Inputs[:0], r.Outputs[:0]
+	r.Encoding, r.BodyName, r.BodyVersion = NoEncoding, nil, nil
+	r.Inputs, r.Outputs, r.Classified = r.Inputs[:0], r.Outputs[:0], r.Classified[:0]
 	clear(r.Params)
 	r.Params = r.Params[:0]
 	clear(r.HeaderValues)

@@ -20,17 +20,25 @@ type Output struct {
 type Response struct {
 	// Outputs are in the order in which the backend gave them.
 	Outputs []Output
-	// Body is the encoded form as it came from a remote backend; empty for one that runs here.
-	Body slab.List
 	// Final marks the last response of a stream, where the backend knows by then.
 	Final bool
 	// Error makes the response of a stream a failure, after which others may follow.
 	Error *Error
+	// Params are the parameters that the backend gave with its answer.
+	Params []Param
+	// Body is the encoded form as it came from a remote backend, empty for one that runs here; Encoding says
+	// what form.
+	Body     slab.List
+	Encoding Encoding
+	// BodyName, BodyVersion and BodyID are what Body calls the model that answered and the request, where
+	// Encoding is set.
+	BodyName, BodyVersion, BodyID []byte
 
 	refs  atomic.Int32
 	shard uint32
 	mem   *Memory
 	dims  []int64
+	arena []byte
 }
 
 // NewResponse returns an empty response with one reference, the caller's.
@@ -62,6 +70,13 @@ func (r *Response) Dims(n int) []int64 {
 	return r.dims[at : at+n : at+n]
 }
 
+// Keep copies b to memory that lives as long as the response.
+func (r *Response) Keep(b []byte) []byte {
+	at := len(r.arena)
+	r.arena = append(r.arena, b...)
+	return r.arena[at:len(r.arena):len(r.arena)]
+}
+
 // Retain adds a reference.
 func (r *Response) Retain() {
 	if r.refs.Add(1) <= 1 {
@@ -81,8 +96,14 @@ func (r *Response) Release() {
 		r.Outputs[i].Release()
 	}
 	r.Body.Release()
-	r.Outputs, r.dims = r.Outputs[:0], r.dims[:0]
 	r.Final, r.Error = false, nil
+	r.Encoding, r.BodyName, r.BodyVersion, r.BodyID = NoEncoding, nil, nil, nil
+	clear(r.Params)
+	r.Params = r.Params[:0]
+	if cap(r.arena) > keepArena {
+		r.arena = nil
+	}
+	r.Outputs, r.dims, r.arena = r.Outputs[:0], r.dims[:0], r.arena[:0]
 	r.mem.shards[r.shard].responses.Add(-1)
 	r.mem.responses.Put(r)
 }

@@ -33,6 +33,7 @@ type tensorField struct {
 	dtype   tensor.DType
 	rank    int
 	dims    [tensor.MaxRank]int64
+	bad     string // what is wrong with its shape
 }
 
 // begin starts a request.
@@ -300,8 +301,11 @@ func (b *binder) outputIndex(name []byte) (int, *infer.Error) {
 // want asks for an output, whose form is the last of the head.
 func (b *binder) want(index int) *infer.Error {
 	spec := &b.model.Outputs[index]
-	if b.head.Outputs[len(b.head.Outputs)-1].Classes > 0 && !ranks(spec.DType) {
-		return cannotClassify(spec, b.model, spec.DType)
+	if b.head.Outputs[len(b.head.Outputs)-1].Classes > 0 {
+		if !ranks(spec.DType) {
+			return cannotClassify(spec, b.model, spec.DType)
+		}
+		b.req.Classified = append(b.req.Classified, index)
 	}
 	b.req.Outputs = append(b.req.Outputs, index)
 	return nil

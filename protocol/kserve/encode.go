@@ -74,11 +74,12 @@ func (e *Encoder) document(a *Answer) *infer.Error {
 	w.quoted(bytesOf(a.Model.Name))
 	w.text(`,"model_version":`)
 	w.quoted(bytesOf(a.Model.Version))
+	e.parameters(a.Response.Params)
 	w.text(`,"outputs":[`)
 	for i := range a.count() {
 		o := a.output(i)
 		if o == nil {
-			return badBackend(a.Model, a.Request.Outputs[i], "is missing in the backend's answer")
+			return badBackend(a.Model, a.Request.Outputs[i], missing)
 		}
 		if err := e.output(a, i, o); err != nil {
 			return err
@@ -86,6 +87,37 @@ func (e *Encoder) document(a *Answer) *infer.Error {
 	}
 	w.text("]}")
 	return nil
+}
+
+// parameters writes what the backend said beside its outputs.
+func (e *Encoder) parameters(params []infer.Param) {
+	if len(params) == 0 {
+		return
+	}
+	w := &e.w
+	w.text(`,"parameters":{`)
+	for i := range params {
+		p := &params[i]
+		if i > 0 {
+			w.text(",")
+		}
+		w.quoted(p.Key)
+		w.text(":")
+		w.room(maxNumber)
+		switch p.Kind {
+		case infer.ParamBool:
+			w.buf = strconv.AppendBool(w.buf, p.Int != 0)
+		case infer.ParamInt:
+			w.buf = strconv.AppendInt(w.buf, p.Int, 10)
+		case infer.ParamUint:
+			w.buf = strconv.AppendUint(w.buf, uint64(p.Int), 10)
+		case infer.ParamFloat:
+			w.buf = appendFloat(w.buf, p.Float, 64)
+		default:
+			w.quoted(p.String)
+		}
+	}
+	w.text("}")
 }
 
 // output writes one output, whose form stands at place i of the head.

@@ -46,9 +46,12 @@ func contentsOf(d tensor.DType) int {
 	return 0
 }
 
+const inContents = "inputs.contents"
+
 // typedContents reads the InferTensorContents of one input, which may be in several pieces. It is read twice:
 // without dst to know what there is, then to write it there.
 type typedContents struct {
+	in    string // what they belong to
 	dst   []byte
 	dtype tensor.DType
 
@@ -62,15 +65,13 @@ type typedContents struct {
 	filled int // bytes of dst
 }
 
-const inContents = "inputs.contents"
-
 // read reads one InferTensorContents. It leaves a fault with the reader.
 func (c *typedContents) read(r *messageReader) {
-	outer := r.enter(inContents)
-	for key, ok := r.key(inContents); ok; key, ok = r.key(inContents) {
+	outer := r.enter(c.in)
+	for key, ok := r.key(c.in); ok; key, ok = r.key(c.in) {
 		field, wire := int(key>>3), key&7
 		if field >= len(contentsFields) {
-			r.skip(inContents, key)
+			r.skip(c.in, key)
 			continue
 		}
 		before := c.n
@@ -80,7 +81,7 @@ func (c *typedContents) read(r *messageReader) {
 		case wire == wireBytes:
 			c.packed(r, field)
 		default:
-			r.skip(inContents, key)
+			r.skip(c.in, key)
 		}
 		if c.n != before {
 			c.several = c.several || c.field != 0 && c.field != field
@@ -94,7 +95,7 @@ func (c *typedContents) read(r *messageReader) {
 func (c *typedContents) element(r *messageReader, field int) {
 	switch contentsFields[field].wire {
 	case wireVarint:
-		if v, ok := r.varint(inContents); ok {
+		if v, ok := r.varint(c.in); ok {
 			c.varint(field, v)
 		}
 	case wireFixed32:
@@ -102,14 +103,14 @@ func (c *typedContents) element(r *messageReader, field int) {
 	case wireFixed64:
 		c.copyFixed(r, 8, 8)
 	default:
-		n, ok := r.length(inContents)
+		n, ok := r.length(c.in)
 		if !ok {
 			return
 		}
 		c.n++
 		c.size += 4 + n
 		if c.dst == nil {
-			r.pass(inContents, n)
+			r.pass(c.in, n)
 			return
 		}
 		binary.LittleEndian.PutUint32(c.dst[c.filled:], uint32(n))
@@ -120,12 +121,12 @@ func (c *typedContents) element(r *messageReader, field int) {
 
 // packed reads elements that stand in one field without gaps.
 func (c *typedContents) packed(r *messageReader, field int) {
-	outer := r.enter(inContents)
+	outer := r.enter(c.in)
 	switch wire := contentsFields[field].wire; {
 	case r.failed():
 	case wire == wireVarint:
 		for !r.failed() && r.some() {
-			if v, ok := r.varint(inContents); ok {
+			if v, ok := r.varint(c.in); ok {
 				c.varint(field, v)
 			}
 		}
@@ -169,12 +170,12 @@ func (c *typedContents) varint(field int, v uint64) {
 // copyFixed takes n bytes of elements of the given size, which lie as they do in a tensor.
 func (c *typedContents) copyFixed(r *messageReader, size, n int) {
 	if n%size != 0 {
-		r.fail(inContents, whatShort)
+		r.fail(c.in, whatShort)
 		return
 	}
 	c.n += n / size
 	if c.dst == nil {
-		r.pass(inContents, n)
+		r.pass(c.in, n)
 		return
 	}
 	c.copy(r, n)
@@ -215,7 +216,7 @@ func (d *MessageDecoder) takeContents(t *infer.Input, want int64, from, to int) 
 	}
 	v := d.pool.Get(int(size)).View(0, int(size))
 	t.Data.AppendOwned(v)
-	d.writeContents(t.DType, v.B, from, to)
+	c.rewrite(&d.r, t.DType, v.B, from, to)
 	if c.bad != valueOK {
 		return d.badElement(c.bad, c.badAt)
 	}
@@ -223,19 +224,19 @@ func (d *MessageDecoder) takeContents(t *infer.Input, want int64, from, to int) 
 	return nil
 }
 
-// writeContents reads the input once more and writes its contents to dst.
-func (d *MessageDecoder) writeContents(dt tensor.DType, dst []byte, from, to int) {
-	r := &d.r
-	d.tc = typedContents{dst: dst, dtype: dt}
+// rewrite reads the tensor that lies from one offset of the message to another once more and writes its contents
+// to dst, which has their size.
+func (c *typedContents) rewrite(r *messageReader, dt tensor.DType, dst []byte, from, to int) {
+	*c = typedContents{in: c.in, dst: dst, dtype: dt}
 	r.seek(from)
-	for key, ok := r.key("inputs"); ok; key, ok = r.key("inputs") {
+	for key, ok := r.key(c.in); ok; key, ok = r.key(c.in) {
 		if key == keyInputContents {
-			d.tc.read(r)
+			c.read(r)
 		} else {
-			r.skip("inputs", key)
+			r.skip(c.in, key)
 		}
 	}
-	if r.failed() || r.pos() != to || d.tc.filled != len(dst) {
+	if r.failed() || r.pos() != to || c.filled != len(dst) {
 		panic("BUG: kserve: contents read differently the second time")
 	}
 }

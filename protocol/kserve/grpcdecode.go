@@ -18,9 +18,10 @@ type MessageDecoder struct {
 	tc typedContents
 
 	// Of the request being read.
+	name     []byte
+	version  []byte
 	id       []byte
 	dtype    []byte // of the input being read
-	badDims  string // what is wrong with its shape
 	params   []param
 	own      []param // of the input or output being read
 	raws     []run
@@ -79,13 +80,14 @@ func (d *MessageDecoder) PeekModel(message *slab.List) (p Peek, err *infer.Error
 }
 
 // Decode reads a request into req, which must be new, and head. Raw tensors become views into the message's
-// slabs; nothing of req or head points into the message otherwise. After an error, req is in order and to be
-// released as usual.
+// slabs; nothing of req or head points into the message otherwise. A message that is the request's own Body
+// can be passed on: the request says so in its Encoding. After an error, req is in order and to be released as
+// usual.
 func (d *MessageDecoder) Decode(src Source, req *infer.Request, head *Head) *infer.Error {
 	d.begin(&src, req, head)
 	d.grpc = true
 	err := d.decode(&src)
-	d.binder, d.id, d.dtype = binder{}, nil, nil
+	d.binder, d.name, d.version, d.id, d.dtype = binder{}, nil, nil, nil, nil
 	clear(d.params)
 	clear(d.own)
 	d.params, d.own, d.raws, d.contents = d.params[:0], d.own[:0], d.raws[:0], d.contents[:0]
@@ -119,6 +121,10 @@ func (d *MessageDecoder) decode(src *Source) *infer.Error {
 	if err := d.slice(src.Body); err != nil {
 		return err
 	}
+	if src.Body == &d.req.Body {
+		d.req.Encoding = infer.KServeGRPC
+		d.req.BodyName, d.req.BodyVersion = d.req.Keep(d.name), d.req.Keep(d.version)
+	}
 	return d.complete()
 }
 
@@ -127,13 +133,13 @@ func (d *MessageDecoder) field(key uint64) *infer.Error {
 	r := &d.r
 	switch key {
 	case keyModelName:
-		r.string("model_name")
+		d.name = r.string("model_name")
 	case keyModelVersion:
-		r.string("model_version")
+		d.version = r.string("model_version")
 	case keyID:
 		d.id = r.string("id")
 	case keyParameters:
-		d.parameter("parameters", &d.params)
+		r.parameter("parameters", &d.params)
 	case keyInputs:
 		return d.input()
 	case keyOutputs:
@@ -167,7 +173,7 @@ const (
 // input reads one input and, if it has contents, takes them.
 func (d *MessageDecoder) input() *infer.Error {
 	r, in := &d.r, &d.in
-	*in, d.dtype, d.badDims, d.tc = tensorField{}, nil, "", typedContents{}
+	*in, d.dtype, d.tc = tensorField{}, nil, typedContents{in: inContents}
 	d.own = d.own[:0]
 	seen := false
 	outer := r.enter("inputs")
@@ -180,11 +186,11 @@ func (d *MessageDecoder) input() *infer.Error {
 		case keyInputType:
 			d.dtype = r.string("inputs.datatype")
 		case keyInputShape:
-			d.dims()
+			r.dims("inputs.shape", in)
 		case keyInputDim:
-			d.dim()
+			r.dim("inputs.shape", in)
 		case keyInputParameters:
-			d.parameter("inputs.parameters", &d.own)
+			r.parameter("inputs.parameters", &d.own)
 		case keyInputContents:
 			seen = true
 			d.tc.read(r)
@@ -200,27 +206,26 @@ func (d *MessageDecoder) input() *infer.Error {
 	return err
 }
 
-// dims reads packed dimensions.
-func (d *MessageDecoder) dims() {
-	outer := d.r.enter("inputs.shape")
-	for !d.r.failed() && d.r.some() {
-		d.dim()
+// dims reads packed dimensions of a tensor's shape.
+func (r *messageReader) dims(field string, to *tensorField) {
+	outer := r.enter(field)
+	for !r.failed() && r.some() {
+		r.dim(field, to)
 	}
-	d.r.leave(outer)
+	r.leave(outer)
 }
 
-func (d *MessageDecoder) dim() {
-	v, ok := d.r.varint("inputs.shape")
-	in := &d.in
+func (r *messageReader) dim(field string, to *tensorField) {
+	v, ok := r.varint(field)
 	switch {
 	case !ok:
 	case int64(v) < 0:
-		d.badDims = "has a negative dimension"
-	case in.rank == tensor.MaxRank:
-		d.badDims = "has more than 32 dimensions"
+		to.bad = "has a negative dimension"
+	case to.rank == tensor.MaxRank:
+		to.bad = "has more than 32 dimensions"
 	default:
-		in.dims[in.rank] = int64(v)
-		in.rank++
+		to.dims[to.rank] = int64(v)
+		to.rank++
 	}
 }
 
@@ -235,8 +240,8 @@ func (d *MessageDecoder) finishInput(contents bool, from, to int) *infer.Error {
 	if err := d.setType(d.dtype); err != nil {
 		return err
 	}
-	if d.badDims != "" {
-		return d.badShape(d.badDims)
+	if d.in.bad != "" {
+		return d.badShape(d.in.bad)
 	}
 	for i := range d.own {
 		if err := sharedMemory(d.own[i].Key); err != nil {
@@ -270,7 +275,7 @@ func (d *MessageDecoder) output() *infer.Error {
 		case keyOutputName:
 			name = r.string("outputs.name")
 		case keyOutputParameters:
-			d.parameter("outputs.parameters", &d.own)
+			r.parameter("outputs.parameters", &d.own)
 		default:
 			r.skip("outputs", key)
 		}

@@ -46,6 +46,7 @@ const copyBelow = 2 << 10
 type MessageEncoder struct {
 	portion
 	tail   slab.List // the data of outputs whose taken is set
+	c      composer
 	fields []outputField
 	dims   []int64
 }
@@ -70,6 +71,9 @@ func NewMessageEncoder(pool *slab.Pool) *MessageEncoder {
 // Encode appends an answer to out: what describes it in one slab, and views of the tensors between. The
 // response may be nil, for an answer without outputs. After an error, out is as it was.
 func (e *MessageEncoder) Encode(a Answer, f Frame, out *slab.List) *infer.Error {
+	if a.passes() {
+		return e.pass(&a, f, out)
+	}
 	err := e.prepare(&a)
 	if err == nil {
 		err = e.write(&a, f, out)
@@ -92,7 +96,7 @@ func (e *MessageEncoder) prepare(a *Answer) *infer.Error {
 	for i := range a.count() {
 		o := a.output(i)
 		if o == nil {
-			return badBackend(a.Model, a.Request.Outputs[i], "is missing in the backend's answer")
+			return badBackend(a.Model, a.Request.Outputs[i], missing)
 		}
 		f := outputField{from: o, name: a.Model.Outputs[o.Index].Name, dtype: o.DType}
 		if err := e.data(a, i, &f); err != nil {
@@ -111,7 +115,7 @@ func (e *MessageEncoder) prepare(a *Answer) *infer.Error {
 // data taken at once.
 func (e *MessageEncoder) data(a *Answer, i int, f *outputField) *infer.Error {
 	o := f.from
-	if a.classes(i) == 0 && (o.DType != tensor.Bytes || a.Rows.N < 0) {
+	if a.classes(i, o) == 0 && (o.DType != tensor.Bytes || a.Rows.N < 0) {
 		shape, err := e.cut(a, o)
 		if err != nil {
 			return err
@@ -140,17 +144,13 @@ func (e *MessageEncoder) keep(shape []int64) []int64 {
 	return e.dims[at:len(e.dims):len(e.dims)]
 }
 
-// finalKey is the parameter that tells whether an answer is the last one, and finalSize its entry's length.
-const (
-	finalKey  = "triton_final_response"
-	finalSize = 2 + len(finalKey) + 2 + 2
-)
-
 // write writes what was prepared.
 func (e *MessageEncoder) write(a *Answer, f Frame, out *slab.List) *infer.Error {
 	head := stringSize(len(a.Model.Name)) + stringSize(len(a.Model.Version)) + stringSize(len(a.Request.ID))
-	if f.Final != FinalUnsaid {
-		head += 2 + finalSize
+	params, final := a.params(f)
+	head += finalSize(final)
+	for i := range params {
+		head += paramEntrySize(&params[i])
 	}
 	data, viewed := 0, 0
 	for i := range e.fields {
@@ -174,15 +174,21 @@ func (e *MessageEncoder) write(a *Answer, f Frame, out *slab.List) *infer.Error 
 	}
 	own := e.pool.Get(around + size - viewed)
 	b := own.Bytes()[:0]
-	if f.Prefix {
-		b = appendPrefix(b, size+around-PrefixSize)
-	}
-	if f.Stream {
-		b = binary.AppendUvarint(append(b, keyStreamResponse), uint64(size))
-	}
-	b = e.describe(b, a, f.Final)
+	b = f.open(b, size)
+	b = e.describe(b, a, params, final)
 	e.interleave(own, b, a, out)
 	return nil
+}
+
+// params returns the parameters of the answer, and whether it says beside them that it is the last one.
+func (a *Answer) params(f Frame) ([]infer.Param, Final) {
+	if a.Response == nil {
+		return nil, f.Final
+	}
+	if FinalOf(a.Response) != FinalUnsaid {
+		return a.Response.Params, FinalUnsaid
+	}
+	return a.Response.Params, f.Final
 }
 
 func answerTooLarge(m *infer.Model, size int) *infer.Error {
@@ -202,22 +208,25 @@ const (
 
 	keyTensorName  = 1<<3 | wireBytes
 	keyTensorType  = 2<<3 | wireBytes
-	keyTensorShape = 3<<3 | wireBytes
+	keyTensorShape = 3<<3 | wireBytes // packed
+	keyTensorDim   = 3<<3 | wireVarint
+
+	keyTensorParameters = 4<<3 | wireBytes
+	keyTensorContents   = 5<<3 | wireBytes
 
 	keyStreamError    = 1<<3 | wireBytes
 	keyStreamResponse = 2<<3 | wireBytes
 )
 
 // describe appends all but the data.
-func (e *MessageEncoder) describe(b []byte, a *Answer, final Final) []byte {
+func (e *MessageEncoder) describe(b []byte, a *Answer, params []infer.Param, final Final) []byte {
 	b = appendField(b, keyResponseModel, a.Model.Name)
 	b = appendField(b, keyResponseVersion, a.Model.Version)
 	b = appendField(b, keyResponseID, a.Request.ID)
-	if final != FinalUnsaid {
-		b = append(b, keyResponseParameters, byte(finalSize))
-		b = appendField(b, keyEntryKey, finalKey)
-		b = append(b, keyEntryValue, 2, keyParamBool, byte(final-FinalNo))
+	for i := range params {
+		b = appendParam(b, keyResponseParameters, &params[i])
 	}
+	b = appendFinal(b, final)
 	for i := range e.fields {
 		o := &e.fields[i]
 		b = binary.AppendUvarint(append(b, keyResponseOutputs), uint64(o.body))

@@ -19,10 +19,9 @@ const (
 	keyParamUint   = 5<<3 | wireVarint
 )
 
-// parameter reads one entry of a map of parameters into list, where the last of a key stands. It leaves a
-// fault with the reader.
-func (d *MessageDecoder) parameter(field string, list *[]param) {
-	r := &d.r
+// parameter reads one entry of a map of parameters into list, where the last of a key stands. The entry points to
+// what string returns.
+func (r *messageReader) parameter(field string, list *[]param) {
 	var key []byte
 	p := param{unset: true}
 	outer := r.enter(field)
@@ -31,7 +30,7 @@ func (d *MessageDecoder) parameter(field string, list *[]param) {
 		case keyEntryKey:
 			key = r.string(field)
 		case keyEntryValue:
-			d.paramValue(field, &p)
+			r.paramValue(field, &p)
 		default:
 			r.skip(field, k)
 		}
@@ -52,8 +51,7 @@ func (d *MessageDecoder) parameter(field string, list *[]param) {
 }
 
 // paramValue reads an InferParameter, of whose fields the last one counts.
-func (d *MessageDecoder) paramValue(field string, p *param) {
-	r := &d.r
+func (r *messageReader) paramValue(field string, p *param) {
 	outer := r.enter(field)
 	for key, ok := r.key(field); ok; key, ok = r.key(field) {
 		switch key {

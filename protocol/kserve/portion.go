@@ -28,24 +28,37 @@ func (a *Answer) count() int {
 // output returns output i: in the order asked for, or else as the backend gave them. It is nil if the
 // backend gave none.
 func (a *Answer) output(i int) *infer.Output {
-	asked, given := a.Request.Outputs, a.Response.Outputs
-	if len(asked) == 0 {
-		return &given[i]
+	if asked := a.Request.Outputs; len(asked) > 0 {
+		return outputAt(a.Response, asked[i])
 	}
-	for j := range given {
-		if given[j].Index == asked[i] {
-			return &given[j]
+	return &a.Response.Outputs[i]
+}
+
+// outputAt returns the output of a response that has the place index in the model's, nil if there is none.
+func outputAt(r *infer.Response, index int) *infer.Output {
+	for i := range r.Outputs {
+		if r.Outputs[i].Index == index {
+			return &r.Outputs[i]
 		}
 	}
 	return nil
 }
 
-// classes returns how many classes stand in place of output i, 0 if it is the tensor that was asked for.
-func (a *Answer) classes(i int) int {
-	if i < len(a.Head.Outputs) {
+const missing = "is missing in the backend's answer"
+
+// classes returns how many classes are to stand in place of o, output i: 0 if it is the tensor that was asked for,
+// or if the backend has put classes in its place.
+func (a *Answer) classes(i int, o *infer.Output) int {
+	if i < len(a.Head.Outputs) && !a.classified(o) {
 		return a.Head.Outputs[i].Classes
 	}
 	return 0
+}
+
+// classified tells whether the backend answered with classes in place of a tensor of numbers, which it does only
+// where it was asked to.
+func (a *Answer) classified(o *infer.Output) bool {
+	return a.Response.Encoding == infer.KServeGRPC && o.DType == tensor.Bytes && a.Model.Outputs[o.Index].DType != tensor.Bytes
 }
 
 func cannotClassify(spec *infer.Spec, m *infer.Model, d tensor.DType) *infer.Error {
@@ -105,7 +118,7 @@ func (p *portion) take(a *Answer, i int, o *infer.Output) (tensor.DType, []int64
 	}
 	p.part.Release()
 	a.Rows.Append(&p.part, &o.Tensor)
-	k := a.classes(i)
+	k := a.classes(i, o)
 	if k == 0 {
 		return o.DType, shape, nil
 	}

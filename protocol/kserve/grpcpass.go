@@ -1,0 +1,108 @@
+package kserve
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/slab"
+)
+
+// passes tells whether the backend's answer is the client's as it stands: both speak the protocol over gRPC, and
+// the answer was not shared with other requests. A backend that was asked to classify and did not leaves it to us.
+func (a *Answer) passes() bool {
+	if a.Response == nil || a.Request.Encoding != infer.KServeGRPC || a.Response.Encoding != infer.KServeGRPC || a.Rows.N >= 0 {
+		return false
+	}
+	for _, index := range a.Request.Classified {
+		if o := outputAt(a.Response, index); o != nil && !a.classified(o) {
+			return false
+		}
+	}
+	return true
+}
+
+// pass appends the backend's message to out as it came, and behind it what the client is to see differently.
+func (e *MessageEncoder) pass(a *Answer, f Frame, out *slab.List) *infer.Error {
+	r := a.Response
+	id := r.BodyID
+	if len(a.Request.ID) > 0 {
+		id = a.Request.ID
+	}
+	final := f.Final
+	if FinalOf(r) != FinalUnsaid {
+		final = FinalUnsaid // the backend has said it
+	}
+	tail := renameSize(r.BodyName, a.Model.Name) + renameSize(r.BodyVersion, a.Model.Version) + renameSize(r.BodyID, id) + finalSize(final)
+	size := r.Body.Size() + tail
+	around := 0
+	if f.Stream {
+		around += 1 + varintSize(uint64(size))
+	}
+	if size+around > math.MaxInt32 {
+		return answerTooLarge(a.Model, size)
+	}
+	if f.Prefix {
+		around += PrefixSize
+	}
+	if around+tail == 0 {
+		out.AppendList(&r.Body)
+		return nil
+	}
+	c := &e.c
+	c.start(e.pool, out, around+tail)
+	c.b = f.open(c.b, size)
+	c.cut()
+	out.AppendList(&r.Body)
+	c.b = appendRename(c.b, keyResponseModel, r.BodyName, a.Model.Name)
+	c.b = appendRename(c.b, keyResponseVersion, r.BodyVersion, a.Model.Version)
+	c.b = appendRename(c.b, keyResponseID, r.BodyID, id)
+	c.b = appendFinal(c.b, final)
+	c.end()
+	return nil
+}
+
+// open appends what stands before a ModelInferResponse of size bytes.
+func (f Frame) open(b []byte, size int) []byte {
+	if f.Prefix {
+		n := size
+		if f.Stream {
+			n += 1 + varintSize(uint64(size))
+		}
+		b = appendPrefix(b, n)
+	}
+	if f.Stream {
+		b = binary.AppendUvarint(append(b, keyStreamResponse), uint64(size))
+	}
+	return b
+}
+
+// finalKey is the parameter that tells whether an answer is the last one.
+const finalKey = "triton_final_response"
+
+// finalSize returns what appendFinal appends.
+func finalSize(f Final) int {
+	if f == FinalUnsaid {
+		return 0
+	}
+	return fieldSize(fieldSize(len(finalKey)) + 2 + 2)
+}
+
+func appendFinal(b []byte, f Final) []byte {
+	if f == FinalUnsaid {
+		return b
+	}
+	b = append(b, keyResponseParameters, byte(fieldSize(len(finalKey))+2+2))
+	b = appendField(b, keyEntryKey, finalKey)
+	return append(b, keyEntryValue, 2, keyParamBool, byte(f-FinalNo))
+}
+
+// FinalOf tells what a response says of being the last one to its request.
+func FinalOf(r *infer.Response) Final {
+	for i := range r.Params {
+		if p := &r.Params[i]; p.Kind == infer.ParamBool && string(p.Key) == finalKey {
+			return FinalNo + Final(p.Int)
+		}
+	}
+	return FinalUnsaid
+}
