@@ -59,6 +59,7 @@ models: ## train the digits models anew and write them to examples/digits/models
 parts: onnxruntime ## fetch the real clients, models, Triton and the library that tests use
 	@PYTHON=$(PYTHON) bench/parts/venv.sh clients
 	@$(PYTHON) bench/parts/wheels.py models
+	@PYTHON=$(PYTHON) bench/parts/venv.sh triton-models
 	@$(PYTHON) bench/parts/triton.py
 	@$(MAKE) -s $(TOOLS)/h2spec
 	@$(MAKE) -s $(CACHE)/corpus/cases.json $(CACHE)/real/cases.json

@@ -5,7 +5,7 @@
 
 .cache/triton/tritonserver starts it; tests/triton.py does so with the models of
 the tests. Only the Python backend comes along: its models run on the Python
-that ran this script, with the packages of .cache/venv/clients.
+that ran this script, with the packages of .cache/venv/triton-models.
 
 Does nothing when neither the pin, this file nor that Python has changed since.
 """
@@ -33,9 +33,9 @@ LAUNCHER = """\
 #!/bin/sh
 # Start the Triton of this folder; its Python backend runs on {python}.
 here=$(cd "$(dirname "$0")" && pwd)
-export PATH="$here/../venv/clients/bin:$PATH"
+export PATH="$here/../venv/triton-models/bin:$PATH"
 export LD_LIBRARY_PATH="{libraries}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
-export PYTHONPATH="$here/../venv/clients/lib/python{version}/site-packages"
+export PYTHONPATH="$here/../venv/triton-models/lib/python{version}/site-packages"
 export PYTHONDONTWRITEBYTECODE=1
 exec "$here/pytriton/tritonserver/bin/tritonserver" --backend-directory="$here/pytriton/tritonserver/backends" "$@"
 """
