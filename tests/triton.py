@@ -1,12 +1,18 @@
-"""Start a real Triton on free ports with the models of tests/triton/models."""
+"""Start a real Triton on free ports with the models of tests/triton/models, and Sluice in front of it.
+
+A class of tests under @both runs twice: against Triton itself, which says what
+is right, and against Sluice, where the same must hold.
+"""
 
 import os
 import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+import unittest
 import urllib.error
 import urllib.request
 import uuid
@@ -112,3 +118,23 @@ def reserve():
     port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     port.bind(("127.0.0.1", 0))
     return port
+
+
+class Servers:
+    """A Triton and a Sluice that serves what the Triton has, for the tests of a module."""
+
+    def __init__(self, *models):
+        self.triton = Triton(*models)
+        unittest.addModuleCleanup(self.triton.stop)
+        self.sluice = sluice.Sluice(arguments=("--backend", f"triton={self.triton.grpc}"))
+        unittest.addModuleCleanup(self.sluice.stop)
+
+
+def both(case):
+    """A class decorator: the methods of case become two classes of tests, whose
+    attribute front is "triton" or "sluice"."""
+    module = sys.modules[case.__module__]
+    for front in ("triton", "sluice"):
+        name = f"{case.__name__}{front.title()}"
+        setattr(module, name, type(name, (case, unittest.TestCase), {"front": front, "__module__": case.__module__}))
+    return case
