@@ -25,7 +25,18 @@ func (f *inflation) inflate(dst, src *slab.List, c codec.Coding, limit int64) er
 func (f *inflation) inflateMessage(message *slab.List, c codec.Coding, limit int64) *callRefusal {
 	var out slab.List
 	defer out.Release()
-	switch err := f.inflate(&out, message, c, limit); {
+	if r := f.unpack(&out, message, c, limit); r != nil {
+		return r
+	}
+	message.Release()
+	message.AppendList(&out)
+	return nil
+}
+
+// unpack appends to dst what a message decompresses to, at most limit bytes. If it fails, what dst holds then
+// is its caller's to drop.
+func (f *inflation) unpack(dst, message *slab.List, c codec.Coding, limit int64) *callRefusal {
+	switch err := f.inflate(dst, message, c, limit); {
 	case errors.Is(err, codec.ErrCorrupt):
 		return &callCorrupt
 	case errors.Is(err, codec.ErrTooLarge):
@@ -35,8 +46,6 @@ func (f *inflation) inflateMessage(message *slab.List, c codec.Coding, limit int
 	case err != nil:
 		return &callMemory
 	}
-	message.Release()
-	message.AppendList(&out)
 	return nil
 }
 

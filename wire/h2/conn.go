@@ -74,17 +74,18 @@ type Conn struct {
 			window   int64 // initial window of streams
 			maxFrame int
 		}
-		encoder hpack.Encoder
-		queue   sendQueue
-		starved bool  // the queue waits for the connection's window
-		stuckAt int64 // since when, or since when a write is parked; 0: not
-		sent    int64 // bytes of DATA since stuckAt
-		out     *output
-		writing bool    // somebody writes
-		parked  *output // what the writer goroutine is at
-		failed  bool    // writing failed
-		slow    bool    // because the client took nothing
-		good    int     // answers and frames since the reader last looked, for budgets
+		encoder   hpack.Encoder
+		queue     sendQueue
+		starved   bool  // the queue waits for the connection's window
+		stuckAt   int64 // since when, or since when a write is parked; 0: not
+		sent      int64 // bytes of DATA since stuckAt
+		out       *output
+		writing   bool    // somebody writes
+		parked    *output // what the writer goroutine starts with
+		parkedFor pumped
+		failed    bool // writing failed
+		slow      bool // because the client took nothing
+		good      int  // answers and frames since the reader last looked, for budgets
 
 		drain drainState
 		ended bool // the reader is gone
@@ -197,7 +198,7 @@ func (c *Conn) settle() {
 // freeable tells whether nobody refers to s any more. It runs under mu.
 func (c *Conn) freeable(s *Stream) bool {
 	st := &s.st
-	return !st.inTable && !st.handler && !st.telling && !st.queued && st.recvDone
+	return !st.inTable && !st.handler && !st.telling && !st.queued && st.recvDone && !st.serving && !st.tellingSent
 }
 
 // drop takes s out of the table once both sides have ended, or it is gone. It runs under mu. The caller
@@ -212,6 +213,9 @@ func (c *Conn) drop(s *Stream) bool {
 		st.reserved = 0
 		if !st.recvDone {
 			m.orphans = append(m.orphans, s)
+			if s.kind == Streaming {
+				c.poke() // it may hold much, and the client may say nothing more
+			}
 		}
 		if !st.handler {
 			c.left()
@@ -290,12 +294,20 @@ func (c *Conn) lose(s *Stream) lostStream {
 	st.watcher = nil
 	st.telling = true
 	c.unqueue(s)
+	if s.kind == Streaming {
+		s.send.body.release()
+		s.wakeSender()
+	}
 	return l
 }
 
 // tell tells the watcher and the body of a lost stream, and lets go of it.
 func (c *Conn) tell(l lostStream, short *refusal) {
-	l.s.body.fail(short)
+	if l.s.kind == Streaming {
+		l.s.inbox.close(errHungUp)
+	} else {
+		l.s.body.fail(short)
+	}
 	if l.w != nil {
 		l.w.HangUp(wire.Reset)
 	}

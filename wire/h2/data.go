@@ -73,6 +73,7 @@ func (c *Conn) admitData(h frame.Head, d *dataFrame) *fault {
 	if s.length >= 0 && s.total+int64(d.left) > s.length {
 		return c.streamFault(s, frame.ProtocolError)
 	}
+	s.st.announced += int64(d.left)
 	d.s = s
 	return nil
 }
@@ -127,9 +128,12 @@ func (c *Conn) dataBytes() *fault {
 		d.left -= n
 		if s := d.s; s != nil {
 			s.total += int64(n)
-			if s.grpc {
+			switch {
+			case s.kind == Streaming:
+				c.streamBytes(s, p)
+			case s.grpc:
 				c.messageBytes(s, p, d.left)
-			} else {
+			default:
 				c.bodyBytes(s, p)
 			}
 		}
@@ -181,17 +185,11 @@ func (c *Conn) messageBytes(s *Stream, p []byte, after int) {
 func (c *Conn) messageStarts(s *Stream, coming int) {
 	m := &s.msg
 	size := int64(binary.BigEndian.Uint32(m.prefix[1:]))
-	switch {
-	case m.prefix[0] > 1:
-		c.refuse(s, &callFlag)
+	if r := c.refusesMessage(s, size); r != nil {
+		c.refuse(s, r)
 		return
-	case m.prefix[0] == 1 && s.coding == codec.Identity:
-		c.refuse(s, &callNotCoded)
-		return
-	case size > c.srv.opts.MaxMessage:
-		c.refuse(s, &callTooLarge)
-		return
-	case size == 0:
+	}
+	if size == 0 {
 		return
 	}
 	m.slab = c.srv.pool.TryGet(int(size))
@@ -201,6 +199,19 @@ func (c *Conn) messageStarts(s *Stream, coming int) {
 	}
 	m.size = int(size)
 	c.grant(s, size-int64(coming))
+}
+
+// refusesMessage tells why a message with the prefix in s.msg is not taken.
+func (c *Conn) refusesMessage(s *Stream, size int64) *callRefusal {
+	switch flag := s.msg.prefix[0]; {
+	case flag > 1:
+		return &callFlag
+	case flag == 1 && s.coding == codec.Identity:
+		return &callNotCoded
+	case size > c.srv.opts.MaxMessage:
+		return &callTooLarge
+	}
+	return nil
 }
 
 // grant lets the client send n more bytes on s.
@@ -230,6 +241,11 @@ func (c *Conn) requestEnds(s *Stream) *fault {
 		f := c.streamFault(s, frame.ProtocolError)
 		c.mu.Unlock()
 		return f
+	}
+	if s.kind == Streaming {
+		c.mu.Unlock()
+		c.streamEnds(s)
+		return nil
 	}
 	if !s.grpc {
 		// Once the reader is done with it the handler may end it at any moment.

@@ -33,7 +33,8 @@
 // # Concurrency
 //
 // What a connection reads with belongs to its reader. What is sent, and the table of streams, is guarded by
-// the connection's mutex, which is never held across a system call or a callback. Whoever sets writing is the
+// the connection's mutex, which is never held across a system call or a callback. The mutex of a stream's inbox
+// is taken before it. Whoever sets writing is the
 // only one to write until it is cleared; others leave their bytes to him. A client's mutex, which guards its
 // queue and its list of connections, is taken before a connection's.
 //
@@ -41,8 +42,9 @@
 //
 //	object      holders                                                  reused
 //	Stream      the table until both sides have ended, the handler        when all have let go
-//	            from its call until Reply, the reader while it reads
-//	            the body or tells a watcher
+//	            from its call until Reply, Serve of a stream of messages
+//	            until it returns, the reader while it reads the body,
+//	            whoever tells a watcher
 //	message     the stream; a handler moves what it keeps                 -
 //	answer      the stream until its views are in the output, then the    when written, or the
 //	            output                                                    connection ended

@@ -310,11 +310,11 @@ func (x *exchange) Reply(r *wire.Reply) {
 		var n [20]byte
 		a.fields = appendField(a.fields, varies, "content-length", strconv.AppendInt(n[:0], int64(r.Body.Size()), 10))
 		if string(x.Method()) != "HEAD" {
-			a.body.AppendList(&r.Body)
+			a.body.append(&r.Body)
 		}
 	}
 	r.Body.Release()
-	a.only = a.body.Size() == 0
+	a.only = a.body.left == 0
 	s.hand()
 }
 

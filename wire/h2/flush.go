@@ -22,7 +22,7 @@ func (c *Conn) Flush() {
 	}
 	m.writing = true
 	for round := 0; ; round++ {
-		over := c.pump()
+		p := c.pump()
 		o := m.out
 		m.out = nil
 		if o == nil || m.failed || m.ended {
@@ -31,33 +31,43 @@ func (c *Conn) Flush() {
 				o.recycle(&c.srv.outputs)
 			}
 			m.Unlock()
-			recycleAll(over)
+			c.after(p)
 			return
 		}
 		o.vector()
 		if c.raw == nil || round == flushRounds {
-			c.park(o)
+			c.park(o, p)
 			m.Unlock()
-			recycleAll(over)
 			return
 		}
 		m.Unlock()
-		recycleAll(over)
 		done, err := c.raw.tryWrite(o)
 		switch {
 		case err != nil:
 			o.recycle(&c.srv.outputs)
 			m.Lock()
 			c.writeFailed(err)
+			m.Unlock()
 		case done:
 			o.recycle(&c.srv.outputs)
-			m.Lock()
 		default:
 			m.Lock()
-			c.park(o)
+			c.park(o, p)
 			m.Unlock()
 			return
 		}
+		c.after(p)
+		m.Lock()
+	}
+}
+
+// after does what pump left to do.
+func (c *Conn) after(p pumped) {
+	recycleAll(p.over)
+	for s := p.idle; s != nil; {
+		next := s.st.nextIdle
+		c.tellSent(s)
+		s = next
 	}
 }
 
@@ -71,10 +81,11 @@ func recycleAll(s *Stream) {
 	}
 }
 
-// park starts the writer with o. It runs under mu; writing is set and becomes the writer's.
-func (c *Conn) park(o *output) {
+// park starts the writer with o, and what pump left to do for it. It runs under mu; writing is set and becomes
+// the writer's.
+func (c *Conn) park(o *output, p pumped) {
 	m := &c.mu
-	m.parked = o
+	m.parked, m.parkedFor = o, p
 	m.pins++
 	go c.write()
 }
@@ -90,10 +101,11 @@ func (c *Conn) writeFailed(err error) {
 func (c *Conn) writeParked() {
 	m := &c.mu
 	m.Lock()
-	o := m.parked
-	m.parked = nil
+	o, p := m.parked, m.parkedFor
+	m.parked, m.parkedFor = nil, pumped{}
 	for o != nil {
 		m.Unlock()
+		c.after(p)
 		err := writeSlowly(c.sock, o, c.srv.opts.WriteIdle)
 		o.recycle(&c.srv.outputs)
 		m.Lock()
@@ -101,12 +113,8 @@ func (c *Conn) writeParked() {
 			c.writeFailed(err)
 			break
 		}
-		over := c.pump()
-		if over != nil {
-			m.Unlock()
-			recycleAll(over)
-			m.Lock()
-		}
+		// What is over or idle has left something in the output.
+		p = c.pump()
 		o = m.out
 		m.out = nil
 		if o != nil {

@@ -11,6 +11,9 @@ const (
 	Unary
 	// Generic is one message in, one out, served on a goroutine of its own.
 	Generic
+	// Streaming is any number of messages each way, served on a goroutine of its own from the moment its head
+	// is read: see [Stream.Recv] and [Stream.Send].
+	Streaming
 )
 
 // GRPC serves gRPC calls.
@@ -23,7 +26,8 @@ type GRPC interface {
 	Connect(c *Conn) Calls
 
 	// Serve serves one call on a goroutine of its own: of a Generic method, or of a Unary one whose message
-	// came compressed. It may wait. If it returns without an answer, the call fails with INTERNAL.
+	// came compressed, or of a Streaming one. It may wait. If it returns without an answer, the call fails
+	// with INTERNAL.
 	Serve(s *Stream)
 }
 

@@ -22,7 +22,9 @@ type rawClient struct {
 	next  uint32
 	buf   []byte
 	body  []byte
-	total int // bytes of DATA that the server sent
+	have  int // bytes of buf that are not counted yet
+	ended int // streams that the server ended
+	total int // bytes of DATA that it sent
 }
 
 func newRawClient(tb testing.TB, r *rig, size int) *rawClient {
@@ -91,33 +93,39 @@ func (c *rawClient) exchange(wire []byte, n int) error {
 
 // answers reads until n streams have ended.
 func (c *rawClient) answers(n int) error {
-	have := 0
-	for n > 0 {
-		k, err := c.conn.Read(c.buf[have:])
-		if err != nil {
+	for want := c.ended + n; c.ended < want; {
+		if err := c.readSome(); err != nil {
 			return err
 		}
-		have += k
-		b := c.buf[:have]
-		for len(b) >= frame.HeadSize {
-			h := frame.ParseHead(b)
-			if len(b) < frame.HeadSize+h.Length {
-				break
-			}
-			switch h.Type {
-			case frame.Headers:
-				if h.Has(frame.EndStream) {
-					n--
-				}
-			case frame.Data:
-				c.total += h.Length
-			case frame.Reset, frame.GoAway:
-				return io.ErrUnexpectedEOF
-			}
-			b = b[frame.HeadSize+h.Length:]
-		}
-		have = copy(c.buf, b)
 	}
+	return nil
+}
+
+// readSome reads once and counts what is whole.
+func (c *rawClient) readSome() error {
+	k, err := c.conn.Read(c.buf[c.have:])
+	if err != nil {
+		return err
+	}
+	b := c.buf[:c.have+k]
+	for len(b) >= frame.HeadSize {
+		h := frame.ParseHead(b)
+		if len(b) < frame.HeadSize+h.Length {
+			break
+		}
+		switch h.Type {
+		case frame.Headers:
+			if h.Has(frame.EndStream) {
+				c.ended++
+			}
+		case frame.Data:
+			c.total += h.Length
+		case frame.Reset, frame.GoAway:
+			return io.ErrUnexpectedEOF
+		}
+		b = b[frame.HeadSize+h.Length:]
+	}
+	c.have = copy(c.buf, b)
 	return nil
 }
 

@@ -21,6 +21,8 @@ import (
 //	/test.Echo/Generic   answers with the message on a goroutine
 //	/test.Echo/Fail      fails with the message as its text
 //	/test.Echo/Panic     panics
+//
+// and those of streamer.
 type echo struct {
 	release chan struct{}
 	hangups chan wire.HangUp
@@ -38,6 +40,9 @@ func (e *echo) Method(path []byte) Kind {
 	case "/test.Echo/Generic", "/test.Echo/Silent":
 		return Generic
 	}
+	if streamer(path) != nil {
+		return Streaming
+	}
 	return Unknown
 }
 
@@ -45,6 +50,10 @@ func (e *echo) Connect(*Conn) Calls { return &calls{e: e} }
 
 func (e *echo) Serve(s *Stream) {
 	if string(s.Path()) == "/test.Echo/Silent" {
+		return
+	}
+	if serve := streamer(s.Path()); serve != nil {
+		serve(e, s)
 		return
 	}
 	s.Reply(&Answer{Message: s.Message()})

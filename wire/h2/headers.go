@@ -200,7 +200,8 @@ func (c *Conn) openCall(s *Stream, h *head, end bool) {
 		c.refuse(s, &callHeaders)
 		return
 	}
-	if s.kind = c.srv.grpc.Method(s.Path()); s.kind == Unknown {
+	kind := c.srv.grpc.Method(s.Path())
+	if kind == Unknown {
 		c.refuse(s, &callUnknown)
 		return
 	}
@@ -220,9 +221,23 @@ func (c *Conn) openCall(s *Stream, h *head, end bool) {
 		}
 		s.coding = coding
 	}
-	if end {
+	// The kind comes last: until then a refusal has no handler to go to.
+	if s.kind = kind; kind == Streaming {
+		c.openStreaming(s, end)
+	} else if end {
 		c.callIsWhole(s)
 	}
+}
+
+// openStreaming hands a stream of messages to its handler.
+func (c *Conn) openStreaming(s *Stream, end bool) {
+	s.inbox.ended = end
+	c.hold(s)
+	c.mu.Lock()
+	s.st.serving = true
+	c.mu.pins++
+	c.mu.Unlock()
+	go s.run()
 }
 
 // refuseHTTP answers a stream with a status and nothing else.

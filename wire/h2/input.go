@@ -68,6 +68,7 @@ func (c *Conn) fill() *fault {
 			if f := c.news(); f != nil {
 				return f
 			}
+			c.settle()
 			c.arm()
 		}
 		in.direct = c.directly()
@@ -108,11 +109,12 @@ func (c *Conn) directly() []byte {
 	if d.left < directFrom || in.w > 0 || d.s == nil || !d.s.grpc {
 		return nil
 	}
-	m := &d.s.msg
-	if m.discard || m.slab == nil {
-		return nil
+	var to []byte
+	if m := &d.s.msg; d.s.kind == Streaming {
+		to = d.s.streamRoom()
+	} else if !m.discard && m.slab != nil {
+		to = m.slab.Bytes()[m.n:m.size]
 	}
-	to := m.slab.Bytes()[m.n:m.size]
 	if len(to) > d.left {
 		to = to[:d.left]
 	}
@@ -127,7 +129,11 @@ func (c *Conn) arrived(n int) {
 	in := &c.in
 	if k := min(n, len(in.direct)); k > 0 {
 		d := &in.data
-		d.s.msg.n += k
+		if d.s.kind == Streaming {
+			d.s.streamDirect(k)
+		} else {
+			d.s.msg.n += k
+		}
 		d.s.total += int64(k)
 		d.left -= k
 		c.consumed(d.s, k)

@@ -162,12 +162,17 @@ func (c *Conn) unqueue(s *Stream) {
 	s.st.next, s.st.queued = nil, false
 }
 
-// pump turns the queue into frames until the output is full or nothing more may be sent. It returns streams
-// that are over, linked by next. It runs under mu.
-func (c *Conn) pump() (over *Stream) {
+// pumped is what is left to do, without the mutex, for streams that pump came upon.
+type pumped struct {
+	over *Stream // to be recycled; linked by next
+	idle *Stream // whose messages have all gone, and somebody wants to know; linked by nextIdle
+}
+
+// pump turns the queue into frames until the output is full or nothing more may be sent. It runs under mu.
+func (c *Conn) pump() (p pumped) {
 	m := &c.mu
 	if m.ended || m.failed {
-		return nil
+		return p
 	}
 	for m.queue.first != nil && !m.starved && !c.full() {
 		s := c.dequeue()
@@ -183,16 +188,20 @@ func (c *Conn) pump() (over *Stream) {
 			if s.st.blockedAt == 0 {
 				s.st.blockedAt, s.st.sentSince = c.srv.clock(), 0
 			}
+		case sendIdle:
+			if c.idle(s) {
+				s.st.nextIdle, p.idle = p.idle, s
+			}
 		case sendDone:
 			if c.sent(s) {
-				s.st.next, over = over, s
+				s.st.next, p.over = p.over, s
 			}
 		}
 	}
 	if m.queue.first == nil {
 		m.stuckAt = 0
 	}
-	return over
+	return p
 }
 
 // stuck notes that nothing moves. It runs under mu.
@@ -206,6 +215,7 @@ type sendResult uint8
 
 const (
 	sendDone    sendResult = iota
+	sendIdle               // all there is has gone, and more will come
 	sendMore               // it is another stream's turn
 	sendBlocked            // the stream has no window
 	sendStarved            // the connection has none
@@ -218,7 +228,7 @@ func (c *Conn) sendSome(s *Stream) sendResult {
 		a.headSent = true
 		c.appendHead(s)
 	}
-	if left := a.left(); left > 0 {
+	if left := a.body.left; left > 0 {
 		n := min(int64(left), int64(m.peer.maxFrame))
 		switch {
 		case s.st.sendWindow <= 0:
@@ -234,9 +244,12 @@ func (c *Conn) sendSome(s *Stream) sendResult {
 		if n >= 512 {
 			m.good++
 		}
-		if c.appendData(s, int(n)); a.left() > 0 {
+		if c.appendData(s, int(n)); a.body.left > 0 {
 			return sendMore
 		}
+	}
+	if !a.last {
+		return sendIdle
 	}
 	if a.trailers {
 		c.appendTrailers(s)
@@ -248,31 +261,11 @@ func (c *Conn) sendSome(s *Stream) sendResult {
 func (c *Conn) appendData(s *Stream, n int) {
 	a, out := &s.send, c.output()
 	h := frame.Head{Length: n, Type: frame.Data, Stream: s.id}
-	if n == a.left() && !a.trailers {
+	if n == a.body.left && !a.trailers {
 		h.Flags = frame.EndStream
 	}
 	out.b = frame.AppendHead(out.b, h)
-	if a.prefixed < a.prefixLen {
-		k := copy2(&out.b, a.prefix[a.prefixed:a.prefixLen], n)
-		a.prefixed += k
-		n -= k
-	}
-	for n > 0 {
-		v := a.body.At(a.view)
-		b := v.B[a.off:]
-		k := min(n, len(b))
-		if k < copyBelow || c.raw == nil {
-			out.b = append(out.b, b[:k]...)
-		} else {
-			out.view(slab.View{B: b[:k:k], S: v.S})
-		}
-		n -= k
-		a.sent += k
-		if a.off += k; a.off == len(v.B) {
-			a.view++
-			a.off = 0
-		}
-	}
+	a.body.move(out, n, c.raw != nil)
 }
 
 // copy2 appends at most n bytes of src to dst.

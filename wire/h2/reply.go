@@ -28,25 +28,21 @@ type answer struct {
 	status   int  // of HTTP
 	rest     bool // an answer of plain HTTP
 	only     bool // there is no body: the head ends the stream
+	last     bool // nothing follows what there is
 	trailers bool // of gRPC, behind the body
 	headSent bool
+	headSet  bool // of a stream of messages: fields are not added to any more
 	code     Status
 	fields   []byte // of the head, as appendField writes them
 	tail     []byte // of the trailers
 
-	prefix              [5]byte
-	prefixLen, prefixed int
-	body                slab.List
-	view, off, sent     int
+	body pieces
 }
-
-// left returns how many bytes of DATA are still to go.
-func (a *answer) left() int { return a.prefixLen - a.prefixed + a.body.Size() - a.sent }
 
 // release drops what is left, and keeps small buffers for the next answer.
 func (a *answer) release() {
 	const keep = 1 << 10
-	a.body.Release()
+	a.body.release()
 	if cap(a.fields) > keep {
 		a.fields = nil
 	}
@@ -54,13 +50,16 @@ func (a *answer) release() {
 		a.tail = nil
 	}
 	a.fields, a.tail = a.fields[:0], a.tail[:0]
-	a.rest, a.only, a.trailers, a.headSent = false, false, false, false
-	a.prefixLen, a.prefixed, a.view, a.off, a.sent = 0, 0, 0, 0, 0
+	a.rest, a.only, a.last, a.trailers, a.headSent, a.headSet = false, false, false, false, false, false
 }
 
 // Reply answers the call. It returns before anything is sent: that is Flush's, of the stream's connection.
 // What a points to may be reused. The handler does not touch the stream again.
 func (s *Stream) Reply(a *Answer) {
+	if s.kind == Streaming {
+		s.replyLast(a)
+		return
+	}
 	out := &s.send
 	out.status, out.code = 200, a.Status
 	for i := range a.Head {
@@ -74,12 +73,7 @@ func (s *Stream) Reply(a *Answer) {
 	}
 	if a.Message != nil {
 		out.trailers = true
-		out.prefixLen = len(out.prefix)
-		binary.BigEndian.PutUint32(out.prefix[1:], uint32(a.Message.Size()))
-		for i := range a.Message.Len() {
-			out.body.Append(a.Message.At(i))
-		}
-		a.Message.Release()
+		out.body.message(a.Message)
 	}
 	out.only = !out.trailers
 	s.hand()
@@ -95,8 +89,20 @@ func (s *Stream) hand() {
 		m.Unlock()
 		panic("BUG: h2: a stream was answered twice")
 	}
+	s.send.last = true
+	free := c.letGo(s)
+	m.Unlock()
+	if free {
+		s.recycle()
+	}
+}
+
+// letGo takes a stream, whose answer is in send to its end, from its handler. It returns true if the caller is
+// to recycle s. It runs under mu.
+func (c *Conn) letGo(s *Stream) bool {
+	m := &c.mu
 	s.st.handler = false
-	s.st.watcher = nil
+	s.st.watcher, s.st.sentWatcher = nil, nil
 	if s.st.gone || m.ended || m.failed {
 		s.send.release()
 		if !s.st.inTable {
@@ -105,27 +111,32 @@ func (s *Stream) hand() {
 	} else {
 		c.enqueue(s)
 	}
-	free := c.freeable(s)
 	c.unpin()
-	m.Unlock()
-	if free {
-		s.recycle()
-	}
+	return c.freeable(s)
 }
 
 // refuse answers a call that no handler has.
 func (c *Conn) refuse(s *Stream, r *callRefusal) {
-	s.msg.discard = true
-	if r.ask {
-		c.srv.metrics.rejected(r.reason)
-	} else {
-		c.srv.metrics.parseError(r.reason)
+	c.countRefusal(r)
+	if s.kind == Streaming {
+		s.inbox.fail(refusedError(r))
+		return
 	}
+	s.msg.discard = true
 	c.mu.Lock()
 	s.st.handler = true
 	c.mu.pins++
 	c.mu.Unlock()
 	s.Reply(&Answer{Status: r.status, Text: r.text})
+}
+
+// countRefusal counts a refusal where it belongs.
+func (c *Conn) countRefusal(r *callRefusal) {
+	if r.ask {
+		c.srv.metrics.rejected(r.reason)
+	} else {
+		c.srv.metrics.parseError(r.reason)
+	}
 }
 
 // refuseHeld answers a call whose handler failed, unless it has answered.

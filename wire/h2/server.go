@@ -256,15 +256,33 @@ func (s *Server) force(ended <-chan struct{}) error {
 // serveStream serves a stream on a goroutine of its own.
 func (s *Server) serveStream(st *Stream) {
 	c := st.c
-	if st.grpc {
+	switch {
+	case st.kind == Streaming:
 		s.serveCall(st)
-	} else {
+		c.Flush()
+		c.served(st)
+		return
+	case st.grpc:
+		s.serveCall(st)
+	default:
 		s.serveExchange(st)
 	}
 	c.Flush()
 }
 
-// serveCall serves a gRPC call that may wait, or whose message is compressed.
+// served lets go of a stream of messages whose handler has returned.
+func (c *Conn) served(st *Stream) {
+	c.mu.Lock()
+	st.st.serving = false
+	free := c.freeable(st)
+	c.unpin()
+	c.mu.Unlock()
+	if free {
+		st.recycle()
+	}
+}
+
+// serveCall serves a gRPC call that may wait, whose message is compressed, or that is a stream of messages.
 func (s *Server) serveCall(st *Stream) {
 	c, gen := st.c, st.gen.Load()
 	defer func() {
@@ -273,7 +291,7 @@ func (s *Server) serveCall(st *Stream) {
 			c.refuseHeld(st, gen, &callPanicked)
 		}
 	}()
-	if st.msg.prefix[0] == 1 {
+	if st.kind != Streaming && st.msg.prefix[0] == 1 {
 		if r := s.inflation.inflateMessage(&st.message, st.coding, s.opts.MaxMessage); r != nil {
 			c.refuseHeld(st, gen, r)
 			return

@@ -33,20 +33,22 @@ type Stream struct {
 	arrived   time.Time
 	message   slab.List // of a gRPC call; the handler's once it is called
 
-	// Owned by the reader.
+	// Owned by the reader; of a stream of messages, msg is guarded by inbox.mu.
 	total int64 // bytes of the body so far
 	msg   assembly
 	since int64 // when the body began, or last waited for us
 	mark  int64 // total at that time
 
-	// The body of a plain HTTP request; it has a mutex of its own.
-	body body
+	// The body of a plain HTTP request, and what a stream of messages brings; each has a mutex of its own.
+	body  body
+	inbox inbox
 
 	// Guarded by Conn.mu.
 	st   streamState
 	send answer
 
-	told chan struct{} // 1-slot: telling has ended; made when somebody waits
+	told     chan struct{} // 1-slot: telling has ended; made when somebody waits
+	sentWake chan struct{} // 1-slot: SendWait is to look; made when somebody waits
 }
 
 // streamState is what a connection's mutex guards of a stream.
@@ -59,6 +61,18 @@ type streamState struct {
 	gone     bool // reset, or the connection is lost: nothing will be sent
 	broken   bool // gone by the client's doing
 	watcher  wire.Watcher
+
+	// Of streams of messages.
+	serving     bool // Serve has not returned
+	waiting     bool // somebody is in SendWait
+	tellingSent bool // somebody is in sentWatcher
+	sentAgain   bool // and is to go there again
+	sentWatcher SentWatcher
+	nextIdle    *Stream
+	partial     bool  // a message has started and is not whole
+	partialAt   int64 // since when, or since when it waited for us
+	partialMark int64 // announced at that time
+	announced   int64 // bytes in the DATA frames whose heads were read
 
 	credit     int   // of a body of unknown length: used and not yet given back
 	recvWindow int64 // what the client may still send
@@ -79,6 +93,7 @@ type assembly struct {
 	slab    *slab.Slab
 	size, n int
 	discard bool // the call was refused
+	partial bool // of a stream of messages: it did not come at once
 }
 
 // Kind returns how the method is served.
@@ -178,6 +193,8 @@ func (s *Stream) recycle() {
 		s.msg.slab = nil
 	}
 	s.body.reset()
+	s.inbox.reset()
+	drainSignal(s.sentWake)
 	s.send.release()
 	s.st = streamState{}
 	s.c = nil

@@ -92,6 +92,7 @@ func TestEarlyAnswers(t *testing.T) {
 // TestConnectionsThatVanish closes connections at any moment.
 func TestConnectionsThatVanish(t *testing.T) {
 	r := newRig(t, Options{})
+	close(r.echo.release)
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 100 {
 		record := &recorder{}
@@ -106,6 +107,13 @@ func TestConnectionsThatVanish(t *testing.T) {
 		p.must(p.fr.WriteData(7, false, pattern(16_000)))
 		p.headers(9, false, call("Generic", "grpc-encoding", "gzip")...)
 		p.must(p.fr.WriteData(9, true, append([]byte{1, 0, 0, 0, 10}, pattern(10)...)))
+		p.headers(11, false, streamCall("Echo")...)
+		p.must(p.fr.WriteData(11, false, bytes.Repeat(message(pattern(1000)), 4)))
+		p.must(p.fr.WriteData(11, false, message(pattern(10_000))[:5000]))
+		p.headers(13, false, streamCall("Late")...)
+		p.must(p.fr.WriteData(13, false, bytes.Repeat(message(pattern(1000)), 4)))
+		p.headers(15, false, streamCall("Many")...)
+		p.must(p.fr.WriteData(15, true, message(many(10, 1000))))
 		q := dialPeer(t, r)
 		_ = q.conn.Close()
 		q = dialPeer(t, r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -342,6 +343,51 @@ func TestShutdownForces(t *testing.T) {
 		e.wg.Wait()
 		if n := pool.Budget().InUse(); n != 0 {
 			t.Errorf("%d bytes are still in flight", n)
+		}
+	})
+}
+
+// TestStreamsMayBeSilentBetweenMessages holds that the rate of a body is that of messages which have begun.
+func TestStreamsMayBeSilentBetweenMessages(t *testing.T) {
+	bubble(t, Options{}, func(r *rig, p *peer) {
+		frames := p.greet()
+		p.headers(1, false, streamCall("Echo")...)
+		p.must(p.fr.WriteData(1, false, message([]byte("one"))))
+		time.Sleep(time.Hour)
+		p.must(p.fr.WriteData(1, false, message([]byte("two"))))
+		p.must(p.fr.WriteData(1, false, message(pattern(100))[:50]))
+		from := time.Now()
+		for f := range frames {
+			if h, ok := f.(*http2.MetaHeadersFrame); ok && h.StreamEnded() {
+				took(t, "refusing half a message", from, 6*time.Second)
+				if got := fields(h); !strings.Contains(got, "grpc-status: 1\n") {
+					t.Errorf("the stream ended with %q", got)
+				}
+				break
+			}
+		}
+		if n := r.counted(r.said, "min_rate"); n != 1 {
+			t.Errorf("%d slow messages were counted", n)
+		}
+	})
+}
+
+// TestStreamsThatNobodyReads ends a stream whose client opens no window, and tells its handler.
+func TestStreamsThatNobodyReads(t *testing.T) {
+	bubble(t, Options{}, func(r *rig, p *peer) {
+		frames := p.greet()
+		p.headers(1, false, streamCall("Many")...)
+		from := time.Now()
+		p.must(p.fr.WriteData(1, true, message(many(10, 1<<20))))
+		for f := range frames {
+			if _, ok := f.(*http2.RSTStreamFrame); ok {
+				break
+			}
+		}
+		took(t, "resetting", from, 30*time.Second)
+		synctest.Wait()
+		if n := r.srv.Stats().Streams; n != 0 {
+			t.Errorf("%d streams are left", n)
 		}
 	})
 }

@@ -119,6 +119,12 @@ func (c *Conn) slowBodies(now int64) {
 	c.timer.bodyAt = 0
 	c.mu.Lock()
 	for _, s := range c.mu.streams {
+		if s.kind == Streaming {
+			if c.slowMessage(s, now) {
+				slow = append(slow, s)
+			}
+			continue
+		}
 		if s.st.recvDone || s.msg.discard {
 			continue
 		}
@@ -138,6 +144,22 @@ func (c *Conn) slowBodies(now int64) {
 			s.body.fail(&refuseSlowBody)
 		}
 	}
+}
+
+// slowMessage tells whether the message that s has begun comes too slowly; between messages a stream may be
+// silent. It runs under mu.
+func (c *Conn) slowMessage(s *Stream, now int64) bool {
+	o, st := &c.srv.opts, &s.st
+	if st.recvDone || !st.partial {
+		return false
+	}
+	c.timer.bodyAt = now + bodyStep
+	if st.recvWindow <= 0 { // it waits for us
+		st.partialAt, st.partialMark = now, st.announced
+		return false
+	}
+	late := now - st.partialAt - int64(o.BodyGrace)
+	return late > 0 && st.announced-st.partialMark < behind(late, o.BodyRate)
 }
 
 // behind returns how many bytes should have come in d at a rate.

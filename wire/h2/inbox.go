@@ -1,0 +1,373 @@
+package h2
+
+import (
+	"encoding/binary"
+	"io"
+	"sync"
+
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// firstHeld is the least room for bytes that wait behind a message.
+const firstHeld = 4 << 10
+
+// inbox is what has come of a stream of messages: the reader fills it, the handler takes from it.
+//
+//	window -> held -> assembly (Stream.msg) -> whole -> Recv
+//
+// At most one message is whole and waits. Until it is taken no other one starts: what comes behind it is held
+// as it is, and that is never more than the window of a stream. A message that starts gets the slab that it is
+// to lie in, and the window for all of it and for what may be held behind it. So a client whose messages are
+// not taken has brought in one of them and a window, and can send no more.
+//
+// The reader assembles, but for what is held, which Recv assembles when it takes the message before: then
+// nothing can be under assembly. The slab that the reader has the kernel write to is given back when both
+// sides have ended, and no sooner.
+type inbox struct {
+	mu    sync.Mutex // taken before Conn.mu
+	whole slab.List
+	full  bool // there is a message in whole
+	coded bool // which is compressed
+	held  heldBytes
+	end   int64      // where in the stream the last message that has started ends
+	grant bool       // a window was opened since Recv looked
+	ended bool       // the client has sent its last byte
+	shut  bool       // nothing is taken any more
+	err   *CallError // what Recv returns once it has returned what is whole
+	wake  chan struct{}
+
+	packed slab.List // what Recv decompresses; its caller's
+}
+
+// heldBytes is a run of bytes in a slab.
+type heldBytes struct {
+	slab *slab.Slab
+	r, w int
+}
+
+func (h *heldBytes) len() int { return h.w - h.r }
+
+// append copies p. It returns false if the budget has no room for it.
+func (h *heldBytes) append(pool *slab.Pool, p []byte) bool {
+	n := h.len()
+	if h.slab == nil || len(h.slab.Bytes()) < n+len(p) {
+		s := pool.TryGet(max(firstHeld, n+len(p)))
+		if s == nil {
+			return false
+		}
+		if h.slab != nil {
+			copy(s.Bytes(), h.bytes())
+			h.slab.Release()
+		}
+		h.slab, h.r, h.w = s, 0, n
+	} else if len(h.slab.Bytes()) < h.w+len(p) {
+		copy(h.slab.Bytes(), h.bytes())
+		h.r, h.w = 0, n
+	}
+	h.w += copy(h.slab.Bytes()[h.w:], p)
+	return true
+}
+
+func (h *heldBytes) bytes() []byte { return h.slab.Bytes()[h.r:h.w] }
+
+func (h *heldBytes) release() {
+	if h.slab != nil {
+		h.slab.Release()
+		h.slab = nil
+	}
+	h.r, h.w = 0, 0
+}
+
+// fail has Recv return err, and drops what comes.
+func (b *inbox) fail(err *CallError) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failLocked(err)
+}
+
+func (b *inbox) failLocked(err *CallError) {
+	if b.err == nil {
+		b.err = err
+	}
+	b.shut = true
+	b.held.release()
+	b.signal()
+}
+
+// close is fail for a stream whose client is gone, or that was answered: what is whole is dropped, too.
+func (b *inbox) close(err *CallError) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failLocked(err)
+	b.whole.Release()
+	b.full = false
+}
+
+// refusal returns why the engine refused what the client sends, nil if it did not.
+func (b *inbox) refusal() *CallError {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil && b.err.Refused {
+		return b.err
+	}
+	return nil
+}
+
+func (b *inbox) signal() {
+	if b.wake == nil {
+		return
+	}
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// reset empties the inbox for its stream's next use.
+func (b *inbox) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.whole.Release()
+	b.packed.Release()
+	b.held.release()
+	b.full, b.coded, b.grant, b.ended, b.shut = false, false, false, false, false
+	b.err, b.end = nil, 0
+	drainSignal(b.wake)
+}
+
+// drainSignal takes what is in a 1-slot channel, which may be nil.
+func drainSignal(ch chan struct{}) {
+	select {
+	case <-ch:
+	default:
+	}
+}
+
+// streamBytes takes bytes of a stream of messages.
+func (c *Conn) streamBytes(s *Stream, p []byte) {
+	b := &s.inbox
+	b.mu.Lock()
+	r := s.takeBytes(p)
+	partial := s.msg.partial
+	b.grant = false // the reader flushes anyway
+	b.mu.Unlock()
+	if r != nil {
+		c.refuse(s, r)
+	}
+	if partial {
+		c.watchBody()
+	}
+}
+
+// streamDirect takes n bytes that were read to where they belong.
+func (s *Stream) streamDirect(n int) {
+	b := &s.inbox
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.msg.n += n
+	s.completes()
+}
+
+// streamRoom returns where bytes of the message under assembly go, nil if there is none.
+func (s *Stream) streamRoom() []byte {
+	b := &s.inbox
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.shut || s.msg.slab == nil {
+		return nil
+	}
+	return s.msg.slab.Bytes()[s.msg.n:s.msg.size]
+}
+
+// streamEnds takes the end of a stream of messages. Once the connection's mutex is free the handler may end it
+// at any moment, but it is not reused before its inbox is free.
+func (c *Conn) streamEnds(s *Stream) {
+	b := &s.inbox
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.mu.Lock()
+	if !s.st.gone {
+		s.st.recvDone = true
+	}
+	c.mu.Unlock()
+	b.ended = true
+	b.signal()
+}
+
+// takeBytes assembles p as far as there is room for a message, and holds the rest. It runs under inbox.mu.
+func (s *Stream) takeBytes(p []byte) *callRefusal {
+	b := &s.inbox
+	for len(p) > 0 && !b.shut {
+		if b.full {
+			if !b.held.append(s.c.srv.pool, p) {
+				return &callMemory
+			}
+			return nil
+		}
+		n, r := s.assemble(p)
+		if r != nil {
+			return r
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// unhold assembles what is held, as far as there is room for a message. It runs under inbox.mu.
+func (s *Stream) unhold() *callRefusal {
+	b := &s.inbox
+	for b.held.len() > 0 && !b.full && !b.shut {
+		n, r := s.assemble(b.held.bytes())
+		if r != nil {
+			return r
+		}
+		b.held.r += n
+	}
+	if b.held.len() == 0 {
+		b.held.release()
+	}
+	return nil
+}
+
+// assemble takes bytes for one message and returns how many. It runs under inbox.mu.
+func (s *Stream) assemble(p []byte) (n int, r *callRefusal) {
+	m := &s.msg
+	if m.head < len(m.prefix) {
+		n = copy(m.prefix[m.head:], p)
+		if m.head += n; m.head < len(m.prefix) {
+			return n, nil
+		}
+		if r := s.starts(len(p) - n); r != nil {
+			return n, r
+		}
+	}
+	if m.slab != nil {
+		k := copy(m.slab.Bytes()[m.n:m.size], p[n:])
+		m.n += k
+		n += k
+	}
+	s.completes()
+	return n, nil
+}
+
+// starts makes room for a message whose prefix is there, and so many bytes behind it. It runs under inbox.mu.
+func (s *Stream) starts(have int) *callRefusal {
+	m := &s.msg
+	c := s.c
+	size := int64(binary.BigEndian.Uint32(m.prefix[1:]))
+	if r := c.refusesMessage(s, size); r != nil {
+		return r
+	}
+	if size > 0 {
+		if m.slab = c.srv.pool.TryGet(int(size)); m.slab == nil {
+			return &callMemory
+		}
+		m.size = int(size)
+	}
+	m.partial = m.size > have
+	b := &s.inbox
+	b.end += int64(len(m.prefix)) + size
+	if c.openWindow(s, b.end, m.partial) {
+		b.grant = true
+	}
+	return nil
+}
+
+// completes moves the message under assembly to where Recv finds it, if it is whole. It runs under inbox.mu.
+func (s *Stream) completes() {
+	m, b := &s.msg, &s.inbox
+	if m.head < len(m.prefix) || m.n < m.size || b.shut {
+		return
+	}
+	if m.slab != nil {
+		b.whole.AppendOwned(m.slab.View(0, m.size))
+	}
+	if m.partial {
+		s.c.wholeNow(s)
+	}
+	b.full, b.coded = true, m.prefix[0] == 1
+	*m = assembly{}
+	b.signal()
+}
+
+// openWindow lets the client send up to byte end of the stream, where a message ends, and as much behind it as
+// may be held. The bytes of the message that the stream's window did not hold are granted to the connection. It
+// returns true if there is something to flush.
+func (c *Conn) openWindow(s *Stream, end int64, partial bool) bool {
+	m, st := &c.mu, &s.st
+	m.Lock()
+	defer m.Unlock()
+	if st.gone || st.recvDone {
+		return false
+	}
+	if st.partial = partial; partial {
+		st.partialAt, st.partialMark = c.srv.clock(), st.announced
+	}
+	may := st.announced + st.recvWindow // up to where the client may send
+	more := end + streamWindow - may
+	need := end - may
+	if need <= 0 && more < creditStep {
+		return false
+	}
+	st.recvWindow += more
+	out := c.output()
+	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
+	if need > 0 {
+		st.reserved += need
+		m.recvWindow += need
+		out.b = frame.AppendWindow(out.b, 0, uint32(need))
+	}
+	return true
+}
+
+// wholeNow notes that the message under assembly has come.
+func (c *Conn) wholeNow(s *Stream) {
+	c.mu.Lock()
+	s.st.partial = false
+	c.mu.Unlock()
+}
+
+// take moves the message that is whole to dst, or to packed if it is compressed. It runs under inbox.mu.
+func (b *inbox) take(dst *slab.List) (coded bool) {
+	if b.coded {
+		dst = &b.packed
+	}
+	dst.AppendList(&b.whole)
+	b.whole.Release()
+	b.full = false
+	return b.coded
+}
+
+// next waits for a message and takes it. There is something to flush if it returns grant.
+func (s *Stream) next(dst *slab.List) (coded, grant bool, err error) {
+	b := &s.inbox
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		switch {
+		case b.full:
+			coded = b.take(dst)
+			if r := s.unhold(); r != nil {
+				s.c.countRefusal(r)
+				b.failLocked(refusedError(r))
+			}
+			grant, b.grant = b.grant, false
+			return coded, grant, nil
+		case b.err != nil:
+			return false, false, b.err
+		case b.ended && s.msg.head > 0:
+			s.c.countRefusal(&callCut)
+			b.failLocked(refusedError(&callCut))
+			return false, false, b.err
+		case b.ended:
+			return false, false, io.EOF
+		}
+		if b.wake == nil {
+			b.wake = make(chan struct{}, 1)
+		}
+		b.mu.Unlock()
+		<-b.wake
+		b.mu.Lock()
+	}
+}

@@ -1,0 +1,267 @@
+package h2
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+func streamCall(method string, more ...string) []string {
+	return post("/test.Stream/"+method, append([]string{"content-type", "application/grpc", "te", "trailers"}, more...)...)
+}
+
+// grants returns what the server has granted to streams, and to the connection as 0, up to now.
+func (p *peer) grants() map[uint32]int {
+	p.t.Helper()
+	p.must(p.fr.WritePing(false, [8]byte{1}))
+	granted := map[uint32]int{}
+	for {
+		f, err := p.fr.ReadFrame()
+		p.must(err)
+		switch f := f.(type) {
+		case *http2.WindowUpdateFrame:
+			granted[f.StreamID] += int(f.Increment)
+		case *http2.PingFrame:
+			return granted
+		}
+	}
+}
+
+// data sends bytes in DATA frames.
+func (p *peer) data(id uint32, end bool, b []byte) {
+	p.t.Helper()
+	for {
+		n := min(len(b), 16384)
+		p.must(p.fr.WriteData(id, end && n == len(b), b[:n]))
+		if b = b[n:]; len(b) == 0 {
+			return
+		}
+	}
+}
+
+// TestAnUnreadStreamIsHeldBack sends to a handler that takes nothing, as much as it is granted.
+func TestAnUnreadStreamIsHeldBack(t *testing.T) {
+	for _, size := range []int{50, 1000, 65_531, 100_000, 1 << 20} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			r := newRig(t, Options{})
+			p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
+			p.must(p.fr.WriteWindowUpdate(0, 1<<30))
+			p.headers(1, false, streamCall("Late")...)
+			one := message(pattern(size))
+			whole := bytes.Repeat(one, 1+(4<<20)/len(one))
+			sent, may := 0, 65536
+			conn := 65535
+			for sent < len(whole) {
+				n := min(len(whole), may, sent+conn) - sent
+				if n > 0 {
+					p.data(1, sent+n == len(whole), whole[sent:sent+n])
+					sent += n
+					conn -= n
+				}
+				got := p.grants()
+				may += got[1]
+				conn += got[0]
+				if len(got) == 0 {
+					break
+				}
+			}
+			if most := size + 5 + 2*65536; sent > most {
+				t.Fatalf("%d bytes were taken that nobody asked for, want at most %d", sent, most)
+			}
+			if got, most := r.pool.Budget().InUse(), int64(2*size+4*65536); got > most {
+				t.Errorf("%d bytes are in flight, want at most %d", got, most)
+			}
+			close(r.echo.release)
+			var back []byte
+			for done := false; !done; {
+				for sent < len(whole) {
+					n := min(min(len(whole), may, sent+conn)-sent, 16384)
+					if n <= 0 {
+						break
+					}
+					p.data(1, sent+n == len(whole), whole[sent:sent+n])
+					sent += n
+					conn -= n
+				}
+				f, err := p.fr.ReadFrame()
+				p.must(err)
+				switch f := f.(type) {
+				case *http2.WindowUpdateFrame:
+					if f.StreamID == 0 {
+						conn += int(f.Increment)
+					} else {
+						may += int(f.Increment)
+					}
+				case *http2.DataFrame:
+					back = append(back, f.Data()...)
+				case *http2.MetaHeadersFrame:
+					done = f.StreamEnded()
+				case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+					t.Fatalf("%v", f)
+				}
+			}
+			if !bytes.Equal(back, whole) {
+				t.Errorf("%d bytes came back as %d others", len(whole), len(back))
+			}
+		})
+	}
+}
+
+// TestAnUnreadAnswerIsHeldBack has a handler send to a client that opens no windows.
+func TestAnUnreadAnswerIsHeldBack(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r)
+	const size = 1 << 20
+	p.headers(1, false, streamCall("Many")...)
+	p.must(p.fr.WriteData(1, true, message(many(50, size))))
+	var got int
+	for got < 65535 {
+		f, err := p.next()
+		p.must(err)
+		if d, ok := f.(*http2.DataFrame); ok {
+			got += len(d.Data())
+		}
+	}
+	p.grants()
+	if n := r.pool.Budget().InUse(); n > 2*size {
+		t.Errorf("%d bytes are in flight for a client that takes nothing", n)
+	}
+	p.must(p.fr.WriteWindowUpdate(0, 1<<30))
+	p.must(p.fr.WriteWindowUpdate(1, 1<<30))
+	if rest := p.wantAnswer(1, "grpc-status: 0"); got+len(rest) != 50*(size+5) {
+		t.Errorf("%d bytes came, want %d", got+len(rest), 50*(size+5))
+	}
+}
+
+func TestStreamFaults(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		data   []byte
+		end    bool
+		fields []string
+		want   string
+	}{
+		{"nothing", nil, true, nil, "grpc-status: 0"},
+		{"cut in the prefix", []byte{0, 0}, true, nil, "grpc-status: 13"},
+		{"cut in the message", message(pattern(100))[:50], true, nil, "grpc-status: 13"},
+		{"a flag", []byte{2, 0, 0, 0, 0}, false, nil, "grpc-status: 13"},
+		{"no coding", []byte{1, 0, 0, 0, 0}, false, nil, "grpc-status: 13"},
+		{"corrupt", append([]byte{1, 0, 0, 0, 10}, pattern(10)...), false, []string{"grpc-encoding", "gzip"}, "grpc-status: 13"},
+		{"too large", []byte{0, 255, 0, 0, 0}, false, nil, "grpc-status: 8"},
+		{"unknown coding", nil, false, []string{"grpc-encoding", "br"}, "grpc-status: 12"},
+		{"timeout", nil, false, []string{"grpc-timeout", "x"}, "grpc-status: 3"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			p := dialPeer(t, r)
+			for i, before := range [][]byte{nil, message([]byte("first")), bytes.Repeat(message([]byte("first")), 9)} {
+				id := uint32(1 + 2*i)
+				p.headers(id, false, streamCall("Echo", tc.fields...)...)
+				p.must(p.fr.WriteData(id, tc.end, append(bytes.Clone(before), tc.data...)))
+				if len(tc.data) == 0 && tc.want != "grpc-status: 0" {
+					before = nil // refused for its head
+				}
+				if got := p.wantAnswer(id, tc.want); !bytes.Equal(got, before) {
+					t.Errorf("%q came back, want %q", got, before)
+				}
+				if !tc.end {
+					p.wantReset(id, http2.ErrCodeNo)
+				}
+			}
+			p.alive(11)
+		})
+	}
+}
+
+// TestTrailersOnly holds that a stream that fails before its first message is one HEADERS frame.
+func TestTrailersOnly(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r)
+	p.headers(1, true, streamCall("Refuse")...)
+	f, err := p.next()
+	p.must(err)
+	h, ok := f.(*http2.MetaHeadersFrame)
+	if !ok || !h.StreamEnded() || !strings.Contains(fields(h), "grpc-status: 3\n") {
+		t.Errorf("%v came", f)
+	}
+}
+
+// TestResetsOfStreams resets streams in whatever they are about, and closes the connection in the end.
+func TestResetsOfStreams(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1000})
+	id := uint32(1)
+	for range 5 {
+		for _, tc := range []struct {
+			method string
+			data   []byte
+		}{
+			{"Echo", nil},
+			{"Echo", message(pattern(100))[:50]},
+			{"Echo", message(pattern(20_000))[:10_000]},
+			{"Echo", message(pattern(10_000))},
+			{"Queue", bytes.Repeat(message(pattern(1000)), 10)},
+			{"Late", bytes.Repeat(message(pattern(1000)), 10)},
+			{"Many", message(many(10, 10_000))},
+			{"Count", message(pattern(10_000))},
+		} {
+			for _, reset := range []bool{true, false} {
+				p.headers(id, false, streamCall(tc.method)...)
+				if tc.data != nil {
+					p.must(p.fr.WriteData(id, false, tc.data))
+				}
+				if reset {
+					p.must(p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
+				}
+				id += 2
+			}
+		}
+	}
+	p.grants()
+	_ = p.conn.Close()
+	close(r.echo.release)
+	r.eventually("no connection", func() bool { return r.srv.Stats().Connections == 0 })
+}
+
+// TestStreamMessagesPayForControl holds that a client which acknowledges every message is not taken for a flood.
+func TestStreamMessagesPayForControl(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r)
+	p.headers(1, false, streamCall("Echo")...)
+	for range 3 * mostControl {
+		p.must(p.fr.WriteData(1, false, message([]byte("x"))))
+		f, err := p.next()
+		p.must(err)
+		if _, ok := f.(*http2.MetaHeadersFrame); ok {
+			f, err = p.next()
+			p.must(err)
+		}
+		if d, ok := f.(*http2.DataFrame); !ok || len(d.Data()) != 6 {
+			t.Fatalf("%v came", f)
+		}
+		p.must(p.fr.WriteWindowUpdate(0, 6))
+		p.must(p.fr.WriteWindowUpdate(1, 6))
+	}
+	p.must(p.fr.WriteData(1, true, nil))
+	p.wantAnswer(1, "grpc-status: 0")
+}
+
+// TestStreamsFlood holds that control frames beyond measure end a connection, with or without a stream.
+func TestStreamsFlood(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r)
+	p.headers(1, false, streamCall("Echo")...)
+	for range 2 * mostControl {
+		if err := p.fr.WriteWindowUpdate(1, 1); err != nil {
+			break
+		}
+	}
+	var ce http2.ConnectionError
+	if _, _, err := p.answer(1); !errors.As(err, &ce) || http2.ErrCode(ce) != http2.ErrCodeEnhanceYourCalm {
+		t.Errorf("a flood ended with %v", err)
+	}
+}
