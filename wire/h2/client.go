@@ -21,7 +21,7 @@ var (
 	ErrCallIsTooLarge = errors.New("h2: the message is larger than a gRPC message can be")
 )
 
-// Client makes unary gRPC calls to one endpoint over a few connections, which it opens when they are needed.
+// Client makes gRPC calls to one endpoint over a few connections, which it opens when they are needed.
 type Client struct {
 	// Immutable after NewClient.
 	opts      ClientOptions
@@ -31,10 +31,11 @@ type Client struct {
 	ctx       context.Context
 	stop      context.CancelFunc // ends connecting
 
-	pool    *slab.Pool
-	streams sync.Pool
-	outputs outputPool
-	buffers bufferPool
+	pool     *slab.Pool
+	streams  sync.Pool
+	outputs  outputPool
+	outgoing sync.Pool // messages of requests
+	buffers  bufferPool
 
 	conns   atomic.Pointer[[]*ClientConn] // those that take calls; written under mu
 	waiting atomic.Int32                  // calls in the queue; written under mu
@@ -234,6 +235,7 @@ func (cl *Client) takeWaiting() *Call {
 	first := m.first
 	for call := first; call != nil; call = call.next {
 		call.queued, call.prev = false, nil
+		call.sends.drop(cl)
 	}
 	m.first, m.last = nil, nil
 	cl.waiting.Store(0)
@@ -276,12 +278,18 @@ func (cl *Client) retire(c *ClientConn) bool {
 	return was
 }
 
+// forget lets go of a connection whose reader ends.
+func (cl *Client) forget(c *ClientConn) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	delete(cl.mu.all, c)
+}
+
 // gone takes a connection out that has ended. One that was of no use counts as a failure to connect.
 func (cl *Client) gone(c *ClientConn) {
 	cl.retire(c)
 	m := &cl.mu
 	m.Lock()
-	delete(m.all, c)
 	if !c.greeted {
 		m.dialing = false
 	}

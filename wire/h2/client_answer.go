@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
@@ -56,7 +57,7 @@ func (c *ClientConn) headers(id uint32, block []byte, end bool) *fault {
 	m := &c.mu
 	m.Lock()
 	idle := c.idle(id)
-	s := m.streams[id]
+	s := c.find(id)
 	if s != nil {
 		s.touched = true
 	}
@@ -149,7 +150,7 @@ func (c *ClientConn) fail(s *clientStream, v *verdict, code frame.Code) {
 		return
 	}
 	c.hand(call, s)
-	c.client.recycle(s)
+	c.recycle(s)
 	call.answerLocally(v, c.drainer)
 }
 
@@ -161,7 +162,7 @@ func (c *ClientConn) finish(s *clientStream, code frame.Code) *Call {
 	call := c.detach(s)
 	if call != nil {
 		call.Sent = true
-		if code != frame.NoError || !s.sendDone {
+		if !s.ended && (code != frame.NoError || !s.sendDone) {
 			c.appendReset(s.id, code)
 		}
 	}
@@ -178,13 +179,19 @@ func (c *ClientConn) finish(s *clientStream, code frame.Code) *Call {
 
 // hand gives a call what came of its answer's fields.
 func (c *ClientConn) hand(call *Call, s *clientStream) {
-	call.HTTPStatus = s.http
-	call.head, s.head = s.head, call.head
+	if !s.in.given {
+		call.HTTPStatus = s.http
+		call.head, s.head = s.head, call.head
+	}
 	call.trailer, s.trailer = s.trailer, call.trailer
 }
 
 // complete takes the end of an answer, whose trailers are valid.
 func (c *ClientConn) complete(s *clientStream) {
+	if s.many {
+		c.streamEnds(s)
+		return
+	}
 	status, ok := readStatus(&s.trailer)
 	m := &s.msg
 	switch {
@@ -211,7 +218,7 @@ func (c *ClientConn) complete(s *clientStream) {
 		m.slab = nil
 	}
 	packed, coding := m.prefix[0] == 1 && status == OK, s.coding
-	c.client.recycle(s)
+	c.recycle(s)
 	switch {
 	case !packed:
 		call.over(c.drainer)
@@ -230,27 +237,29 @@ func (c *ClientConn) complete(s *clientStream) {
 
 // inflate decompresses an answer and hands it on.
 func (c *ClientConn) inflate(call *Call, coding codec.Coding, by Drainer) {
-	if call.Answer.Size() == 0 {
-		call.answerLocally(&verdictCorrupt, by)
-		return
+	if v := c.inflateMessage(&call.Answer, coding); v != nil {
+		call.Answer.Release()
+		call.end(v)
 	}
-	switch r := c.client.inflation.inflateMessage(&call.Answer, coding, c.client.opts.MaxMessage); r {
+	call.over(by)
+}
+
+// inflateMessage decompresses a message in place; it returns nil unless that fails.
+func (c *ClientConn) inflateMessage(message *slab.List, coding codec.Coding) *verdict {
+	if message.Size() == 0 {
+		return &verdictCorrupt
+	}
+	switch r := c.client.inflation.inflateMessage(message, coding, c.client.opts.MaxMessage); r {
 	case nil:
-		call.over(by)
-		return
+		return nil
 	case &callCorrupt:
-		call.Answer.Release()
-		call.answerLocally(&verdictCorrupt, by)
+		return &verdictCorrupt
 	case &callTooLarge:
-		call.Answer.Release()
-		call.answerLocally(&verdictTooLarge, by)
+		return &verdictTooLarge
 	case &callRatio:
-		call.Answer.Release()
-		call.answerLocally(&verdictRatio, by)
-	default:
-		call.Answer.Release()
-		call.answerLocally(&verdictMemory, by)
+		return &verdictRatio
 	}
+	return &verdictMemory
 }
 
 // readStatus reads grpc-status; ok is false if there is none. What is no status is UNKNOWN.

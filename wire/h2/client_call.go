@@ -20,7 +20,20 @@ type Answered interface {
 	Answered(call *Call, by Drainer)
 }
 
-// Call is one unary call. It belongs to its caller, who may use it again and again.
+// Call is one call. It belongs to its caller, who may use it again and again.
+//
+// A call is unary unless Messages or Streaming says otherwise: one message out, one in, which is in Answer when
+// it is over. Either way round it goes through these states:
+//
+//	Reset     -> Start                          it is the caller's
+//	Start     -> Message, Emptied, ... Answered it is the client's; the caller may Pull, Send, CloseSend, Cancel
+//	Answered  -> Reset                          it is the caller's again, and says how it ended
+//
+// Message, Emptied and Answered of one call never run at the same time, and Answered is the last. With Messages
+// the messages come one by one, each when it was pulled; the end of the answer comes behind the last one, a
+// failure, or the end of the connection, at once: what was not handed on before is dropped. A server may be
+// ahead of what is pulled by one message and 64 KiB; its windows hold it back beyond that, no other call waits
+// for this one.
 type Call struct {
 	// What is asked. The caller leaves it alone from Start until Answered. The message stays his: what is
 	// still to be written then is referred to by the connection itself.
@@ -30,6 +43,10 @@ type Call struct {
 	Message   slab.List     // without its prefix
 	Timeout   time.Duration // sent as grpc-timeout if above 0; the deadline itself is the caller's
 	Done      Answered
+
+	Messages  Messages // takes the messages of the answer; default nil: there is one, in Answer
+	Streaming bool     // the request goes on behind Message, which is none if it is empty, until CloseSend
+	Room      Emptied  // is told when what Send took has left; default nil: nobody
 
 	// How it ended, from Answered on.
 	HTTPStatus int // 0 if no head came
@@ -47,6 +64,8 @@ type Call struct {
 	conn      atomic.Pointer[ClientConn]
 	stream    *clientStream // guarded by the connection's mu
 
+	sends sends // guarded by Client.mu until the call is on a connection, and by the connection's then
+
 	// Guarded by Client.mu.
 	queued     bool
 	prev, next *Call
@@ -59,6 +78,7 @@ func (call *Call) Reset() {
 	call.Details = call.Details[:0]
 	call.head.Reset()
 	call.trailer.Reset()
+	call.sends = sends{}
 	call.client.Store(nil)
 	call.conn.Store(nil)
 	call.cancelled.Store(false)
@@ -91,9 +111,11 @@ func (call *Call) Header(name string) []byte {
 
 // Cancel ends the call with CANCELLED unless it is over, and has the server told. It may be called from any
 // goroutine: between Reset and Start too, which then answers at once, and after Answered, when it does
-// nothing. Answered is called from within Cancel. The caller sees to it that a late Cancel does not meet the
-// next use of the call.
-func (call *Call) Cancel() {
+// nothing. Answered is called from within Cancel or, if Message or Emptied runs just then, behind it. The caller
+// sees to it that a late Cancel does not meet the next use of the call.
+func (call *Call) Cancel() { call.cancel(&verdictCancelled) }
+
+func (call *Call) cancel(v *verdict) {
 	call.cancelled.Store(true)
 	cl := call.client.Load()
 	if cl == nil {
@@ -104,10 +126,11 @@ func (call *Call) Cancel() {
 		waits := call.queued
 		if waits {
 			cl.unlink(call)
+			call.sends.drop(cl)
 		}
 		cl.mu.Unlock()
 		if waits {
-			call.answerLocally(&verdictCancelled, nil)
+			call.answerLocally(v, nil)
 			return
 		}
 	}
@@ -115,18 +138,25 @@ func (call *Call) Cancel() {
 	if c == nil {
 		return
 	}
-	if c.cancel(call) {
-		call.answerLocally(&verdictCancelled, nil)
-		c.Flush()
-		cl.feed(nil)
+	cancelled, told := c.cancel(call, v)
+	if !cancelled {
+		return
 	}
+	if !told {
+		call.answerLocally(v, nil)
+	}
+	c.Flush()
+	cl.feed(nil)
 }
 
 // answerLocally ends a call of which the server said nothing that counts. Sent is set.
 func (call *Call) answerLocally(v *verdict, by Drainer) {
-	call.Status, call.Text, call.Local = v.status, v.text, true
+	call.end(v)
 	call.over(by)
 }
+
+// end has a call end as v says.
+func (call *Call) end(v *verdict) { call.Status, call.Text, call.Local = v.status, v.text, true }
 
 // over tells that the call has ended, and survives whoever is told: there may be other calls to end.
 func (call *Call) over(by Drainer) {
@@ -187,6 +217,8 @@ var (
 	verdictHTTP404    = verdict{Unimplemented, "the server answered with HTTP 404"}
 	verdictHTTPBusy   = verdict{Unavailable, "the server answered with HTTP 429, 502, 503 or 504"}
 	verdictHTTPOther  = verdict{statusUnknown, "the server answered with an HTTP status that is not gRPC's"}
+	verdictLong       = verdict{ResourceExhausted, "the message is larger than a gRPC message can be"}
+	verdictPanicked   = verdict{Internal, "taking the answer failed"}
 	verdictNotGRPC    = verdict{statusUnknown, "the answer's content type is not gRPC's"}
 )
 

@@ -29,12 +29,14 @@ type ClientConn struct {
 	sock    net.Conn
 	raw     *rawSock // nil: the socket has no non-blocking calls
 	drainer Drainer
-	write   func() // writes what is parked; made once
+	write   func()        // writes what is parked; made once
+	wake    chan struct{} // 1-slot; wakes the reader once it reads no more
 
 	// Owned by the reader.
 	in      clientInput
 	decoder hpack.Decoder
-	stray   hpack.Fields // of blocks that nobody waits for
+	stray   hpack.Fields    // of blocks that nobody waits for
+	spare   []*clientStream // for resumes
 	budget  budgets
 	timer   clientTimer
 	greeted bool // the server has said its settings
@@ -51,7 +53,9 @@ type ClientConn struct {
 	mu struct {
 		sync.Mutex
 		streams map[uint32]*clientStream
-		orphans []*clientStream // given up while the reader may be at them
+		orphans []*clientStream // given up while the reader, or an inflater, may be at them
+		resumes []*clientStream // of which there is news for the reader
+		resting bool            // the reader has looked at resumes, and waits
 		nextID  uint32
 		going   bool // no more calls: the server, or the ids, said so
 
@@ -75,14 +79,15 @@ type ClientConn struct {
 		parked  *output
 		failed  bool // writing failed
 		good    int  // answers since the reader last looked, for budgets
-		ended   bool // the reader is gone
+		ended   bool // the reader reads no more
+		gone    bool // and is no more
 		pins    int  // goroutines that need the connection
 	}
 }
 
 // newClientConn returns a connection over a socket that is connected.
 func newClientConn(cl *Client, sock net.Conn) *ClientConn {
-	c := &ClientConn{client: cl, sock: sock}
+	c := &ClientConn{client: cl, sock: sock, wake: make(chan struct{}, 1)}
 	c.in.pool = &cl.buffers
 	c.raw = newRawSock(sock, &c.in.readBuffer)
 	c.write = c.writeParked
@@ -115,12 +120,17 @@ func (c *ClientConn) crowded() bool {
 func (c *ClientConn) poke() {
 	c.poked.Store(true)
 	_ = c.sock.SetReadDeadline(time.Unix(1, 0)) // fails only if it is closed already
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
 }
 
 // force ends the connection.
 func (c *ClientConn) force() {
 	c.forced.Store(true)
 	_ = c.sock.Close()
+	c.poke()
 }
 
 // serve runs the reader until the connection ends.
@@ -144,8 +154,7 @@ func (c *ClientConn) loop() (why *fault) {
 		if f := c.process(); f != nil {
 			return f
 		}
-		c.settle()
-		if f := c.over(); f != nil {
+		if f := c.rest(); f != nil {
 			return f
 		}
 		if f := c.fill(); f != nil {
@@ -168,24 +177,38 @@ func (c *ClientConn) greet() {
 	)
 }
 
+// rest does what there is to do until the next bytes come.
+func (c *ClientConn) rest() *fault {
+	for {
+		c.settle()
+		if resting, f := c.over(); resting || f != nil {
+			return f
+		}
+	}
+}
+
 // settle looks at what others left for the reader, hands on that the answers of a read are through, and
 // flushes.
 func (c *ClientConn) settle() {
 	m := &c.mu
 	m.Lock()
+	m.resting = false
 	c.budget.refund(m.good)
 	m.good = 0
-	orphans := m.orphans
-	m.orphans = nil
+	resumes, orphans := m.resumes, m.orphans
+	m.resumes, m.orphans = c.spare[:0], nil
 	m.Unlock()
-	for _, s := range orphans {
-		if c.in.data.s == s {
-			c.in.data.s = nil
-		}
-		c.client.recycle(s)
+	for _, s := range resumes {
+		c.resumed(s)
 	}
-	if c.in.called {
-		c.in.called, c.useful = false, true
+	clear(resumes)
+	c.spare = resumes
+	for _, s := range orphans {
+		c.letGo(s)
+	}
+	if c.in.called || c.in.told {
+		c.useful = c.useful || c.in.called
+		c.in.called, c.in.told = false, false
 		if c.drainer != nil {
 			c.drainer.Drained()
 		}
@@ -194,24 +217,44 @@ func (c *ClientConn) settle() {
 	c.Flush()
 }
 
-// over tells whether the connection takes no more calls and has none.
-func (c *ClientConn) over() *fault {
-	if c.forced.Load() {
-		return &faultForced
+// letGo gives back a stream that was given up, unless an inflater is at it.
+func (c *ClientConn) letGo(s *clientStream) {
+	if c.in.data.s == s {
+		c.in.data.s = nil
 	}
 	m := &c.mu
 	m.Lock()
+	inflating := s.inflating
+	if inflating {
+		m.orphans = append(m.orphans, s)
+	}
+	m.Unlock()
+	if !inflating {
+		c.client.recycle(s)
+	}
+}
+
+// over tells whether the connection takes no more calls and has none, and whether there is nothing to do
+// before the next bytes come.
+func (c *ClientConn) over() (resting bool, f *fault) {
+	if c.forced.Load() {
+		return false, &faultForced
+	}
+	m := &c.mu
+	m.Lock()
+	m.resting = len(m.resumes) == 0
+	resting = m.resting
 	going, failed, ended := m.going, m.failed, m.out == nil && !m.writing
 	m.Unlock()
 	switch {
 	case failed:
-		return &faultWrite
+		return false, &faultWrite
 	case c.live.Load() == 0 && c.client.closed.Load():
-		return &faultDrained
+		return false, &faultDrained
 	case c.live.Load() == 0 && going && ended:
-		return &faultDrained
+		return false, &faultDrained
 	}
-	return nil
+	return resting, nil
 }
 
 // end closes the connection and fails the calls that are on it.
@@ -223,13 +266,31 @@ func (c *ClientConn) end(why *fault) {
 		c.complain(why)
 	}
 	_ = c.sock.Close()
+	c.in.data.s = nil
+	if lost := c.lose(false); lost > 0 && why.quiet && !cl.closed.Load() {
+		cl.log.Info("connection to an endpoint lost", zap.String("endpoint", cl.opts.Address),
+			zap.String("text", why.text), zap.Int("calls", lost))
+	}
+	c.in.r, c.in.w = 0, 0
+	c.in.release()
+	cl.gone(c)
+	c.linger()
+	cl.forget(c)
+	c.unpin()
+}
+
+// lose fails the calls that are on a connection which has ended, and returns how many; all is for those too
+// whose answer has come and waits.
+func (c *ClientConn) lose(all bool) int {
 	m := &c.mu
 	m.Lock()
 	m.ended = true
 	var lost []*Call
 	var free []*clientStream
 	for _, s := range m.streams {
-		free = append(free, s)
+		if all || !s.ended {
+			free = append(free, s)
+		}
 	}
 	for s := m.queue.first; s != nil; s = s.next {
 		if s.id == 0 {
@@ -238,22 +299,12 @@ func (c *ClientConn) end(why *fault) {
 	}
 	for _, s := range free {
 		call := c.detach(s)
-		call.Sent = s.headIn != 0 && s.headIn <= m.begun
+		call.Sent = s.ended || s.headIn != 0 && s.headIn <= m.begun
 		lost = append(lost, call)
-	}
-	free = append(free, m.orphans...)
-	m.orphans = nil
-	if m.out != nil && !m.writing {
-		m.out.recycle(&cl.outputs)
-		m.out = nil
 	}
 	m.Unlock()
 	for _, s := range free {
-		cl.recycle(s)
-	}
-	if len(lost) > 0 && why.quiet && !cl.closed.Load() {
-		cl.log.Info("connection to an endpoint lost", zap.String("endpoint", cl.opts.Address),
-			zap.String("text", why.text), zap.Int("calls", len(lost)))
+		c.recycle(s)
 	}
 	v := &verdictLost
 	if c.forced.Load() {
@@ -263,13 +314,37 @@ func (c *ClientConn) end(why *fault) {
 		c.in.called = true
 		call.answerLocally(v, c.drainer)
 	}
-	if c.in.called && c.drainer != nil {
-		c.drainer.Drained()
+	return len(lost)
+}
+
+// linger hands on what came whole before the connection ended, as it is pulled, and then lets go of everything.
+func (c *ClientConn) linger() {
+	m := &c.mu
+	for {
+		c.settle()
+		m.Lock()
+		if m.resting = len(m.resumes) == 0; !m.resting {
+			m.Unlock()
+			continue
+		}
+		left := len(m.streams)
+		m.Unlock()
+		if left == 0 || c.forced.Load() {
+			break
+		}
+		<-c.wake
 	}
-	c.in.r, c.in.w = 0, 0
-	c.in.release()
-	cl.gone(c)
-	c.unpin()
+	c.lose(true)
+	c.settle()
+	m.Lock()
+	defer m.Unlock()
+	m.gone = true
+	for _, s := range m.orphans {
+		if !s.inflating { // else the inflater lets go of it
+			c.client.recycle(s)
+		}
+	}
+	m.orphans = nil
 }
 
 // unpin drops a goroutine's need of the connection; the last one tells the client.

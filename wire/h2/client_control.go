@@ -141,7 +141,7 @@ func (c *ClientConn) windowFrame(h frame.Head, p []byte) *fault {
 		m.starved = m.starved && m.sendWindow <= 0
 		return c.budget.spend()
 	}
-	s, idle := m.streams[h.Stream], c.idle(h.Stream)
+	s, idle := c.find(h.Stream), c.idle(h.Stream)
 	switch {
 	case s != nil && n > 0 && s.sendWindow+n <= frame.LargestWindow:
 		s.sendWindow += n
@@ -173,7 +173,7 @@ func (c *ClientConn) resetFrame(h frame.Head, p []byte) *fault {
 	code := frame.Code(binary.BigEndian.Uint32(p))
 	m := &c.mu
 	m.Lock()
-	s, idle := m.streams[h.Stream], c.idle(h.Stream)
+	s, idle := c.find(h.Stream), c.idle(h.Stream)
 	var call *Call
 	if s != nil {
 		s.touched = true
@@ -198,7 +198,7 @@ func (c *ClientConn) abandon(s *clientStream, call *Call, v *verdict, sent bool)
 	c.in.called = true
 	call.Sent = sent
 	c.hand(call, s)
-	c.client.recycle(s)
+	c.recycle(s)
 	call.answerLocally(v, c.drainer)
 }
 
@@ -232,7 +232,7 @@ func (c *ClientConn) goAwayFrame(h frame.Head, p []byte) *fault {
 	m.going = true
 	var above []*clientStream
 	for _, s := range m.streams {
-		if s.id > last {
+		if s.id > last && !s.ended {
 			above = append(above, s)
 		}
 	}

@@ -60,7 +60,7 @@ func (c *ClientConn) admitData(h frame.Head, d *clientData) *fault {
 		m.Unlock()
 		return &faultWindow
 	}
-	s := m.streams[h.Stream]
+	s := c.find(h.Stream)
 	if s == nil {
 		idle := c.idle(h.Stream)
 		m.Unlock()
@@ -115,6 +115,9 @@ func (c *ClientConn) consumed(s *clientStream, n int) {
 func (c *ClientConn) dataBytes() {
 	in := &c.in
 	d := &in.data
+	if s := d.s; s != nil && s.many && s.msg.complete() { // it was read straight to its place
+		c.wholeMessage(s)
+	}
 	if n := min(d.left, in.w-in.r); n > 0 {
 		p := in.buf[in.r : in.r+n]
 		in.r += n
@@ -143,6 +146,10 @@ func (c *ClientConn) dataBytes() {
 
 // messageBytes takes bytes of an answer; after is how much of the frame is still to come.
 func (c *ClientConn) messageBytes(s *clientStream, p []byte, after int) {
+	if s.many {
+		c.streamBytes(s, p)
+		return
+	}
 	m := &s.msg
 	for len(p) > 0 && c.in.data.s != nil {
 		if m.head < len(m.prefix) {
@@ -169,22 +176,30 @@ func (c *ClientConn) messageBytes(s *clientStream, p []byte, after int) {
 func (c *ClientConn) messageStarts(s *clientStream, coming int) {
 	m := &s.msg
 	size := int64(binary.BigEndian.Uint32(m.prefix[1:]))
-	switch {
-	case m.prefix[0] > 1:
-		c.fail(s, &verdictFlag, frame.Cancel)
+	if v := c.checkPrefix(s, size); v != nil {
+		c.fail(s, v, frame.Cancel)
 		return
-	case m.prefix[0] == 1 && (s.coding == codec.Identity || !s.coded):
-		c.fail(s, &verdictCoding, frame.Cancel)
-		return
-	case size > c.client.opts.MaxMessage:
-		c.fail(s, &verdictTooLarge, frame.Cancel)
-		return
-	case size == 0:
+	}
+	if size == 0 {
 		return
 	}
 	m.slab = c.client.pool.Get(int(size))
 	m.size = int(size)
 	c.grant(s, size-int64(coming))
+}
+
+// checkPrefix returns what is wrong with the prefix of a message, nil if nothing is.
+func (c *ClientConn) checkPrefix(s *clientStream, size int64) *verdict {
+	packed := s.msg.prefix[0]
+	switch {
+	case packed > 1:
+		return &verdictFlag
+	case packed == 1 && (s.coding == codec.Identity || !s.coded):
+		return &verdictCoding
+	case size > c.client.opts.MaxMessage:
+		return &verdictTooLarge
+	}
+	return nil
 }
 
 // grant lets the server send the n bytes of a message that are not in its first frame. The connection's

@@ -16,7 +16,8 @@ type clientInput struct {
 	skip   int // bytes of a frame that is passed over
 	data   clientData
 	block  headerBlock
-	called bool // a call was answered since Drained
+	called bool // a call was answered, or a message handed on, since Drained
+	told   bool // there was room for more of a request, since Drained
 	now    int64
 }
 
@@ -122,8 +123,7 @@ func (c *ClientConn) news() *fault {
 		c.client.retire(c)
 		c.client.feed(c)
 	}
-	c.settle()
-	return c.over()
+	return c.rest()
 }
 
 // read reads once.

@@ -70,6 +70,8 @@ func (c *ClientConn) pump() {
 		case sendBlocked:
 			c.unqueue(s)
 			s.blocked = true
+		case clientIdle:
+			c.unqueue(s)
 		case sendDone:
 			c.unqueue(s)
 			s.sendDone = true
@@ -89,6 +91,14 @@ func (c *ClientConn) sendSome(s *clientStream) sendResult {
 		c.appendCall(s)
 	}
 	switch {
+	case s.left() > 0 || c.nextMessage(s):
+	case !s.call.sends.closed:
+		return clientIdle
+	default:
+		c.appendEnd(s)
+		return sendDone
+	}
+	switch {
 	case s.sendWindow <= 0:
 		return sendBlocked
 	case m.sendWindow <= 0:
@@ -101,8 +111,12 @@ func (c *ClientConn) sendSome(s *clientStream) sendResult {
 	if n >= 512 {
 		m.good++ // its window is worth the frames that open it
 	}
-	if c.appendData(s, int(n)); s.left() > 0 {
+	c.appendData(s, int(n))
+	switch {
+	case s.left() > 0:
 		return sendMore
+	case s.streaming:
+		return c.messageSent(s)
 	}
 	return sendDone
 }
@@ -111,7 +125,7 @@ func (c *ClientConn) sendSome(s *clientStream) sendResult {
 func (c *ClientConn) appendData(s *clientStream, n int) {
 	out := c.output()
 	h := frame.Head{Length: n, Type: frame.Data, Stream: s.id}
-	if n == s.left() {
+	if q := &s.call.sends; n == s.left() && (!s.streaming || q.closed && q.first == nil) {
 		h.Flags = frame.EndStream
 	}
 	out.b = frame.AppendHead(out.b, h)
@@ -121,7 +135,7 @@ func (c *ClientConn) appendData(s *clientStream, n int) {
 		n -= k
 	}
 	for n > 0 {
-		v := s.call.Message.At(s.view)
+		v := s.body.At(s.view)
 		b := v.B[s.off:]
 		k := min(n, len(b))
 		if k < copyBelow {

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
@@ -15,6 +16,8 @@ type clientStream struct {
 	coding        codec.Coding
 	coded         bool // coding was understood
 	msg           assembly
+	in            incoming // of a call with Messages
+	many          bool     // it is one; immutable
 
 	// Guarded by ClientConn.mu.
 	id       uint32 // 0: nothing was sent
@@ -22,12 +25,25 @@ type clientStream struct {
 	touched  bool   // the reader has it, or had
 	headIn   uint64 // the output that has its head
 	sendDone bool   // all of it is in the output
+	orphan   bool   // it is in orphans
+
+	wanted    bool     // a message was pulled that did not come yet
+	waiting   bool     // a message is whole that was not pulled yet
+	ended     bool     // the answer is through, and the stream closed; messages may wait
+	telling   bool     // the reader tells the caller something: whoever ends the call leaves that to him
+	resumed   bool     // it is in resumes
+	emptied   bool     // the caller is to be told that there is room
+	inflating bool     // in.ahead is the inflater's
+	inflated  *verdict // why it failed
 
 	sendWindow int64
 	recvWindow int64
 	reserved   int64 // of the connection's window, what was granted for the message
 
-	prefix          [5]byte
+	streaming       bool // the request goes on behind its message; immutable
+	body            *slab.List
+	current         *outgoing // what body is in, unless it is the call's message
+	prefix          [prefixSize]byte
 	prefixed        int // bytes of prefix that are in the output
 	view, off, sent int // where the message is
 	size            int // of the message
@@ -46,9 +62,18 @@ func (cl *Client) newStream(call *Call) *clientStream {
 	if !ok {
 		s = &clientStream{}
 	}
-	s.call, s.size = call, call.Message.Size()
-	s.prefix = [5]byte{0, byte(s.size >> 24), byte(s.size >> 16), byte(s.size >> 8), byte(s.size)}
+	s.call, s.many, s.streaming, s.wanted = call, call.Messages != nil, call.Streaming, true
+	if s.begin(&call.Message); s.streaming && s.size == 0 {
+		s.prefixed = len(s.prefix)
+	}
 	return s
+}
+
+// begin has a message be the next to be sent.
+func (s *clientStream) begin(message *slab.List) {
+	s.body, s.size = message, message.Size()
+	s.prefix = [prefixSize]byte{0, byte(s.size >> 24), byte(s.size >> 16), byte(s.size >> 8), byte(s.size)}
+	s.prefixed, s.view, s.off, s.sent = 0, 0, 0, 0
 }
 
 // recycle drops what a stream holds and gives it back. Nobody else refers to it.
@@ -56,6 +81,8 @@ func (cl *Client) recycle(s *clientStream) {
 	if s.msg.slab != nil {
 		s.msg.slab.Release()
 	}
+	s.in.ahead.Release()
+	s.in.held.release()
 	head, trailer := s.head, s.trailer
 	head.Reset()
 	trailer.Reset()
@@ -88,11 +115,12 @@ func (c *ClientConn) add(call *Call) addResult {
 		if !call.cancelled.Load() {
 			call.stream = s
 			c.live.Add(1)
-			c.backlog.Add(int64(s.left()))
+			c.backlog.Add(int64(s.left()) + call.sends.bytes)
 			c.enqueue(s)
 			m.Unlock()
 			return added
 		}
+		call.sends.drop(cl)
 	}
 	m.Unlock()
 	s.call = nil
@@ -111,14 +139,16 @@ func (c *ClientConn) detach(s *clientStream) *Call {
 		return nil
 	}
 	m := &c.mu
+	c.dropRequest(s)
 	s.call, call.stream = nil, nil
-	c.unqueue(s)
+	if s.resumed || s.inflating {
+		c.orphan(s)
+	}
 	if s.id != 0 {
 		delete(m.streams, s.id)
 		m.prepaid += s.reserved
 		s.reserved = 0
 	}
-	c.backlog.Add(-int64(s.left()))
 	m.good++
 	if c.live.Add(-1) == 0 && (m.going || c.client.closed.Load()) {
 		c.poke()
@@ -126,30 +156,60 @@ func (c *ClientConn) detach(s *clientStream) *Call {
 	return call
 }
 
-// cancel takes a call off the connection and tells the server. It returns false if the call is over.
-func (c *ClientConn) cancel(call *Call) bool {
+// orphan leaves a stream that is given up to the reader. It runs under mu.
+func (c *ClientConn) orphan(s *clientStream) {
+	if !s.orphan {
+		s.orphan = true
+		c.mu.orphans = append(c.mu.orphans, s)
+	}
+}
+
+// recycle gives a stream back whose call the reader took off.
+func (c *ClientConn) recycle(s *clientStream) {
+	if !s.orphan {
+		c.client.recycle(s)
+	}
+}
+
+// cancel takes a call off the connection and tells the server. It returns false if the call is over, and whether
+// the reader will say that it is.
+func (c *ClientConn) cancel(call *Call, v *verdict) (cancelled, told bool) {
 	m := &c.mu
 	m.Lock()
 	s := call.stream
 	if s == nil || s.call != call {
 		m.Unlock()
-		return false
+		return false, false
 	}
 	c.detach(s)
 	call.Sent = s.id != 0
-	if s.id != 0 {
+	if s.id != 0 && !s.ended {
 		c.appendReset(s.id, frame.Cancel)
 	}
-	if s.touched {
-		m.orphans = append(m.orphans, s)
+	if told = s.telling; told {
+		call.end(v)
+	}
+	if s.touched || told {
+		c.orphan(s)
+	}
+	orphan := s.orphan
+	if orphan {
 		c.poke()
-		s = nil
 	}
 	m.Unlock()
-	if s != nil {
+	if !orphan {
 		c.client.recycle(s)
 	}
-	return true
+	return true, told
+}
+
+// find returns the stream on which a frame came, nil if the server has ended it or it was given up. It runs under
+// mu.
+func (c *ClientConn) find(id uint32) *clientStream {
+	if s := c.mu.streams[id]; s != nil && !s.ended {
+		return s
+	}
+	return nil
 }
 
 // appendReset appends RST_STREAM. It runs under mu.

@@ -1,5 +1,5 @@
 // Package h2 is an HTTP/2 engine: it serves gRPC and plain HTTP over connections that somebody else accepted,
-// and makes unary gRPC calls.
+// and makes gRPC calls.
 //
 // # Model
 //
@@ -27,8 +27,13 @@
 // Answered is called once, on the stack of the reader that read the answer. Flushing, windows and budgets are
 // as above.
 //
-//	Start -> output -> flush -> bytes
-//	Answered <- stream <- frames <- reader <- bytes
+//	Start, Send -> output -> flush -> bytes
+//	Message, Answered <- stream <- frames <- reader <- bytes
+//
+// A Call may stream either way. The messages of an answer are handed on by the reader, each when it was pulled
+// ([Call].Pull); windows are granted by message, so that a server is at most one message and 64 KiB ahead, while
+// the connection's window is given back as bytes come: no call waits for another's caller. What Send queues waits
+// for the server's windows; [Call].Unsent and [Emptied] say how far that is.
 //
 // # Concurrency
 //
@@ -37,6 +42,10 @@
 // is taken before it. Whoever sets writing is the
 // only one to write until it is cleared; others leave their bytes to him. A client's mutex, which guards its
 // queue and its list of connections, is taken before a connection's.
+//
+// A client's reader tells a call all that it is told but a cancellation: what others bring about, a pull of a
+// message that waits or room for more of a request, is put on a list (resume) that the reader looks at before it
+// reads on.
 //
 // # Ownership
 //
@@ -51,7 +60,10 @@
 //	Call        its caller, who leaves it alone from Start to Answered    by its caller
 //	asked       its caller; the output holds the views of the message     -
 //	            that it refers to until they are written
-//	answered    the stream, then the call until Reset                     -
+//	answered    the stream, then the call until Reset; a message of       -
+//	            many until Message returns
+//	Send's      the call's queue, the stream, then the output as above    -
+//	messages
 //	buffers     the reader while bytes are in it; the output while        at once
 //	            something is in it: an idle connection holds neither
 package h2
