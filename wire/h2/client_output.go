@@ -70,7 +70,7 @@ func (c *ClientConn) pump() {
 		case sendBlocked:
 			c.unqueue(s)
 			s.blocked = true
-		case clientIdle:
+		case sendIdle:
 			c.unqueue(s)
 		case sendDone:
 			c.unqueue(s)
@@ -93,7 +93,7 @@ func (c *ClientConn) sendSome(s *clientStream) sendResult {
 	switch {
 	case s.left() > 0 || c.nextMessage(s):
 	case !s.call.sends.closed:
-		return clientIdle
+		return sendIdle
 	default:
 		c.appendEnd(s)
 		return sendDone

@@ -12,8 +12,8 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
-// TestStreamHoldsRequestsBack holds that a server which takes nothing is found out by what is unsent.
-func TestStreamHoldsRequestsBack(t *testing.T) {
+// TestClientStreamHoldsRequestsBack holds that a server which takes nothing is found out by what is unsent.
+func TestClientStreamHoldsRequestsBack(t *testing.T) {
 	h := newHost(t, ClientOptions{})
 	f := newFlow(h.a, "/a/b")
 	h.a.start(f.Call)
@@ -47,7 +47,7 @@ func TestStreamHoldsRequestsBack(t *testing.T) {
 	f.wantEnd(OK)
 }
 
-func TestStreamsWaitForRoom(t *testing.T) {
+func TestClientStreamsWaitForRoom(t *testing.T) {
 	h := newHost(t, ClientOptions{MaxConnections: 1})
 	f, g := newFlow(h.a, "/a/b"), newFlow(h.a, "/a/b")
 	h.a.start(f.Call)
@@ -73,8 +73,8 @@ func TestStreamsWaitForRoom(t *testing.T) {
 	f.wantEnd(OK)
 }
 
-// TestStreamAnswers holds what a streaming call makes of what servers send.
-func TestStreamAnswers(t *testing.T) {
+// TestClientStreamAnswers holds what a streaming call makes of what servers send.
+func TestClientStreamAnswers(t *testing.T) {
 	one := string(message([]byte("x")))
 	ok := func(h *host, id uint32) { h.headers(id, true, "grpc-status", "0") }
 	data := func(b string) func(*host, uint32) {
@@ -168,8 +168,8 @@ func TestStreamAnswers(t *testing.T) {
 	}
 }
 
-// TestStreamWindows holds what is granted, and when.
-func TestStreamWindows(t *testing.T) {
+// TestClientStreamWindows holds what is granted, and when.
+func TestClientStreamWindows(t *testing.T) {
 	h := newHost(t, ClientOptions{})
 	f := newFlow(h.a, "/a/b")
 	h.a.start(f.Call)
@@ -259,9 +259,9 @@ func (h *host) settled(stream, conn *int64) {
 	}
 }
 
-// TestStreamsGoAway holds what GOAWAY, and the end of the connection, do to streams: those that the server ended
+// TestClientStreamsGoAway holds what GOAWAY, and the end of the connection, do to streams: those that the server ended
 // are handed on to their end, the others fail.
-func TestStreamsGoAway(t *testing.T) {
+func TestClientStreamsGoAway(t *testing.T) {
 	h := newHost(t, ClientOptions{MaxConnections: 1})
 	var flows []*flow
 	for i := range 4 {
@@ -299,8 +299,8 @@ func TestStreamsGoAway(t *testing.T) {
 	}
 }
 
-// TestStreamCutByClose holds that closing ends a call whose answer waits for a caller who does not pull.
-func TestStreamCutByClose(t *testing.T) {
+// TestClientStreamCutByClose holds that closing ends a call whose answer waits for a caller who does not pull.
+func TestClientStreamCutByClose(t *testing.T) {
 	h := newHost(t, ClientOptions{})
 	f := newFlow(h.a, "/a/b")
 	h.a.start(f.Call)

@@ -204,9 +204,6 @@ func (q *sends) drop(cl *Client) {
 	*q = sends{closed: true}
 }
 
-// clientIdle is that all there is of a request has gone, and more will come.
-const clientIdle sendResult = 1 << 7
-
 // nextMessage turns to the next message of a streaming request, whose last one is in the output; it returns
 // false if there is none. It runs under mu.
 func (c *ClientConn) nextMessage(s *clientStream) bool {
@@ -235,7 +232,7 @@ func (c *ClientConn) messageSent(s *clientStream) sendResult {
 		s.emptied = true
 		c.resume(s)
 	}
-	return clientIdle
+	return sendIdle
 }
 
 // appendEnd appends the end of a request behind its last message. It runs under mu.

@@ -233,7 +233,7 @@ func countOf(n, size int) []byte {
 	return b
 }
 
-func TestStreamPingPong(t *testing.T) {
+func TestClientStreamPingPong(t *testing.T) {
 	a := newStreams(t, ClientOptions{})
 	f := newFlow(a, "/go.Stream/Echo")
 	a.start(f.Call)
@@ -251,7 +251,7 @@ func TestStreamPingPong(t *testing.T) {
 	}
 }
 
-func TestStreamOfAnswers(t *testing.T) {
+func TestClientStreamOfAnswers(t *testing.T) {
 	a := newStreams(t, ClientOptions{})
 	for _, tc := range []struct{ n, size int }{{0, 0}, {1, 100}, {5000, 0}, {5000, 100}, {300, 5000}, {20, 1 << 20}} {
 		for _, eager := range []bool{true, false} {
@@ -273,7 +273,7 @@ func TestStreamOfAnswers(t *testing.T) {
 	}
 }
 
-func TestStreamOfRequests(t *testing.T) {
+func TestClientStreamOfRequests(t *testing.T) {
 	a := newStreams(t, ClientOptions{})
 	for _, tc := range []struct{ n, size int }{{0, 0}, {5000, 100}, {20, 1 << 20}} {
 		t.Run(fmt.Sprintf("%dx%d", tc.n, tc.size), func(t *testing.T) {
@@ -297,8 +297,8 @@ func TestStreamOfRequests(t *testing.T) {
 	}
 }
 
-// TestStreamEndsEarly holds that an answer may end while the request goes on.
-func TestStreamEndsEarly(t *testing.T) {
+// TestClientStreamEndsEarly holds that an answer may end while the request goes on.
+func TestClientStreamEndsEarly(t *testing.T) {
 	a := newStreams(t, ClientOptions{MaxConnections: 1})
 	for range 100 {
 		f := newFlow(a, "/go.Stream/Early")
@@ -319,8 +319,8 @@ func TestStreamEndsEarly(t *testing.T) {
 	}
 }
 
-// TestStreamsRunBeside holds that calls of every kind share connections.
-func TestStreamsRunBeside(t *testing.T) {
+// TestClientStreamsRunBeside holds that calls of every kind share connections.
+func TestClientStreamsRunBeside(t *testing.T) {
 	a := newStreams(t, ClientOptions{SpreadStreams: 8})
 	var wg sync.WaitGroup
 	for w := range 24 {
@@ -346,9 +346,9 @@ func TestStreamsRunBeside(t *testing.T) {
 	wg.Wait()
 }
 
-// TestStreamIsHeldBack holds that a server may be ahead of what is pulled by one message and a window, and that
+// TestClientStreamIsHeldBack holds that a server may be ahead of what is pulled by one message and a window, and that
 // nothing else waits for it.
-func TestStreamIsHeldBack(t *testing.T) {
+func TestClientStreamIsHeldBack(t *testing.T) {
 	const size = 100 << 10
 	a := newStreams(t, ClientOptions{MaxConnections: 1})
 	f := newFlow(a, "/go.Stream/Count")

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestStreamStorm holds that of many streams whose connections break, which are cancelled, pulled and sent on from
+// TestClientStreamStorm holds that of many streams whose connections break, which are cancelled, pulled and sent on from
 // other goroutines, each ends once and none gets what is another's.
-func TestStreamStorm(t *testing.T) {
+func TestClientStreamStorm(t *testing.T) {
 	a := newStreams(t, ClientOptions{MaxConnections: 3, SpreadStreams: 8, MinBackoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond})
 	stop := make(chan struct{})
 	var killer, wg sync.WaitGroup
