@@ -118,7 +118,7 @@ func buildRequest(path, body, host string, extra headers) ([]byte, error) {
 }
 
 func writeReport(w io.Writer, r *Report) {
-	fmt.Fprintf(w, "%s, %.1fs\n", Load{r.Options.Connections, r.Options.Rate}, r.Elapsed.Seconds())
+	fmt.Fprintf(w, "%s, %.1fs\n", Load{r.Options.Connections, r.Options.Streams, r.Options.Rate}, r.Elapsed.Seconds())
 	fmt.Fprintf(w, "answered      %d (%.0f/s), %d wrong or lost, %d unfinished\n", r.Completed, r.PerSecond(), r.Errors.Total(), r.Unfinished)
 	line := func(name string, h *Histogram) {
 		fmt.Fprintf(w, "%-13s mean %s  p50 %s  p90 %s  p99 %s  p99.9 %s  max %s\n", name, short(h.Mean()),

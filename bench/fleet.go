@@ -13,48 +13,83 @@ type fleet struct {
 	opts  Options
 	write func(conn int, p []byte) (int, error) // as a non-blocking write: fewer bytes than given when the socket is full
 
-	conns []client
-	idle  []int // a ring in use from head on: the connection that rested longest sends next
+	links []link
+	lanes []lane
+	idle  []int // lanes, a ring in use from head on: the one that rested longest sends next
 	head  int
 	rest  int
+	dirty []int // links with something to write
 
 	begin time.Duration // of the measured time, by plan
 	end   time.Duration
 	// measuring is set by the driver while the measured time runs: between its two readings of the CPU clocks.
 	measuring bool
 	owed      float64       // open loop: number of requests taken from the plan so far
-	spare     time.Duration // since when some connection has been idle without a break
+	spare     time.Duration // since when some lane has been idle without a break
 
 	report Report
 }
 
-type client struct {
-	busy   bool // a request is on its way
-	rests  bool // in the ring of idle connections
-	due    time.Duration
-	sent   time.Duration
-	out    []byte // not yet written
-	answer response
+// link is one connection. Its lanes are those from its index times the streams of a connection on.
+type link struct {
+	talker
+	busy    int  // lanes with a request on its way
+	leaving bool // takes no more requests, and is opened anew when it has none
+	dirty   bool
+}
+
+// lane is room for one request in flight.
+type lane struct {
+	busy  bool // a request is on its way
+	rests bool // in the ring of idle lanes
+	due   time.Duration
+	sent  time.Duration
 }
 
 // errHangup asks the driver to open the connection anew, for a reason that was counted already or is none.
 var errHangup = errors.New("connection to be opened anew")
 
 func newFleet(opts Options, write func(int, []byte) (int, error)) *fleet {
+	n := opts.Connections * opts.Streams
 	f := &fleet{
 		opts:  opts,
 		write: write,
-		conns: make([]client, opts.Connections),
-		idle:  make([]int, opts.Connections),
+		links: make([]link, opts.Connections),
+		lanes: make([]lane, n),
+		idle:  make([]int, n),
 		begin: opts.Warmup,
 		end:   opts.Warmup + opts.Duration,
 	}
-	for i := range f.conns {
-		f.conns[i].answer.want = opts.Body
-		f.conns[i].answer.reset()
-		f.rested(i, 0)
+	for i := range f.links {
+		if opts.GRPC != nil {
+			f.links[i].talker = newRPC(&f.opts)
+		} else {
+			f.links[i].talker = newPlain(&f.opts)
+		}
+	}
+	for i := range f.links {
+		f.opened(i, 0)
 	}
 	return f
+}
+
+// opened is told that connection i was opened, anew if it was open.
+func (f *fleet) opened(i int, now time.Duration) {
+	l := &f.links[i]
+	l.reset()
+	l.leaving = false
+	f.touch(i)
+	for j := i * f.opts.Streams; j < (i+1)*f.opts.Streams; j++ {
+		f.rested(j, now)
+	}
+}
+
+// touch notes that a link may have something to write.
+func (f *fleet) touch(i int) {
+	if !f.links[i].dirty {
+		f.links[i].dirty = true
+		f.dirty = append(f.dirty, i)
+	}
 }
 
 // next is when the next request is due; ok is false when nothing is due before an answer comes, or any more.
@@ -66,95 +101,107 @@ func (f *fleet) next(now time.Duration) (due time.Duration, ok bool) {
 	return due, due < f.end
 }
 
-// send starts all requests that are due by now and for which a connection is idle. broken lists connections, appended
-// to what was given, that must be opened anew.
+// send starts all requests that are due by now and for which a lane is idle, and writes what is to be written. broken
+// lists connections, appended to what was given, that must be opened anew.
 func (f *fleet) send(now time.Duration, broken []int) []int {
 	for {
 		due, ok := f.next(now)
-		if !ok || due > now {
-			return broken
-		}
-		if f.rest == 0 {
-			return broken
+		if !ok || due > now || f.rest == 0 {
+			break
 		}
 		i := f.idle[f.head]
 		f.head = (f.head + 1) % len(f.idle)
 		f.rest--
+		c, l := &f.lanes[i], &f.links[i/f.opts.Streams]
+		c.rests = false
+		if l.leaving {
+			continue
+		}
 		f.owed++
 		if f.opts.Rate > 0 && due >= f.spare && due >= f.begin {
 			f.report.Lag.Record(now - due)
 		}
-		c := &f.conns[i]
-		c.busy, c.rests, c.due, c.sent, c.out = true, false, due, now, f.opts.Request
+		c.busy, c.due, c.sent = true, due, now
+		l.busy++
+		l.ask(i % f.opts.Streams)
+		f.touch(i / f.opts.Streams)
+	}
+	for _, i := range f.dirty {
+		f.links[i].dirty = false
 		if err := f.flush(i); err != nil {
-			f.fail(i, now, &f.report.Errors.Closed, err)
+			f.broke(i, now, &f.report.Errors.Closed, err)
 			broken = append(broken, i)
+		}
+	}
+	f.dirty = f.dirty[:0]
+	return broken
+}
+
+// flush writes what a connection has to say, as far as the socket takes it.
+func (f *fleet) flush(i int) error {
+	l := &f.links[i]
+	for {
+		p := l.pending()
+		if len(p) == 0 {
+			return nil
+		}
+		n, err := f.write(i, p)
+		if err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+		l.wrote(n)
+		if n < len(p) {
+			return nil
 		}
 	}
 }
 
-// flush goes on with a request that did not fit into the socket.
-func (f *fleet) flush(i int) error {
-	c := &f.conns[i]
-	if len(c.out) == 0 {
-		return nil
-	}
-	n, err := f.write(i, c.out)
-	if err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	c.out = c.out[n:]
-	return nil
-}
-
 // receive takes bytes that came from connection i. It returns an error when that connection has to be opened anew.
 func (f *fleet) receive(i int, p []byte, now time.Duration) error {
-	c := &f.conns[i]
+	l := &f.links[i]
 	if f.measuring {
 		f.report.Bytes += uint64(len(p))
 	}
-	if !c.busy {
-		f.count(&f.report.Errors.Protocol, now, errUnsolicited)
-		return errHangup
+	for {
+		rest, e, err := l.read(p)
+		if err != nil {
+			f.broke(i, now, &f.report.Errors.Protocol, err)
+			return errHangup
+		}
+		l.leaving = l.leaving || e.leaving
+		if e.lane >= 0 {
+			if e.wrong != right {
+				f.count(f.report.Errors.counter(e.wrong), now, e.cause)
+			}
+			f.finish(i, i*f.opts.Streams+e.lane, now)
+		}
+		if l.leaving && l.busy == 0 {
+			f.report.Reconnects++
+			return errHangup
+		}
+		if p = rest; len(p) == 0 {
+			f.touch(i)
+			return nil
+		}
 	}
-	done, err := c.answer.feed(p)
-	switch {
-	case err != nil && !done:
-		f.fail(i, now, &f.report.Errors.Protocol, err)
-		return errHangup
-	case !done:
-		return nil
-	case len(c.out) > 0:
-		f.fail(i, now, &f.report.Errors.Protocol, fmt.Errorf("status %d before the request was sent", c.answer.status))
-		return errHangup
-	case c.answer.status != f.opts.Status:
-		f.count(&f.report.Errors.Status, now, fmt.Errorf("status %d", c.answer.status))
-	case err != nil:
-		f.count(&f.report.Errors.Body, now, err)
-	}
-	f.finish(i, now)
-	closing := c.answer.close
-	c.answer.reset()
-	if closing {
-		f.report.Reconnects++
-		return errHangup
-	}
-	f.rested(i, now)
-	return nil
 }
 
-// finish records an answer and frees its connection's request.
-func (f *fleet) finish(i int, now time.Duration) {
-	c := &f.conns[i]
+// finish records an answer and frees its lane.
+func (f *fleet) finish(i, j int, now time.Duration) {
+	c := &f.lanes[j]
 	c.busy = false
+	f.links[i].busy--
 	if f.measuring {
 		f.report.Completed++
 	}
 	f.record(c, now)
+	if !f.links[i].leaving {
+		f.rested(j, now)
+	}
 }
 
 // record adds the latencies of a request that ended, or was given up, now: if it was due in the measured time.
-func (f *fleet) record(c *client, now time.Duration) {
+func (f *fleet) record(c *lane, now time.Duration) {
 	if c.due < f.begin || c.due >= f.end {
 		return
 	}
@@ -164,29 +211,49 @@ func (f *fleet) record(c *client, now time.Duration) {
 
 // closed is told that connection i broke.
 func (f *fleet) closed(i int, now time.Duration, cause error) {
-	if f.conns[i].busy {
-		f.fail(i, now, &f.report.Errors.Closed, cause)
+	if f.links[i].busy > 0 {
+		f.broke(i, now, &f.report.Errors.Closed, cause)
 	}
 }
 
-// overdue fails every request that is older than the timeout and appends its connection to broken.
+// overdue fails every request that is older than the timeout, with all that is on its connection, and appends the
+// connection to broken.
 func (f *fleet) overdue(now time.Duration, broken []int) []int {
-	for i := range f.conns {
-		if c := &f.conns[i]; c.busy && now-c.sent > f.opts.Timeout {
-			f.fail(i, now, &f.report.Errors.Timeout, fmt.Errorf("no answer in %s", f.opts.Timeout))
+	for i := range f.links {
+		late := false
+		for j := i * f.opts.Streams; j < (i+1)*f.opts.Streams; j++ {
+			if c := &f.lanes[j]; c.busy && now-c.sent > f.opts.Timeout {
+				f.fail(j, now, &f.report.Errors.Timeout, fmt.Errorf("no answer in %s", f.opts.Timeout))
+				late = true
+			}
+		}
+		if late {
+			f.closed(i, now, errors.New("closed because of a request that got no answer in time"))
 			broken = append(broken, i)
 		}
 	}
 	return broken
 }
 
+// broke ends all requests of a connection without an answer. If there are none it counts as one error all the same.
+func (f *fleet) broke(i int, now time.Duration, counter *uint64, cause error) {
+	if f.links[i].busy == 0 {
+		f.count(counter, now, cause)
+	}
+	for j := i * f.opts.Streams; j < (i+1)*f.opts.Streams; j++ {
+		if f.lanes[j].busy {
+			f.fail(j, now, counter, cause)
+		}
+	}
+}
+
 // fail ends a request without an answer. Its latency counts: leaving it out would flatter the server.
-func (f *fleet) fail(i int, now time.Duration, counter *uint64, cause error) {
-	c := &f.conns[i]
+func (f *fleet) fail(j int, now time.Duration, counter *uint64, cause error) {
+	c := &f.lanes[j]
 	f.count(counter, now, cause)
 	f.record(c, now)
-	c.busy, c.out = false, nil
-	c.answer.reset()
+	c.busy = false
+	f.links[j/f.opts.Streams].busy--
 }
 
 func (f *fleet) count(counter *uint64, now time.Duration, cause error) {
@@ -199,15 +266,15 @@ func (f *fleet) count(counter *uint64, now time.Duration, cause error) {
 	}
 }
 
-// rested puts connection i, which is open and has nothing to do, back into the ring.
+// rested puts lane i, which is open and has nothing to do, back into the ring.
 func (f *fleet) rested(i int, now time.Duration) {
-	if f.conns[i].rests {
+	if f.lanes[i].rests || f.lanes[i].busy {
 		return
 	}
 	if f.rest == 0 {
 		f.spare = now
 	}
-	f.conns[i].rests = true
+	f.lanes[i].rests = true
 	f.idle[(f.head+f.rest)%len(f.idle)] = i
 	f.rest++
 }
@@ -224,8 +291,8 @@ func (f *fleet) abandon(now time.Duration) {
 	if f.opts.Rate == 0 {
 		return
 	}
-	for i := range f.conns {
-		if c := &f.conns[i]; c.busy {
+	for i := range f.lanes {
+		if c := &f.lanes[i]; c.busy {
 			f.record(c, now)
 			if c.due >= f.begin {
 				f.report.Unfinished++

@@ -178,7 +178,7 @@ func TestFleetCountsErrors(t *testing.T) {
 			if f.report.Errors != tc.want {
 				t.Errorf("errors = %+v, want %+v", f.report.Errors, tc.want)
 			}
-			if f.conns[0].busy {
+			if f.lanes[0].busy {
 				t.Error("the request is still on its way")
 			}
 		})
@@ -265,8 +265,8 @@ func TestNewRequest(t *testing.T) {
 }
 
 func TestParseLoads(t *testing.T) {
-	got, err := parseLoads("32,1,8@2500.5")
-	want := []Load{{Connections: 32}, {Connections: 1}, {Connections: 8, Rate: 2500.5}}
+	got, err := parseLoads("32,1,8x4@2500.5")
+	want := []Load{{Connections: 32}, {Connections: 1}, {Connections: 8, Streams: 4, Rate: 2500.5}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("parseLoads = %v, %v, want %v", got, err, want)
 	}
@@ -274,10 +274,10 @@ func TestParseLoads(t *testing.T) {
 	for _, l := range got {
 		words += l.String() + "; "
 	}
-	if words != "32 connections, closed loop; 1 connection, closed loop; 8 connections, open loop at 2500.5/s; " {
+	if words != "32 connections, closed loop; 1 connection, closed loop; 8 connections of 4 streams, open loop at 2500.5/s; " {
 		t.Errorf("in words: %s", words)
 	}
-	for _, bad := range []string{"", "x", "0", "1,", "4@", "4@-1", "4@NaN", "@100", "4@1@2"} {
+	for _, bad := range []string{"", "x", "0", "1,", "4@", "4@-1", "4@NaN", "@100", "4@1@2", "4x0", "4x", "x4", "4x2x2"} {
 		if got, err := parseLoads(bad); err == nil {
 			t.Errorf("parseLoads(%q) = %v", bad, got)
 		}

@@ -61,12 +61,17 @@ const noopModel = "echo"
 func InferRequest(model string, width int) []byte {
 	head := fmt.Appendf(nil, `{"inputs":[{"name":"x","shape":[1,%d],"datatype":"FP32","parameters":{"binary_data_size":%d}}],"parameters":{"binary_data_output":true}}`,
 		width, 4*width)
-	body := head
-	for i := range width {
-		body = binary.LittleEndian.AppendUint32(body, math.Float32bits(float32(i%256)))
-	}
-	return NewRequest("POST", "/v2/models/"+model+"/infer", "bench", body,
+	return NewRequest("POST", "/v2/models/"+model+"/infer", "bench", append(head, rowOf(4*width)...),
 		"Content-Type", "application/octet-stream", "Inference-Header-Content-Length", strconv.Itoa(len(head)))
+}
+
+// rowOf is size bytes that are small whole numbers as FP32.
+func rowOf(size int) []byte {
+	row := make([]byte, 0, size+4)
+	for i := 0; len(row) < size; i++ {
+		row = binary.LittleEndian.AppendUint32(row, math.Float32bits(float32(i%256)))
+	}
+	return row[:size]
 }
 
 // Hop measures what it costs to terminate a request: every subject reads the same body and answers by itself.

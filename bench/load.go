@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -15,11 +16,15 @@ type Options struct {
 	// Target is where to connect: "127.0.0.1:8000", "[::1]:8000" or "unix:/run/sluice.sock". Names are not resolved.
 	Target string `json:"target"`
 	// Request is sent as it stands, once for every request: head and body of one HTTP/1.1 request (NewRequest makes one).
-	Request []byte `json:"request"`
-	// Connections, default 1. In a closed loop it is also the number of requests in flight.
+	Request []byte `json:"request,omitempty"`
+	// GRPC has calls made instead.
+	GRPC *GRPC `json:"grpc,omitempty"`
+	// Connections, default 1.
 	Connections int `json:"connections"`
-	// Rate is the number of requests a second of an open loop, evenly spaced; 0 is a closed loop, in which every
-	// connection sends its next request when the last is answered.
+	// Streams are the requests in flight on each connection, default 1, which is all that HTTP/1.1 can.
+	Streams int `json:"streams"`
+	// Rate is the number of requests a second of an open loop, evenly spaced; 0 is a closed loop, in which a request
+	// follows as soon as another one is answered.
 	Rate float64 `json:"rate"`
 	// Warmup is sent and not measured, default 300 ms.
 	Warmup time.Duration `json:"warmup"`
@@ -30,9 +35,9 @@ type Options struct {
 	Drain time.Duration `json:"drain"`
 	// Timeout of one request, default 10 s; its connection is then closed and counts as an error.
 	Timeout time.Duration `json:"timeout"`
-	// Status that counts as a right answer, default 200.
+	// Status of HTTP/1.1 that counts as a right answer, default 200.
 	Status int `json:"status"`
-	// Body, when not nil, is what every answer's body must equal.
+	// Body, when not nil, is what every answer's body, or message, must equal.
 	Body []byte `json:"body,omitempty"`
 	// Processes are ids of the measured processes, whose CPU time is read at both ends of the measured time.
 	Processes []int `json:"processes,omitempty"`
@@ -44,6 +49,9 @@ type Options struct {
 func (o *Options) EnsureDefaults() {
 	if o.Connections == 0 {
 		o.Connections = 1
+	}
+	if o.Streams == 0 {
+		o.Streams = 1
 	}
 	if o.Warmup == 0 {
 		o.Warmup = 300 * time.Millisecond
@@ -71,7 +79,13 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("rate: %g is not between 0 and 10 million a second", o.Rate)
 	case o.Duration < time.Millisecond || o.Warmup < 0 || o.Drain < 0 || o.Timeout < time.Millisecond:
 		return fmt.Errorf("duration %s, warmup %s, drain %s, timeout %s: too short", o.Duration, o.Warmup, o.Drain, o.Timeout)
-	case !bytes.Contains(o.Request, []byte("\r\n\r\n")):
+	case o.Streams < 1 || o.Streams > 1000:
+		return fmt.Errorf("streams: %d is not between 1 and 1000", o.Streams)
+	case o.Streams > 1 && o.GRPC == nil:
+		return fmt.Errorf("streams: %d, but a connection of HTTP/1.1 carries one request", o.Streams)
+	case o.GRPC != nil && !strings.HasPrefix(o.GRPC.Path, "/"):
+		return fmt.Errorf("path: %.128q is not /SERVICE/METHOD", o.GRPC.Path)
+	case o.GRPC == nil && !bytes.Contains(o.Request, []byte("\r\n\r\n")):
 		return fmt.Errorf("request: %d bytes without the end of a head", len(o.Request))
 	case o.Status < 200 || o.Status > 599:
 		return fmt.Errorf("status: %d is not between 200 and 599", o.Status)
@@ -165,6 +179,7 @@ func (r *Report) CPUPerRequest() time.Duration {
 // Load is how many connections send, and how fast.
 type Load struct {
 	Connections int
+	Streams     int     // requests in flight on each; 0 is 1
 	Rate        float64 // requests a second of an open loop; 0: closed loop
 }
 
@@ -174,28 +189,41 @@ func (l Load) String() string {
 	if l.Connections == 1 {
 		conns = "1 connection"
 	}
+	if l.Streams > 1 {
+		conns += fmt.Sprintf(" of %d streams", l.Streams)
+	}
 	if l.Rate == 0 {
 		return conns + ", closed loop"
 	}
 	return fmt.Sprintf("%s, open loop at %g/s", conns, l.Rate)
 }
 
-// parseLoads reads "32,1,32@10000": connections, and a rate behind the @.
+// parseLoads reads "32,8x8,32@10000": connections, streams behind the x, and a rate behind the @.
 func parseLoads(s string) ([]Load, error) {
 	var loads []Load
 	for part := range strings.SplitSeq(s, ",") {
-		conns, rate, open := strings.Cut(part, "@")
-		n, err := strconv.Atoi(conns)
-		l := Load{Connections: n}
-		if err == nil && open {
-			l.Rate, err = strconv.ParseFloat(rate, 64)
-		}
-		if err != nil || n < 1 || open && !(l.Rate > 0) {
-			return nil, fmt.Errorf("%.128q is neither CONNECTIONS nor CONNECTIONS@RATE", part)
+		l, err := parseLoad(part)
+		if err != nil {
+			return nil, fmt.Errorf("%.128q is not CONNECTIONS[xSTREAMS][@RATE]", part)
 		}
 		loads = append(loads, l)
 	}
 	return loads, nil
+}
+
+func parseLoad(s string) (l Load, err error) {
+	lanes, rate, open := strings.Cut(s, "@")
+	conns, streams, several := strings.Cut(lanes, "x")
+	if l.Connections, err = strconv.Atoi(conns); err == nil && several {
+		l.Streams, err = strconv.Atoi(streams)
+	}
+	if err == nil && open {
+		l.Rate, err = strconv.ParseFloat(rate, 64)
+	}
+	if err == nil && (l.Connections < 1 || several && l.Streams < 1 || open && !(l.Rate > 0)) {
+		err = errors.New("out of range")
+	}
+	return l, err
 }
 
 // Run sends until Duration is over or ctx ends and reports what it measured. It occupies one OS thread, allocates

@@ -52,7 +52,7 @@ func TestMainRefuses(t *testing.T) {
 		{[]string{"http", "-body", "@/no/such/file"}, "no such file"},
 		{[]string{"http", "-header", "novalue"}, "want"},
 		{[]string{"http", "more"}, `unexpected argument "more"`},
-		{[]string{"hop", "-loads", "0"}, "neither CONNECTIONS"},
+		{[]string{"hop", "-loads", "0"}, "is not CONNECTIONS"},
 		{[]string{"bare"}, "one argument"},
 	} {
 		var out, words bytes.Buffer

@@ -143,7 +143,7 @@ func (d *driver) connect(i int) error {
 	if err := unix.EpollCtl(d.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return fmt.Errorf("watch a connection: %w", err)
 	}
-	d.fleet.rested(i, d.now())
+	d.fleet.opened(i, d.now())
 	return nil
 }
 
