@@ -42,7 +42,6 @@ const (
 type rpc struct {
 	opts *Options
 	data []byte // the message with its prefix
-	size int
 
 	// What is sent.
 	encoder *hpack.Encoder

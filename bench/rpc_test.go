@@ -100,9 +100,6 @@ func TestRunMakesCalls(t *testing.T) {
 			if n := uint64(e.served.Load()); r.Completed > n {
 				t.Errorf("completed %d, the server served %d", r.Completed, n)
 			}
-			if r.Options.GRPC.Streaming {
-				return
-			}
 			upstream, err := puppet.StartTriton(puppet.TritonOptions{})
 			if err != nil {
 				t.Fatal(err)

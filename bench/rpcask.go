@@ -45,7 +45,7 @@ func AskGRPC(ctx context.Context, target string, call *GRPC) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", target, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	for i := 0; i+1 < len(call.Metadata); i += 2 {
 		ctx = metadata.AppendToOutgoingContext(ctx, call.Metadata[i], call.Metadata[i+1])
 	}

@@ -73,6 +73,13 @@ type TritonVerdict struct {
 	Nonsense []byte
 	// Mangle may change the answer before it is sent.
 	Mangle func(*pb.ModelInferResponse)
+	// Responses is how many answer a request of a stream: 0 is one, -1 none. Every is the time between them.
+	Responses int
+	Every     time.Duration
+	// Each may change response i before it is sent, i from 0 on.
+	Each func(i int, r *pb.ModelInferResponse)
+	// EndStream has a stream end with Status and Text, where a refused inference is a response otherwise.
+	EndStream bool
 	// Delay comes on top of what the model takes.
 	Delay time.Duration
 	// Hold keeps the inference until [Triton.Step].
@@ -100,7 +107,7 @@ type TritonStats struct {
 
 // Triton is a server of the v2 protocol over gRPC on a real socket, with Triton's extensions as far as a
 // gateway asks: what it serves and how it behaves is up to a test. ModelInfer is read and written by hand, in
-// slabs, so that it is a fast upstream to measure with too; all else is generated messages.
+// slabs, so that it is a fast upstream to measure with too; all else, streams among it, is generated messages.
 type Triton struct {
 	// Immutable after StartTriton.
 	opts     TritonOptions
@@ -109,6 +116,7 @@ type Triton struct {
 	server   *h2.Server
 	models   []*tritonModel
 	wg       sync.WaitGroup
+	closing  chan struct{} // closed by Close
 
 	runs  atomic.Int64
 	gate  atomic.Pointer[chan struct{}] // while it is set, readers wait for it
@@ -147,7 +155,7 @@ func StartTriton(opts TritonOptions) (*Triton, error) {
 	if opts.H2.MaxStreams == 0 {
 		opts.H2.MaxStreams = 1024
 	}
-	t := &Triton{opts: opts, listener: opts.Listener}
+	t := &Triton{opts: opts, listener: opts.Listener, closing: make(chan struct{})}
 	t.pool = slab.NewPool(slab.Options{}, slab.NewBudget(8<<30))
 	t.mu.socks = make(map[string]net.Conn)
 	t.mu.conns = make(map[string]*h2.Conn)
@@ -289,6 +297,9 @@ func (t *Triton) GoAwayAll() {
 // Close ends what is held with UNAVAILABLE, has clients take their leave, and returns when nothing runs.
 func (t *Triton) Close() {
 	t.mu.Lock()
+	if !t.mu.closed {
+		close(t.closing)
+	}
 	t.mu.closed = true
 	held := t.mu.held
 	t.mu.held = nil

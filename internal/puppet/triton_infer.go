@@ -90,16 +90,7 @@ func (c *tritonCall) serve() {
 		c.verdict = t.opts.Script(run, &c.TritonRequest)
 	}
 	v := &c.verdict
-	if v.StopReading {
-		t.Stall()
-	}
-	t.wait()
-	if v.Drop {
-		t.drop(c.stream.Remote())
-	}
-	if v.GoAway {
-		c.stream.Conn().Leave()
-	}
+	c.obey()
 	if v.Status != h2.OK || c.model == nil {
 		c.reply()
 		return
@@ -115,6 +106,21 @@ func (c *tritonCall) serve() {
 		return
 	}
 	t.hold(c, wait)
+}
+
+// obey does what the verdict says about the connection.
+func (c *tritonCall) obey() {
+	v := &c.verdict
+	if v.StopReading {
+		c.t.Stall()
+	}
+	c.t.wait()
+	if v.Drop {
+		c.t.drop(c.stream.Remote())
+	}
+	if v.GoAway {
+		c.stream.Conn().Leave()
+	}
 }
 
 // raise makes v at least n.

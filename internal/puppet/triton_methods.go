@@ -27,6 +27,8 @@ func (t *Triton) Method(path []byte) h2.Kind {
 		return h2.Unknown
 	case name == "ModelInfer":
 		return h2.Unary
+	case name == "ModelStreamInfer":
+		return h2.Streaming
 	}
 	if _, ok := t.generic(name); ok {
 		return h2.Generic
@@ -59,6 +61,10 @@ func (t *Triton) Serve(s *h2.Stream) {
 		c.answered = answered
 		c.serve()
 		<-answered
+		return
+	}
+	if name == "ModelStreamInfer" {
+		t.serveStream(s)
 		return
 	}
 	serve, _ := t.generic(name)

@@ -3,7 +3,11 @@ package puppet
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -353,5 +357,70 @@ func TestTritonStalls(t *testing.T) {
 	triton.Resume()
 	if _, err := client.ModelInfer(testContext(t), request("echo", 1, 1<<20)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTritonStreams(t *testing.T) {
+	_, client := startTriton(t, TritonOptions{
+		Models: []TritonModel{Raw("echo", tensor.Uint8, 0)},
+		Script: func(_ int64, q *TritonRequest) TritonVerdict {
+			switch string(q.ID) {
+			case "three":
+				return TritonVerdict{
+					Responses: 3, Every: time.Millisecond,
+					Each: func(i int, r *pb.ModelInferResponse) { r.Id = strconv.Itoa(i) },
+				}
+			case "none":
+				return TritonVerdict{Responses: -1}
+			case "refused":
+				return TritonVerdict{Status: h2.Unavailable, Text: "not now"}
+			case "end":
+				return TritonVerdict{Status: h2.Unavailable, Text: "the end", EndStream: true}
+			}
+			return TritonVerdict{}
+		},
+	})
+	stream, err := client.ModelStreamInfer(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"three", "none", "refused", "one"} {
+		q := request("echo", 1, 100_000)
+		q.Id = id
+		if err := stream.Send(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for len(got) < 5 {
+		r, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r.GetInferResponse().GetId()+r.GetErrorMessage())
+		if r.GetErrorMessage() == "" && len(r.GetInferResponse().GetRawOutputContents()[0]) != 100_000 {
+			t.Errorf("response %d has other bytes than the request", len(got))
+		}
+	}
+	if want := []string{"0", "1", "2", "not now", "one"}; !slices.Equal(got, want) {
+		t.Errorf("responses %q, want %q", got, want)
+	}
+	q := request("echo", 1, 8)
+	q.Id = "end"
+	if err := stream.Send(q); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "the end") {
+		t.Errorf("a stream that the script ends: %v", err)
+	}
+	stream, err = client.ModelStreamInfer(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("a stream without requests: %v", err)
 	}
 }
