@@ -137,7 +137,7 @@ func newEdge(t testing.TB, opts puppet.Options, sopts server.Options) *edge {
 		series := e.metric.Bind(s.Name, s.Version)
 		models = append(models, router.Model{
 			Name: s.Name, MaxBody: 1 << 20, Edge: series,
-			Versions: []router.Version{{Name: s.Version, Weight: 1, Target: &infer.Target{Model: s.Model, Next: q, Edge: series}}},
+			Versions: []router.Version{{Name: s.Version, Weight: 1, Target: &infer.Target{Model: s.Model, Next: q, Open: e.puppet, Edge: series}}},
 		})
 	}
 	table, err := router.NewTable(infer.NewGeneration(1, ""), models, false, r.Count)
@@ -147,7 +147,7 @@ func newEdge(t testing.TB, opts puppet.Options, sopts server.Options) *edge {
 	r.Swap(table)
 	e.Server, err = server.New(sopts, server.Deps{
 		Front: infer.Front{
-			Lookup: r.Lookup, Submit: r.Submit,
+			Lookup: r.Lookup, Submit: r.Submit, Open: r.Open,
 			Versions: func() []infer.VersionStatus { return list },
 			Ready:    func() bool { return true },
 		},

@@ -7,14 +7,16 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
-	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2"
 	"github.com/sluice-serving/sluice/wire/h2/services"
 )
 
-// inferPath is the method that is served by hand.
-const inferPath = pb.GRPCInferenceService_ModelInfer_FullMethodName
+// The methods that are served by hand.
+const (
+	inferPath  = pb.GRPCInferenceService_ModelInfer_FullMethodName
+	streamPath = pb.GRPCInferenceService_ModelStreamInfer_FullMethodName
+)
 
 // RPC serves the gRPC calls of the data port. It implements [h2.GRPC].
 type RPC struct {
@@ -27,8 +29,11 @@ func (s *Server) RPC() *RPC { return &RPC{server: s, services: newServices(s)} }
 
 // Method implements [h2.GRPC].
 func (r *RPC) Method(path []byte) h2.Kind {
-	if string(path) == inferPath {
+	switch string(path) {
+	case inferPath:
 		return h2.Unary
+	case streamPath:
+		return h2.Streaming
 	}
 	return r.services.Method(path)
 }
@@ -36,9 +41,15 @@ func (r *RPC) Method(path []byte) h2.Kind {
 // Connect implements [h2.GRPC].
 func (r *RPC) Connect(*h2.Conn) h2.Calls { return &rpcConn{server: r.server} }
 
-// Serve implements [h2.GRPC]: an inference whose message came compressed, or one of the other methods.
+// Serve implements [h2.GRPC]: an inference whose message came compressed, a stream of inferences, or one of the
+// other methods.
 func (r *RPC) Serve(s *h2.Stream) {
-	if string(s.Path()) != inferPath {
+	switch string(s.Path()) {
+	case inferPath:
+	case streamPath:
+		r.server.serveStream(s)
+		return
+	default:
 		r.services.Serve(s)
 		return
 	}
@@ -92,17 +103,14 @@ func (c *rpcConn) Drained() {
 // rpc is everything that one ModelInfer call needs. It stays attached to its stream and is reused with it: from
 // Reply on it may be serving the stream's next call.
 type rpc struct {
-	edge
+	rpcEdge
 	decoder *kserve.MessageDecoder
-	encoder *kserve.MessageEncoder
 
 	// Of the call being served.
 	stream   *h2.Stream
 	running  *infer.Call
 	life     uint64 // of running
-	counted  bool   // among those in flight
 	answered chan struct{}
-	message  slab.List
 	answer   h2.Answer
 	fields   [3]wire.Header
 	details  []byte
@@ -127,24 +135,19 @@ func (s *Server) rpcOf(stream *h2.Stream) *rpc {
 	if e, ok := stream.Attached().(*rpc); ok && e.server == s {
 		return e
 	}
-	e := &rpc{
-		edge:    edge{server: s, protocol: overGRPC, method: inferPath},
-		decoder: kserve.NewMessageDecoder(s.memory.Slabs),
-		encoder: kserve.NewMessageEncoder(s.memory.Slabs),
-	}
+	e := &rpc{rpcEdge: newRPCEdge(s, inferPath), decoder: kserve.NewMessageDecoder(s.memory.Slabs)}
 	stream.Attach(e)
 	return e
 }
 
 // serve takes a call up; its answer comes with Done, or at once if it is refused.
 func (e *rpc) serve(s *h2.Stream, burst *infer.Burst) {
-	e.stream, e.running, e.counted = s, nil, false
+	e.stream, e.running = s, nil
 	e.start(s)
-	e.series = e.server.unknown
 	turn := (e.hold.Load()>>turnShift + 1) << turnShift
 	e.hold.Store(turn | submitting)
 	req := e.server.memory.NewRequest()
-	err := e.prepare(req)
+	err := e.prepare(e.decoder, s.Message(), req, false)
 	if err != nil {
 		req.Release()
 		e.fail(err, nil, burst)
@@ -189,31 +192,6 @@ func (e *rpc) timeout() time.Duration {
 	return max(d, 1)
 }
 
-// prepare resolves the model, moves the message into the request and decodes it.
-func (e *rpc) prepare(req *infer.Request) *infer.Error {
-	message := e.stream.Message()
-	e.bytesIn = int64(message.Size())
-	peek, err := e.decoder.PeekModel(message)
-	if err != nil {
-		return err
-	}
-	e.query.Name, e.query.Version = peek.Name, peek.Version
-	if err := e.lookup(req); err != nil {
-		return err
-	}
-	e.query.Name, e.query.Version = nil, nil
-	e.series.inFlight.AddAt(req.Shard(), 1)
-	e.counted = true
-	if e.bytesIn > req.Route.MaxBody {
-		return tooLarge(req.Route.MaxBody)
-	}
-	req.Body.AppendList(message)
-	message.Release()
-	return e.decoder.Decode(kserve.Source{
-		Model: req.Route.Model, Body: &req.Body, MaxBytes: req.Route.MaxBody,
-	}, req, &e.head)
-}
-
 // HangUp implements [wire.Watcher]. It may come as late as the answer: the life of the call tells.
 func (e *rpc) HangUp(wire.HangUp) {
 	turn := e.hold.Load() &^ holdPhase
@@ -226,21 +204,16 @@ func (e *rpc) HangUp(wire.HangUp) {
 // Done implements [infer.Continuation]: it answers, on the goroutine of whoever finished the call.
 func (e *rpc) Done(c *infer.Call, burst *infer.Burst) {
 	e.settle(c)
-	if c.Error != nil {
-		e.fail(c.Error, c, burst)
-		return
+	err := c.Error
+	if err == nil {
+		err = e.encode(c, c.Response, kserve.Frame{})
 	}
-	model := c.Target.Model
-	err := e.encoder.Encode(kserve.Answer{
-		Request: c.Request, Head: &e.head, Model: model, Response: c.Response, Rows: c.Rows,
-	}, kserve.Frame{}, &e.message)
 	if err != nil {
 		e.fail(err, c, burst)
 		return
 	}
-	e.status, e.bytesOut = int(h2.OK), int64(e.message.Size())
 	version := len(e.scratch)
-	e.scratch = append(e.scratch, model.Version...)
+	e.scratch = append(e.scratch, c.Target.Model.Version...)
 	timing := len(e.scratch)
 	e.scratch = appendTiming(e.scratch, &c.Stamps)
 	e.fields = [...]wire.Header{
@@ -255,11 +228,7 @@ func (e *rpc) Done(c *infer.Call, burst *infer.Burst) {
 // fail answers with an error. c is nil if the request did not get as far as a call; the edge's reference to it
 // goes with the answer.
 func (e *rpc) fail(err *infer.Error, c *infer.Call, burst *infer.Burst) {
-	e.code, e.status, e.bytesOut = err.Code, int(grpcStatus[err.Code]), 0
-	if err.Origin == infer.FromGateway {
-		e.reject()
-	}
-	e.logCause(err)
+	e.failed(err)
 	e.details = appendStatusDetails(e.details[:0], err)
 	e.fields[0] = wire.Header{Name: headerRequestID, Value: e.requestID}
 	e.answer = h2.Answer{Head: e.fields[:1], Status: grpcStatus[err.Code], Text: err.Text, Details: e.details}
@@ -269,9 +238,6 @@ func (e *rpc) fail(err *infer.Error, c *infer.Call, burst *infer.Burst) {
 // send counts the call and replies. Nothing of e is touched after that.
 func (e *rpc) send(c *infer.Call, burst *infer.Burst) {
 	e.observe(c)
-	if e.counted {
-		e.series.inFlight.AddAt(uint32(e.received), -1)
-	}
 	answered, conn := e.answered, e.stream.Conn()
 	e.answered = nil
 	s := e.stream

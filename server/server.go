@@ -61,8 +61,9 @@ type Server struct {
 	unknown *Series // of requests that name no model
 	prefix  []byte
 
-	access atomic.Pointer[telemetry.AccessLog]
-	pool   sync.Pool // of *inference
+	access   atomic.Pointer[telemetry.AccessLog]
+	pool     sync.Pool // of *inference
+	streamed sync.Pool // of *streamed
 }
 
 // New returns a server.
@@ -77,6 +78,7 @@ func New(opts Options, deps Deps) (*Server, error) {
 	}
 	s.SetAccessLog(telemetry.NewAccessLog(telemetry.AccessOptions{Errors: telemetry.ErrorsNone}, zap.NewNop()))
 	s.pool.New = func() any { return newInference(s) }
+	s.streamed.New = func() any { return newStreamed(s) }
 	return s, nil
 }
 

@@ -26,6 +26,8 @@ type Options struct {
 	// Script is asked about each run before it is accepted, on the caller's goroutine; nil: all succeed.
 	// run counts from 1.
 	Script func(run int64, b *infer.Batch) Verdict
+	// Speak is the script of streams, under the same terms; nil: all are the zero Speech.
+	Speak func(run int64, c *infer.Call) Speech
 }
 
 // Verdict is what a script decides about a run. The zero Verdict lets it succeed.
@@ -86,6 +88,13 @@ func Echo(name string, maxBatch int64) *infer.Model {
 	return m
 }
 
+// Repeat returns a decoupled model like [Echo]: it answers each row with a response of its own.
+func Repeat(name string) *infer.Model {
+	m := Echo(name, 32)
+	m.Decoupled = true
+	return m
+}
+
 // original returns the model that m is a copy of, under whatever name.
 func original(m *infer.Model) *infer.Model {
 	if o, ok := m.Handle.(*infer.Model); ok {
@@ -95,11 +104,11 @@ func original(m *infer.Model) *infer.Model {
 }
 
 // Parse reads the form of the command line: comma-separated settings such as fixed:2ms,row:20us,slots:1. The
-// settings are fixed, row, slots, model (a name, may be repeated) and max_batch (of the models). An empty
-// text is all defaults.
+// settings are fixed, row, slots, model (a name, may be repeated), repeat (the same, of a decoupled one) and
+// max_batch (of the models). An empty text is all defaults.
 func Parse(text string) (Options, error) {
 	var o Options
-	var names []string
+	var names, repeats []string
 	maxBatch := int64(32)
 	for setting := range strings.SplitSeq(text, ",") {
 		if setting == "" {
@@ -127,18 +136,26 @@ func Parse(text string) (Options, error) {
 				err = fmt.Errorf("want a name")
 			}
 			names = append(names, value)
+		case "repeat":
+			if value == "" {
+				err = fmt.Errorf("want a name")
+			}
+			repeats = append(repeats, value)
 		default:
-			err = fmt.Errorf("unknown setting: want fixed, row, slots, model or max_batch")
+			err = fmt.Errorf("unknown setting: want fixed, row, slots, model, repeat or max_batch")
 		}
 		if err != nil {
 			return Options{}, fmt.Errorf("puppet: %s: %w", setting, err)
 		}
 	}
-	if names == nil {
+	if names == nil && repeats == nil {
 		names = []string{"echo"}
 	}
 	for _, name := range names {
 		o.Models = append(o.Models, Echo(name, maxBatch))
+	}
+	for _, name := range repeats {
+		o.Models = append(o.Models, Repeat(name))
 	}
 	o.EnsureDefaults()
 	return o, o.Validate()

@@ -8,7 +8,7 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 )
 
-// Puppet is a backend. It implements [infer.Runner], [infer.Slots] and [infer.Catalog].
+// Puppet is a backend. It implements [infer.Runner], [infer.Opener], [infer.Slots] and [infer.Catalog].
 type Puppet struct {
 	// Immutable after New.
 	opts Options
@@ -29,6 +29,7 @@ type Puppet struct {
 		held     []*outstanding // oldest first
 		timed    schedule
 		free     []*outstanding
+		silent   []*telling // entries of streams that are over
 		stats    Stats
 		closed   bool
 	}
@@ -44,6 +45,10 @@ type Stats struct {
 	Running int   // now
 	Most    int   // that ran at once
 	Largest int64 // rows of a run
+
+	Streams   int64 // accepted
+	Responses int64 // to those
+	Overruns  int64 // pulls while a response was due already
 }
 
 // outstanding is a run that has been accepted and has not ended.
@@ -52,6 +57,8 @@ type outstanding struct {
 	verdict Verdict
 	due     time.Time
 	seq     int64
+
+	telling *telling // what goes on, in place of a batch
 }
 
 // New starts a puppet. Options that Validate refuses are a test's mistake: New panics.
@@ -81,6 +88,10 @@ func (p *Puppet) Close() {
 	close(p.stop)
 	p.wg.Wait()
 	for _, o := range left {
+		if o.telling != nil {
+			o.telling.abandon()
+			continue
+		}
 		o.verdict.Fail = infer.ErrDraining
 		p.end(o, nil)
 	}
@@ -267,7 +278,11 @@ func (p *Puppet) serve() {
 		if len(due) > 0 {
 			burst.Begin()
 			for _, o := range due {
-				p.end(o, burst)
+				if o.telling != nil {
+					o.telling.tell(true, burst)
+				} else {
+					p.end(o, burst)
+				}
 			}
 			burst.Flush()
 			clear(due)

@@ -26,6 +26,8 @@ type MessageDecoder struct {
 	own      []param // of the input or output being read
 	raws     []run
 	contents []bool // of each input: whether it has contents
+
+	malformed bool
 }
 
 // A run is a run of bytes of the message.
@@ -73,11 +75,15 @@ func (d *MessageDecoder) PeekModel(message *slab.List) (p Peek, err *infer.Error
 			r.skip(inRequest, key)
 		}
 	}
-	if r.failed() {
+	d.malformed = r.failed()
+	if d.malformed {
 		return Peek{}, r.fault()
 	}
 	return p, nil
 }
+
+// Malformed tells whether what was read last is no encoded message at all. If not, its error was one of content.
+func (d *MessageDecoder) Malformed() bool { return d.malformed }
 
 // Decode reads a request into req, which must be new, and head. Raw tensors become views into the message's
 // slabs; nothing of req or head points into the message otherwise. A message that is the request's own Body
@@ -87,6 +93,7 @@ func (d *MessageDecoder) Decode(src Source, req *infer.Request, head *Head) *inf
 	d.begin(&src, req, head)
 	d.grpc = true
 	err := d.decode(&src)
+	d.malformed = d.r.failed()
 	d.binder, d.name, d.version, d.id, d.dtype = binder{}, nil, nil, nil, nil
 	clear(d.params)
 	clear(d.own)

@@ -76,6 +76,14 @@ func (s *Stream) Recv(dst *slab.List) error {
 	return refused
 }
 
+// Pending tells whether Recv would return at once. If not, it is the time to flush what was put off.
+func (s *Stream) Pending() bool {
+	b := &s.inbox
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.full || b.err != nil || b.ended
+}
+
 // SendHead sends the metadata that comes before the first message. It is for the time before the first Send;
 // without it, the metadata is empty. The caller flushes, as for Send.
 func (s *Stream) SendHead(head []wire.Header) {
