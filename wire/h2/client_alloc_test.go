@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 )
 
@@ -92,6 +93,85 @@ func TestClientCallsDoNotAllocate(t *testing.T) {
 			if got := testing.AllocsPerRun(300, w.round); got != 0 {
 				t.Errorf("%v allocations for 8 calls of both roles, want 0", got)
 			}
+		})
+	}
+}
+
+// pingPong sends a message over a stream as the one before comes back.
+type pingPong struct {
+	a    *asker
+	size int
+	left int
+	done chan struct{}
+}
+
+func (p *pingPong) Message(call *Call, m *slab.List, _ Drainer) {
+	if m.Size() != p.size {
+		panic("another message came")
+	}
+	call.Pull()
+	if p.left--; p.left == 0 {
+		p.done <- struct{}{}
+		return
+	}
+	call.Send(m) // the reader flushes
+}
+
+func (p *pingPong) Emptied(*Call, Drainer)  {}
+func (p *pingPong) Answered(*Call, Drainer) { p.done <- struct{}{} }
+
+// stream opens a stream of a method that sends back what it gets.
+func (p *pingPong) stream() *Call {
+	call := &Call{Path: "/test.Stream/Queue", Streaming: true, Messages: p, Room: p, Done: p}
+	p.a.start(call)
+	p.round(call, 1)
+	return call
+}
+
+func (p *pingPong) round(call *Call, n int) {
+	p.left = n
+	s := p.a.pool.Get(p.size)
+	var m slab.List
+	m.AppendOwned(s.View(0, p.size))
+	if c := call.Send(&m); c != nil { // else it goes out with the call
+		c.Flush()
+	}
+	<-p.done
+}
+
+func (p *pingPong) end(call *Call) {
+	call.CloseSend().Flush()
+	<-p.done
+	call.Reset()
+}
+
+func TestClientStreamsDoNotAllocate(t *testing.T) {
+	for _, size := range []int{100, 1 << 10, 64 << 10} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			r := newRig(t, Options{})
+			p := &pingPong{a: newAsker(t, ClientOptions{Address: r.addr, MaxConnections: 1}), size: size, done: make(chan struct{}, 1)}
+			call := p.stream()
+			p.round(call, 500)
+			if got := testing.AllocsPerRun(50, func() { p.round(call, 50) }); got > 1 { // round's list is one
+				t.Errorf("%v allocations for 50 messages in both roles, want at most 1", got)
+			}
+			p.end(call)
+		})
+	}
+}
+
+// BenchmarkClientStream sends messages to and fro over one stream.
+func BenchmarkClientStream(b *testing.B) {
+	for _, size := range []int{100, 1 << 10, 64 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			r := newRig(b, Options{})
+			p := &pingPong{a: newAsker(b, ClientOptions{Address: r.addr, MaxConnections: 1}), size: size, done: make(chan struct{}, 1)}
+			call := p.stream()
+			b.ReportAllocs()
+			b.ResetTimer()
+			p.round(call, b.N)
+			b.StopTimer()
+			p.end(call)
 		})
 	}
 }

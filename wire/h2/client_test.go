@@ -135,27 +135,6 @@ func TestClientAsksOurServer(t *testing.T) {
 	}
 }
 
-func TestClientOverUnixSocket(t *testing.T) {
-	r := newRig(t, Options{})
-	path := t.TempDir() + "/s"
-	ln, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.wg.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			r.wg.Go(func() { r.srv.ServeConn(c, nil) })
-		}
-	})
-	t.Cleanup(func() { _ = ln.Close() })
-	a := newAsker(t, ClientOptions{Address: "unix:" + path})
-	wantEcho(t, a.ask(a.call("/test.Echo/Unary", pattern(100<<10))), pattern(100<<10))
-}
-
 func TestClientCancels(t *testing.T) {
 	r := newRig(t, Options{})
 	a := newAsker(t, ClientOptions{Address: r.addr})

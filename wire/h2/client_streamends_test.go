@@ -1,0 +1,323 @@
+package h2
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
+
+// doing does something from within each message, or when there is room.
+type doing struct {
+	*flow
+	message, room func()
+}
+
+func newDoing(a *asker, path string) *doing {
+	d := &doing{flow: newFlow(a, path)}
+	d.Call.Messages, d.Call.Room = d, d
+	return d
+}
+
+func (d *doing) Message(call *Call, m *slab.List, by Drainer) {
+	d.flow.Message(call, m, by)
+	if d.message != nil {
+		d.message()
+	}
+}
+
+func (d *doing) Emptied(call *Call, by Drainer) {
+	d.flow.Emptied(call, by)
+	if d.room != nil {
+		d.room()
+	}
+}
+
+// TestClientStreamEndsFromWithin holds what a caller does to its call while it is told something: the end comes
+// behind it, once.
+func TestClientStreamEndsFromWithin(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		set  func(d *doing)
+		want Status
+	}{
+		{"cancelled by a message", func(d *doing) { d.message = d.Cancel }, Cancelled},
+		{"cancelled by room", func(d *doing) { d.room = d.Cancel }, Cancelled},
+		{"a message panics", func(d *doing) { d.message = func() { panic("as asked") } }, Internal},
+		{"room panics", func(d *doing) { d.room = func() { panic("as asked") } }, Internal},
+		{"cancelled twice and pulled", func(d *doing) {
+			d.message = func() {
+				d.Cancel()
+				d.Pull()
+				d.Cancel()
+			}
+		}, Cancelled},
+		{"cancelled by another while a message is told", func(d *doing) {
+			d.message = func() {
+				var wg sync.WaitGroup
+				wg.Go(d.Cancel)
+				wg.Wait()
+			}
+		}, Cancelled},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			a := newAsker(t, ClientOptions{Address: r.addr})
+			d := newDoing(a, "/test.Stream/Echo")
+			tc.set(d)
+			a.start(d.Call)
+			d.send(pattern(1000))
+			<-d.over
+			if d.Status != tc.want || len(d.over) > 0 {
+				t.Errorf("it ended with %d %q, want %d, and %d times more", d.Status, d.Text, tc.want, len(d.over))
+			}
+			wantEcho(t, a.ask(a.call("/test.Echo/Unary", pattern(100))), pattern(100))
+		})
+	}
+}
+
+// TestClientStreamLoops holds that pulling and sending from within what is told takes no stack, and lets others in.
+func TestClientStreamLoops(t *testing.T) {
+	n := 20_000
+	if testing.Short() {
+		n = 2_000
+	}
+	r := newRig(t, Options{})
+	a := newAsker(t, ClientOptions{Address: r.addr, MaxConnections: 1})
+	d := newDoing(a, "/test.Stream/Count")
+	sent := 0
+	d.room = func() {
+		for len(d.flow.room) > 0 {
+			<-d.flow.room
+		}
+		if sent++; sent < n {
+			d.send([]byte("more"))
+		} else {
+			d.closeSend()
+		}
+	}
+	a.start(d.Call)
+	d.send([]byte("more"))
+	wantEcho(t, a.ask(a.call("/test.Echo/Unary", pattern(100))), pattern(100))
+	if got, want := string(d.next()), fmt.Sprint(n, " ", 4*n); got != want {
+		t.Errorf("the server counted %q, want %q", got, want)
+	}
+	d.wantEnd(OK)
+
+	many := newFlow(a, "/test.Stream/Many")
+	many.eager = true
+	a.start(many.Call)
+	many.send(countOf(n, 100))
+	many.closeSend()
+	for range n {
+		many.next()
+	}
+	many.wantEnd(OK)
+}
+
+// TestClientStreamsInflate holds that messages may be compressed one by one, and that what is wrong with one
+// ends the call behind those before it.
+func TestClientStreamsInflate(t *testing.T) {
+	noise := make([]byte, 200<<10) // stays over what a reader decompresses itself
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	packed := func(b []byte) string {
+		var z bytes.Buffer
+		w := zlib.NewWriter(&z)
+		_, err := w.Write(b)
+		if err = errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		m := message(z.Bytes())
+		m[0] = 1
+		return string(m)
+	}
+	plain := func(b []byte) string { return string(message(b)) }
+	corrupt := []byte(packed(noise))
+	corrupt[len(corrupt)-1]++
+	for _, tc := range []struct {
+		name string
+		in   []string
+		want [][]byte
+		end  Status
+	}{
+		{
+			"in between",
+			[]string{plain([]byte("1")), packed(pattern(5000)), packed(noise), plain([]byte("2")), packed(nil)},
+			[][]byte{[]byte("1"), pattern(5000), noise, []byte("2"), {}},
+			OK,
+		},
+		{
+			"large ones in a row",
+			[]string{packed(noise), packed(noise[1:]), packed(noise[2:])},
+			[][]byte{noise, noise[1:], noise[2:]},
+			OK,
+		},
+		{
+			"larger than the limit",
+			[]string{plain([]byte("1")), packed(make([]byte, 900<<10)), packed(make([]byte, 3<<20))},
+			[][]byte{[]byte("1"), make([]byte, 900<<10)},
+			ResourceExhausted,
+		},
+		{"corrupt", []string{packed(pattern(5000)), "\x01\x00\x00\x00\x05xxxxx"}, [][]byte{pattern(5000)}, Internal},
+		{"large and corrupt", []string{packed(pattern(5000)), string(corrupt)}, [][]byte{pattern(5000)}, Internal},
+	} {
+		for _, eager := range []string{"pulled from within", "pulled from without"} {
+			t.Run(tc.name+", "+eager, func(t *testing.T) {
+				h := newHost(t, ClientOptions{MaxMessage: 1 << 20})
+				f := newFlow(h.a, "/a/b")
+				f.eager = eager == "pulled from within"
+				h.a.start(f.Call)
+				f.closeSend()
+				h.accept()
+				h.request()
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					h.headers(1, false, append(append([]string{}, grpcHead...), "grpc-encoding", "deflate")...)
+					h.fill(1, strings.Join(tc.in, ""))
+					h.headers(1, true, "grpc-status", "0")
+				})
+				for i, want := range tc.want {
+					if got := f.next(); !bytes.Equal(got, want) {
+						t.Errorf("message %d has %d bytes and is another, want %d", i, len(got), len(want))
+					}
+					f.Pull()
+				}
+				f.wantEnd(tc.end)
+				wg.Wait()
+			})
+		}
+	}
+}
+
+// fill sends DATA as the windows allow; it gives up where the stream is reset.
+func (h *host) fill(id uint32, b string) {
+	stream, conn := int64(streamWindow), int64(frame.DefaultWindow)
+	for len(b) > 0 {
+		n := int(min(stream, conn, 16000, int64(len(b))))
+		if n > 0 {
+			stream -= int64(n)
+			conn -= int64(n)
+			h.must(h.fr.WriteData(id, false, []byte(b[:n])))
+			b = b[n:]
+			continue
+		}
+		_ = h.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+		f, err := h.fr.ReadFrame()
+		h.must(err)
+		switch f := f.(type) {
+		case *http2.RSTStreamFrame:
+			return
+		case *http2.WindowUpdateFrame:
+			if f.StreamID == 0 {
+				conn += int64(f.Increment)
+			} else {
+				stream += int64(f.Increment)
+			}
+		}
+	}
+}
+
+// TestClientStreamEndsWhileItInflates holds that nothing is lost or kept of a call that ends while another
+// goroutine decompresses its message.
+func TestClientStreamEndsWhileItInflates(t *testing.T) {
+	body := make([]byte, 16<<20)
+	var z bytes.Buffer
+	w, err := zlib.NewWriterLevel(&z, zlib.NoCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Write(body)
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	m := message(z.Bytes())
+	m[0] = 1
+	for _, tc := range []struct {
+		name string
+		end  func(h *host, f *flow)
+	}{
+		{"cancelled", func(_ *host, f *flow) { f.Cancel() }},
+		{"reset", func(h *host, _ *flow) { h.must(h.fr.WriteRSTStream(1, http2.ErrCodeInternal)) }},
+		{"lost", func(h *host, _ *flow) { _ = h.conn.Close() }},
+		{"lost behind its end", func(h *host, _ *flow) {
+			h.headers(1, true, "grpc-status", "0")
+			_ = h.conn.Close()
+		}},
+		{"closed behind its end", func(h *host, _ *flow) {
+			h.headers(1, true, "grpc-status", "0")
+			_ = h.conn.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			h.a.cl.Close(ctx)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHost(t, ClientOptions{})
+			f := newFlow(h.a, "/a/b")
+			h.a.start(f.Call)
+			f.closeSend()
+			h.accept()
+			h.request()
+			h.headers(1, false, append(append([]string{}, grpcHead...), "grpc-encoding", "deflate")...)
+			h.fill(1, string(m))
+			tc.end(h, f)
+			<-f.over
+			if len(f.messages) > 0 != (f.Status == OK) {
+				t.Errorf("%d messages came, and the call ended with %d %q", len(f.messages), f.Status, f.Text)
+			}
+		})
+	}
+}
+
+// TestClientStreamsOverOtherSockets holds that streams run over unix sockets and TLS.
+func TestClientStreamsOverOtherSockets(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		listen func(t *testing.T, r *rig) ClientOptions
+	}{
+		{"unix", listenUnix},
+		{"TLS", listenTLS},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			a := newAsker(t, tc.listen(t, r))
+			f := newFlow(a, "/test.Stream/Echo")
+			f.Metadata = []wire.Header{{Name: "x", Value: []byte("y")}}
+			a.start(f.Call)
+			for _, n := range []int{0, 1, 65531, 1 << 20, 8 << 20} {
+				f.send(pattern(n))
+				if got := f.next(); !bytes.Equal(got, pattern(n)) {
+					t.Fatalf("%d bytes came back, want the %d that were sent", len(got), n)
+				}
+				f.Pull()
+			}
+			f.closeSend()
+			f.wantEnd(OK)
+			wantEcho(t, a.ask(a.call("/test.Echo/Unary", pattern(1<<20))), pattern(1<<20))
+			many := newFlow(a, "/test.Stream/Many")
+			a.start(many.Call)
+			many.send(countOf(100, 20_000))
+			for range 100 { // pulled from another goroutine, that wakes the reader
+				many.next()
+				many.Pull()
+			}
+			many.closeSend()
+			many.wantEnd(OK)
+		})
+	}
+}
