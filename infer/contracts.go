@@ -17,6 +17,9 @@ type Front struct {
 	// Ready tells whether the server takes requests: every version in use is ready or has failed for good,
 	// and the server is not draining.
 	Ready func() bool
+	// Changed returns a channel that is closed when what Versions, Ready or Lookup tell may have changed: see
+	// [Notifier.Changed].
+	Changed func() <-chan struct{}
 }
 
 // Runner runs batches: a backend kind's part. Run is called by whoever holds the batch's slot; after nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/zap"
@@ -115,6 +116,9 @@ type edge struct {
 	memory *infer.Memory
 	puppet *puppet.Puppet
 	metric *server.Metrics
+
+	down    atomic.Bool
+	changes infer.Notifier
 }
 
 func newEdge(t testing.TB, opts puppet.Options, sopts server.Options) *edge {
@@ -149,7 +153,8 @@ func newEdge(t testing.TB, opts puppet.Options, sopts server.Options) *edge {
 		Front: infer.Front{
 			Lookup: r.Lookup, Submit: r.Submit, Open: r.Open,
 			Versions: func() []infer.VersionStatus { return list },
-			Ready:    func() bool { return true },
+			Ready:    func() bool { return !e.down.Load() },
+			Changed:  e.changes.Changed,
 		},
 		Memory: e.memory, Metrics: e.metric, Log: zap.NewNop(),
 	})

@@ -50,6 +50,32 @@ func (h *healthService) List(context.Context, *grpc_health_v1.HealthListRequest)
 	return all, nil
 }
 
+// Watch implements [grpc_health_v1.HealthServer]: it tells how a service fares, and each change of that. A
+// service that nobody knows may come to be.
+func (h *healthService) Watch(q *grpc_health_v1.HealthCheckRequest, stream grpc_health_v1.Health_WatchServer) error {
+	s := h.server
+	last := grpc_health_v1.HealthCheckResponse_ServingStatus(-1)
+	for stopping := false; ; {
+		changed := s.front.Changed()
+		if status, _ := s.health(q.GetService()); status != last {
+			if err := stream.Send(&grpc_health_v1.HealthCheckResponse{Status: status}); err != nil {
+				return err
+			}
+			last = status
+		}
+		if stopping {
+			return infer.ErrDraining
+		}
+		select {
+		case <-changed:
+		case <-s.stopping:
+			stopping = true // once more: what stops may have said so just before
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+}
+
 // health returns how a service fares; it is an error if there is none of that name.
 func (s *Server) health(name string) (grpc_health_v1.HealthCheckResponse_ServingStatus, *infer.Error) {
 	var serving bool

@@ -5,6 +5,7 @@ import (
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -15,11 +16,13 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/services"
 )
 
-// newServices returns the services whose methods generated code reads and writes.
+// newServices returns the services whose methods generated code reads and writes, with reflection, which
+// describes all of them.
 func newServices(s *Server) *services.Registry {
 	r := services.New(services.Options{Head: s.rpcHead, Status: rpcError}, s.memory.Slabs, s.log)
 	pb.RegisterGRPCInferenceServiceServer(r, &inferenceService{server: s})
 	grpc_health_v1.RegisterHealthServer(r, &healthService{server: s})
+	reflection.Register(r)
 	return r
 }
 

@@ -38,6 +38,7 @@ func (g *Gateway) reloadOnSignal(ctx context.Context) { _, _ = g.Reload(ctx) }
 func (g *Gateway) drainPorts(delay bool, signals <-chan os.Signal) error {
 	cfg := g.current.Load().cfg
 	g.draining.Store(true)
+	g.edges.Notify()
 	wait := cfg.Drain.Delay
 	if !delay {
 		wait = 0

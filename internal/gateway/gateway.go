@@ -54,6 +54,7 @@ type Gateway struct {
 	current  atomic.Pointer[generation]
 	token    atomic.Pointer[admin.Token]
 	draining atomic.Bool
+	edges    infer.Notifier // told of what changes for them
 
 	// Owned by the loop.
 	nextID  uint64
@@ -145,6 +146,7 @@ func (g *Gateway) Front() infer.Front {
 		Open:     g.router.Open,
 		Versions: func() []infer.VersionStatus { return g.current.Load().statuses() },
 		Ready:    g.isReady,
+		Changed:  g.edges.Changed,
 	}
 }
 
@@ -169,6 +171,7 @@ func (g *Gateway) swap(gen *generation) {
 	old := g.current.Swap(gen)
 	retired := g.router.Swap(gen.table)
 	g.memory.Slabs.Budget().SetLimit(byteLimit(gen.cfg))
+	g.edges.Notify()
 	g.tell(gen)
 	if old == nil {
 		return

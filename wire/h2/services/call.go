@@ -20,14 +20,16 @@ type call struct {
 	registry *Registry
 	method   *method
 	stream   *h2.Stream
+	conn     *h2.Conn
 	ctx      context.Context
 	cancel   context.CancelFunc
+	users    sync.WaitGroup // goroutines that have the stream
 
 	mu struct {
 		sync.Mutex
 		head, trailer []wire.Header
-		headSent      bool // or as good as sent: nothing can be added
-		answered      bool // the stream is the engine's again
+		headSent      bool // nothing can be added
+		answered      bool // nobody takes the stream up any more
 	}
 }
 
@@ -109,12 +111,15 @@ func (c *call) answer(out any, err error) {
 	c.reply(&a)
 }
 
-// reply gives the stream back to the engine.
+// reply gives the stream back to the engine, once.
 func (c *call) reply(a *h2.Answer) {
 	m := &c.mu
 	m.Lock()
+	twice := m.answered
 	m.answered, m.headSent = true, true
 	a.Head, a.Trailer = m.head, m.trailer
 	m.Unlock()
-	c.stream.Reply(a)
+	if !twice {
+		c.stream.Reply(a)
+	}
 }

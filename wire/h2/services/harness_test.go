@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/grpclog"
 
 	"github.com/sluice-serving/sluice/internal/leak"
 	"github.com/sluice-serving/sluice/slab"
@@ -22,7 +23,12 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/services"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+var cases = newFatal()
+
+func TestMain(m *testing.M) {
+	grpclog.SetLoggerV2(cases)
+	leak.Main(m)
+}
 
 // port is a registry as an engine sees it: there is nothing else to serve.
 type port struct{ *services.Registry }
@@ -42,7 +48,7 @@ type rig struct {
 	pool     *slab.Pool
 	log      *observer.ObservedLogs
 	ln       net.Listener
-	roots    *tls.Config // of clients, nil without TLS
+	client   *tls.Config // nil without TLS
 	wg       sync.WaitGroup
 }
 
@@ -64,7 +70,7 @@ func newRig(t testing.TB, opts services.Options, register func(*services.Registr
 	return r
 }
 
-// serve accepts from now on: as TLS if r.roots says so.
+// serve accepts from now on: with TLS unless server is nil.
 func (r *rig) serve(server *tls.Config) {
 	r.wg.Go(func() {
 		for {
@@ -90,8 +96,8 @@ func (r *rig) serve(server *tls.Config) {
 func (r *rig) dial() *grpc.ClientConn {
 	r.t.Helper()
 	creds := insecure.NewCredentials()
-	if r.roots != nil {
-		creds = credentials.NewTLS(r.roots)
+	if r.client != nil {
+		creds = credentials.NewTLS(r.client)
 	}
 	cc, err := grpc.NewClient("passthrough:///"+r.ln.Addr().String(), grpc.WithTransportCredentials(creds))
 	if err != nil {

@@ -38,11 +38,24 @@ func (c *call) SendHeader(md metadata.MD) error {
 	if err := c.SetHeader(md); err != nil {
 		return err
 	}
+	if !c.enter() {
+		return errAnswered
+	}
+	defer c.users.Done()
+	c.sendHead()
+	c.conn.Flush()
+	return nil
+}
+
+// sendHead sends the head, if it was not sent. That of a unary call leaves with the answer.
+func (c *call) sendHead() {
 	m := &c.mu
 	m.Lock()
 	defer m.Unlock()
+	if !m.headSent && c.method.streaming != nil {
+		c.stream.SendHead(m.head)
+	}
 	m.headSent = true
-	return nil
 }
 
 // SetTrailer implements [grpc.ServerTransportStream].
@@ -61,10 +74,12 @@ func (c *call) SetTrailer(md metadata.MD) error {
 	return nil
 }
 
-// What a handler does wrong. The variables are never written.
+// What a handler meets. The variables are never written.
 var (
-	errHeadSent = status.Error(codes.Internal, "the head was sent before")
-	errAnswered = status.Error(codes.Internal, "the call was answered before")
+	errHeadSent  = status.Error(codes.Internal, "the head was sent before")
+	errAnswered  = status.Error(codes.Internal, "the call was answered before")
+	errExpired   = status.Error(codes.DeadlineExceeded, textExpired)
+	errCancelled = status.Error(codes.Canceled, textCancelled)
 )
 
 // incoming returns what the client sent besides what is the protocol's own.

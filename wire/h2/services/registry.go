@@ -35,9 +35,11 @@ type Registry struct {
 
 // method is one registered method.
 type method struct {
-	path  string
-	impl  any
-	unary grpc.MethodHandler
+	path      string
+	impl      any
+	unary     grpc.MethodHandler
+	streaming grpc.StreamHandler // nil: it is unary
+	many      bool               // it takes any number of messages
 }
 
 // New returns a registry that knows no service.
@@ -61,38 +63,47 @@ func (r *Registry) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	for i := range desc.Methods {
 		d := &desc.Methods[i]
 		info.Methods = append(info.Methods, grpc.MethodInfo{Name: d.MethodName})
-		r.add(&method{path: path(desc, d.MethodName), impl: impl, unary: d.Handler})
+		r.methods[path(desc, d.MethodName)] = &method{impl: impl, unary: d.Handler}
 	}
 	for i := range desc.Streams {
 		d := &desc.Streams[i]
 		info.Methods = append(info.Methods, grpc.MethodInfo{
 			Name: d.StreamName, IsClientStream: d.ClientStreams, IsServerStream: d.ServerStreams,
 		})
+		r.methods[path(desc, d.StreamName)] = &method{impl: impl, streaming: d.Handler, many: d.ClientStreams}
+	}
+	for path, m := range r.methods {
+		m.path = path
 	}
 	r.services[desc.ServiceName] = info
 }
 
 func path(desc *grpc.ServiceDesc, name string) string { return "/" + desc.ServiceName + "/" + name }
 
-func (r *Registry) add(m *method) { r.methods[m.path] = m }
-
 // GetServiceInfo returns the services by name, as reflection asks for them.
 func (r *Registry) GetServiceInfo() map[string]grpc.ServiceInfo { return r.services }
 
 // Method tells how the method of a path is served, as [h2.GRPC] has it.
 func (r *Registry) Method(path []byte) h2.Kind {
-	if _, ok := r.methods[string(path)]; ok {
-		return h2.Generic
+	switch m := r.methods[string(path)]; {
+	case m == nil:
+		return h2.Unknown
+	case m.streaming != nil:
+		return h2.Streaming
 	}
-	return h2.Unknown
+	return h2.Generic
 }
 
 // Serve serves a call of a registered method, and returns when it is answered; flushing is the engine's.
 func (r *Registry) Serve(s *h2.Stream) {
-	c := &call{registry: r, method: r.methods[string(s.Path())], stream: s}
+	c := &call{registry: r, method: r.methods[string(s.Path())], stream: s, conn: s.Conn()}
 	defer c.end()
 	if err := c.begin(); err != nil {
 		c.answer(nil, err)
+		return
+	}
+	if c.method.streaming != nil {
+		c.serveStream()
 		return
 	}
 	c.answer(c.method.unary(c.method.impl, c.ctx, c.decode, nil))

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,14 +25,24 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/services"
 )
 
-// scripted is a service whose unary call does what a test says.
+// scripted is a service whose calls do what a test says.
 type scripted struct {
 	testpb.UnimplementedTestServiceServer
-	unary func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error)
+	unary  func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error)
+	duplex func(testpb.TestService_FullDuplexCallServer) error
+	output func(*testpb.StreamingOutputCallRequest, testpb.TestService_StreamingOutputCallServer) error
 }
 
 func (s *scripted) UnaryCall(ctx context.Context, q *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 	return s.unary(ctx, q)
+}
+
+func (s *scripted) FullDuplexCall(stream testpb.TestService_FullDuplexCallServer) error {
+	return s.duplex(stream)
+}
+
+func (s *scripted) StreamingOutputCall(q *testpb.StreamingOutputCallRequest, stream testpb.TestService_StreamingOutputCallServer) error {
+	return s.output(q, stream)
 }
 
 // script serves a service that does what the caller says, and returns a client of it.
@@ -113,13 +124,13 @@ func TestStatuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours := errors.New("ours")
-	var answer error
+	answers := make(chan error, 1)
 	r, client := script(t, services.Options{Status: func(err error) *status.Status {
 		if errors.Is(err, ours) {
 			return status.New(codes.DataLoss, "told")
 		}
 		return nil
-	}}, &scripted{unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) { return nil, answer }})
+	}}, &scripted{unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) { return nil, <-answers }})
 	for _, tc := range []struct {
 		name string
 		err  error
@@ -128,7 +139,6 @@ func TestStatuses(t *testing.T) {
 	}{
 		{"a status", status.Error(codes.NotFound, "nothing"), codes.NotFound, "nothing"},
 		{"a wrapped status", fmt.Errorf("asking: %w", status.Error(codes.NotFound, "nothing")), codes.NotFound, "asking: rpc error: code = NotFound desc = nothing"},
-		{"details", detailed.Err(), codes.FailedPrecondition, "50% of ünïcode\n"},
 		{"a code that nobody knows", status.Error(256, "odd"), codes.Unknown, "odd"},
 		{"a deadline", fmt.Errorf("secret: %w", context.DeadlineExceeded), codes.DeadlineExceeded, "the deadline passed while the call was served"},
 		{"cancelled", context.Canceled, codes.Canceled, "the call was cancelled"},
@@ -136,21 +146,22 @@ func TestStatuses(t *testing.T) {
 		{"an error that the owner knows", fmt.Errorf("more: %w", ours), codes.DataLoss, "told"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			answer = tc.err
+			answers <- tc.err
 			_, err := client.UnaryCall(soon(t), &testpb.SimpleRequest{})
 			st := status.Convert(err)
 			if st.Code() != tc.code || st.Message() != tc.text {
 				t.Errorf("answered %v, want %v %q", st, tc.code, tc.text)
 			}
-			if tc.err == detailed.Err() && len(st.Details()) != 1 {
-				t.Errorf("details %v", st.Details())
-			}
 		})
 	}
-	answer = detailed.Err()
+	answers <- detailed.Err()
 	_, err = client.UnaryCall(soon(t), &testpb.SimpleRequest{})
-	if d := status.Convert(err).Details(); len(d) != 1 || d[0].(*errdetails.ErrorInfo).GetReason() != "BECAUSE" {
+	st := status.Convert(err)
+	if d := st.Details(); len(d) != 1 || d[0].(*errdetails.ErrorInfo).GetReason() != "BECAUSE" {
 		t.Errorf("details %v", d)
+	}
+	if st.Code() != codes.FailedPrecondition || st.Message() != "50% of ünïcode\n" {
+		t.Errorf("answered %v", st)
 	}
 	if n := r.log.FilterMessage("a call failed").Len(); n != 1 {
 		t.Errorf("%d failures were logged, want the one that is no status", n)
@@ -186,10 +197,11 @@ func TestDeadline(t *testing.T) {
 // TestContextsEnd holds that the context ends when the client cancels, at the deadline, and with the call.
 func TestContextsEnd(t *testing.T) {
 	begun, ended := make(chan context.Context, 1), make(chan error, 1)
-	wait := true
+	var wait atomic.Bool
+	wait.Store(true)
 	_, client := script(t, services.Options{}, &scripted{unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 		begun <- ctx
-		if wait {
+		if wait.Load() {
 			<-ctx.Done()
 			ended <- ctx.Err()
 		}
@@ -219,7 +231,7 @@ func TestContextsEnd(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("the deadline did not end the context")
 	}
-	wait = false
+	wait.Store(false)
 	if _, err := client.UnaryCall(soon(t), &testpb.SimpleRequest{}); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,11 @@ func (e *MessageError) GRPCStatus() *status.Status {
 	return status.New(codes.InvalidArgument, e.Error())
 }
 
+const (
+	textExpired   = "the deadline passed while the call was served"
+	textCancelled = "the call was cancelled"
+)
+
 // explain makes an answer of an error.
 func (r *Registry) explain(a *h2.Answer, method string, err error) {
 	st := r.status(method, err)
@@ -51,9 +56,9 @@ func (r *Registry) status(method string, err error) *status.Status {
 	case ok && st.Code() != codes.OK:
 		return st
 	case errors.Is(err, context.DeadlineExceeded):
-		return status.New(codes.DeadlineExceeded, "the deadline passed while the call was served")
+		return status.New(codes.DeadlineExceeded, textExpired)
 	case errors.Is(err, context.Canceled):
-		return status.New(codes.Canceled, "the call was cancelled")
+		return status.New(codes.Canceled, textCancelled)
 	}
 	// Its text was not written for clients.
 	r.log.Error("a call failed", zap.String("method", method), zap.Error(err))
