@@ -104,7 +104,7 @@ func (c *ClientConn) head(s *clientStream, end bool) *fault {
 	}
 	s.answered, s.http, s.coded = true, status, true
 	kind, n := f.Get("content-type")
-	grpc := n == 1 && isGRPC(kind)
+	grpc := n == 1 && isGRPC(kind) && isProto(kind)
 	if coding, n := f.Get("grpc-encoding"); n > 0 {
 		s.coding, s.coded = codec.Parse(coding)
 	}

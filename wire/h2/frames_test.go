@@ -239,6 +239,9 @@ func TestCallsThatAreRefused(t *testing.T) {
 	}{
 		{"GET", get("/test.Echo/Unary", "content-type", "application/grpc"), "", []string{":status: 405"}},
 		{"unknown method", call("Nothing"), "\x00\x00\x00\x00\x00", []string{":status: 200", "content-type: application/grpc", "grpc-status: 12"}},
+		{"messages in JSON", post("/test.Echo/Unary", "content-type", "application/grpc+json", "te", "trailers"), "\x00\x00\x00\x00\x00", []string{":status: 200", "grpc-status: 12"}},
+		{"messages in protobuf, named", post("/test.Echo/Unary", "content-type", "application/grpc+proto;x=y", "te", "trailers"), "\x00\x00\x00\x00\x00", []string{":status: 200", "grpc-status: 0"}},
+		{"gRPC-Web, which is another protocol", post("/small", "content-type", "application/grpc-web+proto"), "x", []string{":status: 200", "content-type: text/plain"}},
 		{"metadata too large", call("Unary", "x-big", big), "\x00\x00\x00\x00\x00", []string{"grpc-status: 8"}},
 		{"no message", call("Unary"), "", []string{"grpc-status: 13"}},
 		{"half a prefix", call("Unary"), "\x00\x00", []string{"grpc-status: 13"}},

@@ -80,6 +80,7 @@ type callRefusal struct {
 // What is refused. The variables are never written.
 var (
 	callUnknown  = callRefusal{Unimplemented, "unimplemented", true, "the method is not served here"}
+	callCodec    = callRefusal{Unimplemented, "codec", true, "messages must be in protobuf: the content type is application/grpc or application/grpc+proto"}
 	callEncoding = callRefusal{Unimplemented, "encoding", true, "grpc-encoding must be identity, gzip or deflate"}
 	callTimeout  = callRefusal{InvalidArgument, "grpc_timeout", false, "grpc-timeout is malformed"}
 	callHeaders  = callRefusal{ResourceExhausted, "h2_headers", false, "the metadata is too large"}

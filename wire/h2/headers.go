@@ -200,6 +200,10 @@ func (c *Conn) openCall(s *Stream, h *head, end bool) {
 		c.refuse(s, &callHeaders)
 		return
 	}
+	if !isProto(f.Value(h.contentType)) {
+		c.refuse(s, &callCodec)
+		return
+	}
 	kind := c.srv.grpc.Method(s.Path())
 	if kind == Unknown {
 		c.refuse(s, &callUnknown)
@@ -249,13 +253,17 @@ func (c *Conn) refuseHTTP(s *Stream, status int) {
 	s.hand()
 }
 
-// isGRPC tells whether a content type is gRPC's, with messages in protobuf.
+var typeGRPC = []byte("application/grpc")
+
+// isGRPC tells whether a content type is gRPC's, whatever its messages are in. gRPC-Web is another protocol.
 func isGRPC(v []byte) bool {
-	rest, ok := bytes.CutPrefix(v, []byte("application/grpc"))
-	if !ok {
-		return false
-	}
-	rest = bytes.TrimPrefix(rest, []byte("+proto"))
+	rest, ok := bytes.CutPrefix(v, typeGRPC)
+	return ok && (len(rest) == 0 || rest[0] == ';' || rest[0] == '+')
+}
+
+// isProto tells whether a content type of gRPC is that of messages in protobuf, as it is where none is named.
+func isProto(v []byte) bool {
+	rest := bytes.TrimPrefix(v[len(typeGRPC):], []byte("+proto"))
 	return len(rest) == 0 || rest[0] == ';'
 }
 

@@ -279,18 +279,19 @@ func TestRefusals(t *testing.T) {
 	cc := r.dial()
 	unary := testpb.TestService_UnaryCall_FullMethodName
 	for _, tc := range []struct {
-		name, method, message string
-		code                  codes.Code
-		says                  string
+		name, method, codec, message string
+		code                         codes.Code
+		says                         string
 	}{
-		{"as it should be", unary, "", codes.OK, ""},
-		{"an unknown service", "/no.Service/Call", "", codes.Unimplemented, "not served"},
-		{"an unknown method", "/grpc.testing.TestService/Nothing", "", codes.Unimplemented, "not served"},
-		{"no protobuf", unary, "\xff\xff", codes.InvalidArgument, "grpc.testing.SimpleRequest"},
+		{"as it should be", unary, "proto", "", codes.OK, ""},
+		{"an unknown service", "/no.Service/Call", "proto", "", codes.Unimplemented, "not served"},
+		{"an unknown method", "/grpc.testing.TestService/Nothing", "proto", "", codes.Unimplemented, "not served"},
+		{"no protobuf", unary, "proto", "\xff\xff", codes.InvalidArgument, "grpc.testing.SimpleRequest"},
+		{"JSON", unary, "json", "{}", codes.Unimplemented, "protobuf"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			in, out := []byte(tc.message), []byte(nil)
-			err := cc.Invoke(soon(t), tc.method, &in, &out, grpc.ForceCodec(pass("proto")))
+			err := cc.Invoke(soon(t), tc.method, &in, &out, grpc.ForceCodec(pass(tc.codec)))
 			if st := status.Convert(err); st.Code() != tc.code || !strings.Contains(st.Message(), tc.says) {
 				t.Errorf("%v, want %v saying %q", err, tc.code, tc.says)
 			}
