@@ -68,3 +68,10 @@ func encodeMessage(t testing.TB, m *infer.Model, id string, head Head, f Frame, 
 	}
 	return b, err
 }
+
+func unmarshal(t testing.TB, b []byte, m proto.Message) {
+	t.Helper()
+	if err := proto.Unmarshal(b, m); err != nil {
+		t.Fatal(err)
+	}
+}

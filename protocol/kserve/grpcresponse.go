@@ -52,13 +52,16 @@ func (d *ResponseDecoder) Decode(model *infer.Model, b *infer.Batch, body *slab.
 
 // DecodeStream reads a ModelStreamInferResponse to a call into r, which must be new, and moves the answer in it to
 // r.Body. An error in it becomes one of the backend's. A model that answers any number of times need not give
-// every output each time, and none with the last answer, whose parameter [FinalOf] tells it.
+// every output each time, and none with the last answer; r.Final tells which one that is, beside an error too.
 func (d *ResponseDecoder) DecodeStream(model *infer.Model, call *infer.Call, body *slab.List, r *infer.Response) *infer.Error {
-	err := d.unwrap(model, body, r)
+	text, err := d.unwrap(model, body, r)
 	body.Release()
 	if err != nil {
-		d.r.reset(nil)
 		return err
+	}
+	if text != "" {
+		_ = d.decode(model, r) // what stands beside an error may make no sense
+		return &infer.Error{Code: infer.Internal, Origin: infer.FromBackend, Text: text}
 	}
 	req := call.Request
 	if req.Encoding == infer.KServeGRPC {
@@ -88,16 +91,15 @@ const (
 	maxErrorText = 4 << 10
 )
 
-// unwrap puts the answer that a ModelStreamInferResponse holds into r.Body.
-func (d *ResponseDecoder) unwrap(m *infer.Model, body *slab.List, r *infer.Response) *infer.Error {
+// unwrap puts the answer that a ModelStreamInferResponse holds into r.Body, and returns the error that it holds.
+func (d *ResponseDecoder) unwrap(m *infer.Model, body *slab.List, r *infer.Response) (text string, err *infer.Error) {
 	in := &d.r
 	in.reset(body)
-	var text []byte
 	answered := false
 	for key, ok := in.key(inStreamResponse); ok; key, ok = in.key(inStreamResponse) {
 		switch key {
 		case keyStreamError:
-			text = in.string("error_message")
+			text = cutText(in.string("error_message"))
 		case keyStreamResponse:
 			n, ok := in.length("infer_response")
 			if !ok {
@@ -113,13 +115,12 @@ func (d *ResponseDecoder) unwrap(m *infer.Model, body *slab.List, r *infer.Respo
 	}
 	switch {
 	case in.failed():
-		return d.fault(m)
-	case len(text) > 0:
-		return &infer.Error{Code: infer.Internal, Origin: infer.FromBackend, Text: cutText(text)}
-	case !answered:
-		return nonsense(m, "holds neither outputs nor an error")
+		err = d.fault(m)
+	case !answered && text == "":
+		err = nonsense(m, "holds neither outputs nor an error")
 	}
-	return nil
+	in.reset(nil)
+	return text, err
 }
 
 // cutText returns the words of a backend, not too many of them.

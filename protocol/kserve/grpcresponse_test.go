@@ -280,6 +280,8 @@ func TestDecodeStream(t *testing.T) {
 			&pb.ModelInferResponse{ModelName: "addsub", ModelVersion: "1", Id: "late", Outputs: answer.Outputs, RawOutputContents: answer.RawOutputContents, Parameters: answer.Parameters}, infer.OK, "",
 		},
 		{"an error", marshalMessage(t, &pb.ModelStreamInferResponse{ErrorMessage: "it broke: é", InferResponse: &pb.ModelInferResponse{Id: "7"}}), "", 0, nil, infer.Internal, "it broke: é"},
+		{"an error that is the last answer", marshalMessage(t, &pb.ModelStreamInferResponse{ErrorMessage: "it broke", InferResponse: last}), "", FinalYes, nil, infer.Internal, "it broke"},
+		{"an error beside nonsense", []byte("\x0a\x03bad\x12\x02\x0a\x05"), "", 0, nil, infer.Internal, "bad"},
 		{"a long error", marshalMessage(t, &pb.ModelStreamInferResponse{ErrorMessage: "x" + strings.Repeat("é", 4000)}), "", 0, nil, infer.Internal, "x" + strings.Repeat("é", 2047)},
 		{"nothing", nil, "", 0, nil, infer.BadBackend, "the backend's answer for model 'addsub' holds neither outputs nor an error"},
 		{"cut", []byte("\x12\x05\x0a"), "", 0, nil, infer.BadBackend, "infer_response: the message is cut short"},
@@ -296,14 +298,14 @@ func TestDecodeStream(t *testing.T) {
 				}
 				switch {
 				case tc.code != infer.OK:
-					if err == nil || err.Code != tc.code || err.Origin != infer.FromBackend || !strings.Contains(err.Text, tc.text) || len(err.Text) > len(tc.text)+100 {
+					if err == nil || err.Code != tc.code || err.Origin != infer.FromBackend || !strings.Contains(err.Text, tc.text) || len(err.Text) > len(tc.text)+100 || resp.Final != (tc.final == FinalYes) {
 						t.Errorf("%v", err)
 					}
 				case err != nil:
 					t.Fatal(err)
 				default:
 					got := &pb.ModelInferResponse{}
-					if e := proto.Unmarshal(flat(&resp.Body), got); e != nil || !proto.Equal(got, tc.body) || show(m, resp) != tc.want || FinalOf(resp) != tc.final {
+					if e := proto.Unmarshal(flat(&resp.Body), got); e != nil || !proto.Equal(got, tc.body) || show(m, resp) != tc.want || FinalOf(resp) != tc.final || resp.Final != (tc.final == FinalYes) {
 						t.Errorf("%v, %s, %s", e, prototext.Format(got), show(m, resp))
 					}
 				}

@@ -157,3 +157,24 @@ func TestNumbersDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations, want 0", got)
 	}
 }
+
+// TestHopsDoNotAllocate takes requests through the gateway, to a backend and back: as they came, merged, and
+// classified by us.
+func TestHopsDoNotAllocate(t *testing.T) {
+	plain := marshalMessage(t, addSubRequest(1))
+	for _, request := range [][]byte{plain, addSubMessage(t, 5, false), addSubMessage(t, 5, true)} {
+		for _, piece := range []int{0, 50} {
+			for _, members := range []int{1, 6} {
+				for _, stream := range []bool{false, true} {
+					data, rows := string(make([]byte, 8*members)), int64(members)
+					answer := answeredBy([]string{data, data}, answered("DIFF", "FP32", rows, 2), answered("SUM", "FP32", rows, 2))
+					answer.Parameters = map[string]*pb.InferParameter{"p": stringParam("v")}
+					h := newHop(t, addSub(), request, answer, members, piece, stream)
+					if got := testing.AllocsPerRun(1000, func() { h.run(t) }); got != 0 {
+						t.Errorf("%d bytes in pieces of %d, %d members, stream %v: %v allocations, want 0", len(request), piece, members, stream, got)
+					}
+				}
+			}
+		}
+	}
+}
