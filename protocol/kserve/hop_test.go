@@ -10,19 +10,19 @@ import (
 
 // A hop is what the gateway does with messages between client and backend, over and over.
 type hop struct {
-	mem           *infer.Memory
-	model         *infer.Model
-	request       *slab.List
-	answer        *slab.List
-	members       int
-	stream        bool
-	dec           *MessageDecoder
-	enc           *MessageEncoder
-	to            *RequestEncoder
-	from          *ResponseDecoder
-	heads         []Head
-	calls         []*infer.Call
-	body, out, in slab.List
+	mem     *infer.Memory
+	model   *infer.Model
+	request *slab.List
+	answer  *slab.List
+	members int
+	stream  bool
+	dec     *MessageDecoder
+	enc     *MessageEncoder
+	to      *RequestEncoder
+	from    *ResponseDecoder
+	heads   []Head
+	calls   []*infer.Call
+	out, in slab.List
 }
 
 func newHop(t testing.TB, m *infer.Model, request []byte, answer *pb.ModelInferResponse, members, piece int, stream bool) *hop {
