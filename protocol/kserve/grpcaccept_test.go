@@ -194,3 +194,30 @@ func TestRawIsNotCopied(t *testing.T) {
 	req.Release()
 	body.Release()
 }
+
+// TestOnlyTheBodyIsPassedOn marks a request as one that can be passed on only if it holds its message.
+func TestOnlyTheBodyIsPassedOn(t *testing.T) {
+	mem := newMemory()
+	m := single(tensor.Int8, 1)
+	msg := one("\x07", "INT8", 1)
+	msg.ModelVersion = "3"
+	body := bodyOf(mem.Slabs, marshalMessage(t, msg), 0)
+	for _, own := range []bool{false, true} {
+		req := mem.NewRequest()
+		from := body
+		if own {
+			req.Body.AppendList(body)
+			from = &req.Body
+		}
+		var head Head
+		err := NewMessageDecoder(mem.Slabs).Decode(Source{Model: m, Body: from}, req, &head)
+		if err != nil || (req.Encoding == infer.KServeGRPC) != own || own && string(req.BodyName)+string(req.BodyVersion) != "m3" {
+			t.Errorf("own %v: %v, encoding %d, %q %q", own, err, req.Encoding, req.BodyName, req.BodyVersion)
+		}
+		req.Release()
+	}
+	body.Release()
+	if err := mem.Check(); err != nil {
+		t.Error(err)
+	}
+}

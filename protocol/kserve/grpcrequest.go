@@ -69,7 +69,7 @@ func goesAsItCame(members []infer.Member) bool {
 
 // span returns the rows of a member, as all of them where they are.
 func span(m *infer.Member) infer.Rows {
-	if m.Rows.First == 0 && m.Rows.N == m.Call.Request.Rows {
+	if m.Rows.N == m.Call.Request.Rows {
 		return infer.AllRows
 	}
 	return m.Rows

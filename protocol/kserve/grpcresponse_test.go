@@ -253,6 +253,33 @@ func TestDecodeResponseRefuses(t *testing.T) {
 	}
 }
 
+// TestDecoderForgets decodes with one decoder what would be read differently if it remembered the answer before.
+func TestDecoderForgets(t *testing.T) {
+	classes := marshalMessage(t, answeredBy([]string{bytesElements("1:0")}, answered("SUM", "BYTES", 1, 1)))
+	r := batchOf(t, addSub(), 0, sent{msg: addSubRequest(1, outputOf("SUM", "classification", intParam(1)))})
+	other := batchOf(t, addSub(), 0, sent{msg: addSubRequest(1)}, sent{msg: addSubRequest(1)})
+	d := NewResponseDecoder(r.mem.Slabs)
+	for i, tc := range []struct {
+		batch *infer.Batch
+		msg   []byte
+		ok    bool
+	}{
+		{r.batch, classes, true},
+		{other.batch, classes, false},
+		{r.batch, []byte("\x0a\x01n\x12\x01v\x1a\x01i\x22\x03\x0a\x01k\x32\x00"), false},
+		{other.batch, nil, true},
+	} {
+		resp := r.mem.NewResponse()
+		err := d.Decode(addSub(), tc.batch, bodyOf(r.mem.Slabs, tc.msg, 0), resp)
+		if (err == nil) != tc.ok || tc.msg == nil && len(resp.BodyName)+len(resp.BodyVersion)+len(resp.BodyID)+len(resp.Params) != 0 {
+			t.Errorf("%d: %v, %q", i, err, resp.BodyName)
+		}
+		resp.Release()
+	}
+	r.end(t)
+	other.end(t)
+}
+
 func TestDecodeStream(t *testing.T) {
 	m := addSub()
 	m.Decoupled = true
