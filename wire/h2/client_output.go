@@ -323,7 +323,7 @@ func (c *ClientConn) writeParked() {
 	m.parked = nil
 	for o != nil {
 		m.Unlock()
-		err := writeSlowly(c.sock, o, c.client.opts.WriteIdle)
+		err := writeSlowly(c.sock, c.raw, o, c.client.opts.WriteIdle)
 		o.recycle(&c.client.outputs)
 		m.Lock()
 		if err != nil {

@@ -106,7 +106,7 @@ func (c *Conn) writeParked() {
 	for o != nil {
 		m.Unlock()
 		c.after(p)
-		err := writeSlowly(c.sock, o, c.srv.opts.WriteIdle)
+		err := writeSlowly(c.sock, c.raw, o, c.srv.opts.WriteIdle)
 		o.recycle(&c.srv.outputs)
 		m.Lock()
 		if err != nil {
@@ -136,39 +136,24 @@ func (c *Conn) writeParked() {
 // writeStep is how much is written under one deadline, which is then about progress.
 const writeStep = 64 << 10
 
-// writeSlowly writes all of o, and gives up when the peer takes nothing for so long.
-func writeSlowly(sock net.Conn, o *output, idle time.Duration) error {
-	vec := net.Buffers(o.vec)
-	for len(vec) > 0 {
+// writeSlowly writes all of o, and gives up when the peer takes too little for so long. raw is of the same socket,
+// nil if it has no calls of its own.
+func writeSlowly(sock net.Conn, raw *rawSock, o *output, idle time.Duration) error {
+	for len(o.vec) > 0 {
 		// It fails only on a closed connection, and then so does the write.
 		_ = sock.SetWriteDeadline(time.Now().Add(idle))
-		step := take(&vec, writeStep)
-		if _, err := step.WriteTo(sock); err != nil {
+		var err error
+		if raw != nil {
+			err = raw.writeStep(o)
+		} else {
+			var n int
+			b := o.vec[0]
+			n, err = sock.Write(b[:min(len(b), writeStep)])
+			o.advance(n)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return sock.SetWriteDeadline(time.Time{})
-}
-
-// take cuts the first n bytes off vec, or all there is.
-func take(vec *net.Buffers, n int) net.Buffers {
-	v := *vec
-	for i := range v {
-		if len(v[i]) <= n {
-			n -= len(v[i])
-			continue
-		}
-		if n == 0 {
-			*vec = v[i:]
-			return v[:i:i]
-		}
-		step := make(net.Buffers, 0, i+1)
-		step = append(step, v[:i]...)
-		step = append(step, v[i][:n])
-		v[i] = v[i][n:]
-		*vec = v[i:]
-		return step
-	}
-	*vec = nil
-	return v
 }

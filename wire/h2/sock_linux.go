@@ -27,6 +27,8 @@ type rawSock struct {
 
 	// Owned by whoever has writing.
 	writeReady func(fd uintptr) bool
+	stepReady  func(fd uintptr) bool
+	step       int // bytes that are left of a step
 	o          *output
 	vec        []unix.Iovec
 	done       bool
@@ -45,7 +47,7 @@ func newRawSock(sock net.Conn, in *readBuffer) *rawSock {
 		return nil
 	}
 	r := &rawSock{in: in, rc: rc}
-	r.readReady, r.writeReady = r.readNow, r.writeNow
+	r.readReady, r.writeReady, r.stepReady = r.readNow, r.writeNow, r.stepNow
 	return r
 }
 
@@ -101,7 +103,27 @@ func (r *rawSock) tryWrite(o *output) (done bool, err error) {
 	return r.done, r.writeErr
 }
 
-// writeNow always returns true: RawConn would wait otherwise.
+// writeStep writes o until a step is done or nothing is left, and waits for the socket where it must.
+func (r *rawSock) writeStep(o *output) error {
+	r.o, r.writeErr, r.step = o, nil, writeStep
+	err := r.rc.Write(r.stepReady)
+	r.o = nil
+	if err != nil {
+		return err
+	}
+	return r.writeErr
+}
+
+// stepNow returns false if the socket is to be waited for.
+func (r *rawSock) stepNow(fd uintptr) bool {
+	left := r.o.unwritten()
+	r.done = false
+	r.writeNow(fd)
+	r.step -= left - r.o.unwritten()
+	return r.done || r.writeErr != nil || r.step <= 0
+}
+
+// writeNow writes what the socket takes. It always returns true: RawConn would wait otherwise.
 func (r *rawSock) writeNow(fd uintptr) bool {
 	for {
 		vec := r.o.vec

@@ -15,3 +15,5 @@ func newRawSock(net.Conn, *readBuffer) *rawSock { return nil }
 func (*rawSock) read() (int, error) { return 0, errors.ErrUnsupported }
 
 func (*rawSock) tryWrite(*output) (bool, error) { return false, errors.ErrUnsupported }
+
+func (*rawSock) writeStep(*output) error { return errors.ErrUnsupported }
