@@ -112,16 +112,17 @@ cover: parts ## Go tests with coverage; the profile is .cache/cover.out
 bench: bench-hop bench-batch ## every comparison
 
 .PHONY: bench-hop
-bench-hop: build proxies ## what it costs to terminate a request, beside nginx, HAProxy and bare fasthttp
+bench-hop: build proxies ## what it costs to terminate a request, and to pass a gRPC call on, beside other proxies
 	bin/sluice bench hop -results bench/results
+	bin/sluice bench proxy -results bench/results
 
 .PHONY: bench-batch
 bench-batch: build onnxruntime ## what batching brings
 	bin/sluice bench batch -results bench/results
 
 .PHONY: proxies
-proxies: ## fetch nginx, HAProxy and wrk into .cache/, to measure beside
-	@bench/parts/proxies.sh
+proxies: ## fetch nginx, HAProxy, Envoy and wrk into .cache/, to measure beside
+	@PYTHON=$(PYTHON) bench/parts/proxies.sh
 
 ##@ Keep
 

@@ -146,7 +146,8 @@ func (bc batchCase) measure(ctx context.Context, opts BatchOptions, file string)
 	}
 	var subjects []Subject
 	if bc.http {
-		s, metrics, err := StartSluice(ctx, opts.Self, sluiceName, "", file)
+		s := &Server{Name: sluiceName, Version: ownVersion()}
+		metrics, err := StartSluice(ctx, opts.Self, s, file, 1)
 		if err != nil {
 			return c, err
 		}
@@ -209,7 +210,7 @@ func (bc batchCase) block(r *Report, batches batchTotals) (Block, error) {
 		return Block{}, errors.New("no request was answered")
 	}
 	b := Block{
-		Cost: 1e6 / r.PerSecond(), PerSec: r.PerSecond(), P50: r.Latency.Quantile(0.5), P99: r.Latency.Quantile(0.99),
+		Cost: 1e6 / r.PerSecond(), PerSec: r.PerSecond(), P50: r.Latency.Quantile(0.5), P99: r.Latency.Quantile(0.99), P999: r.Latency.Quantile(0.999),
 		Foreign: r.CPU.Foreign(), Extra: batches.rows / batches.count,
 	}
 	if bc.latency {

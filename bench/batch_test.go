@@ -3,11 +3,17 @@ package bench
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sluice-serving/sluice/config"
+	"github.com/sluice-serving/sluice/internal/puppet"
 )
 
 func TestParseBatches(t *testing.T) {
@@ -133,7 +139,8 @@ func TestPuppetKindRefusesABadScript(t *testing.T) {
 
 func TestMainCommands(t *testing.T) {
 	t.Setenv(asMain, "1")
-	s, metrics, err := StartSluice(t.Context(), testSelf(), "Sluice", "", writeFile(t, "sluice.yaml", hopConfig))
+	s := &Server{Name: sluiceName}
+	metrics, err := StartSluice(t.Context(), testSelf(), s, writeFile(t, "sluice.yaml", hopConfig), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,5 +165,49 @@ func TestMainCommands(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "1 connection, open loop at 500/s") {
 		t.Errorf("printed:\n%s", &out)
+	}
+}
+
+func TestGRPCCommand(t *testing.T) {
+	upstream, err := puppet.StartTriton(puppet.TritonOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer upstream.Close()
+	plotted := filepath.Join(t.TempDir(), "latency.svg")
+	for _, streaming := range []string{"-streaming=false", "-streaming"} {
+		var out, words bytes.Buffer
+		args := []string{
+			"grpc", "-target", upstream.Address(), "-model", "echo", "-connections", "2", "-streams", "3", "-warmup", "10ms",
+			"-duration", "1200ms", "-rate", "500", "-plot", plotted, "-header", "X-Request-Id: a", streaming,
+		}
+		if err := Main(t.Context(), testSelf(), args, &out, &words); err != nil {
+			t.Fatalf("%v\n%s", err, &words)
+		}
+		if !strings.Contains(out.String(), "2 connections of 3 streams, open loop at 500/s") || !strings.Contains(words.String(), "answered") {
+			t.Errorf("printed:\n%s\nand said:\n%s", &out, &words)
+		}
+		svg, err := os.ReadFile(plotted)
+		if err != nil || !strings.Contains(string(svg), "99 %") {
+			t.Errorf("the plot: %d bytes, %v", len(svg), err)
+		}
+		checkXML(t, svg)
+	}
+	var out, words bytes.Buffer
+	args := []string{"grpc", "-target", upstream.Address(), "-model", "none", "-warmup", "1ms", "-duration", "20ms"}
+	if err := Main(t.Context(), testSelf(), args, &out, &words); err == nil || !strings.Contains(err.Error(), "grpc-status 5") {
+		t.Errorf("asking for a model that is not there = %v", err)
+	}
+}
+
+func checkXML(t *testing.T, b []byte) {
+	t.Helper()
+	dec := xml.NewDecoder(bytes.NewReader(b))
+	for {
+		if _, err := dec.Token(); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
 	}
 }

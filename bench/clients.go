@@ -94,7 +94,7 @@ func (cs *callers) measure(ctx context.Context) (Usage, error) {
 	if err := cs.pause(ctx, cs.opts.Warmup); err != nil {
 		return Usage{}, err
 	}
-	first, err := readCPU([]int{os.Getpid()})
+	first, err := readCPU([]int{os.Getpid()}, nil)
 	if err != nil {
 		return Usage{}, err
 	}
@@ -103,7 +103,7 @@ func (cs *callers) measure(ctx context.Context) (Usage, error) {
 		return Usage{}, err
 	}
 	cs.phase.Store(over)
-	last, err := readCPU([]int{os.Getpid()})
+	last, err := readCPU([]int{os.Getpid()}, nil)
 	if err != nil {
 		return Usage{}, err
 	}

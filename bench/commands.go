@@ -2,12 +2,10 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 )
@@ -50,71 +48,51 @@ func (h *headers) Set(s string) error {
 	return nil
 }
 
+// register adds the flags that HTTP/1.1 and gRPC share.
+func (f *runFlags) register(fs *flag.FlagSet, target string) {
+	o := &f.opts
+	fs.StringVar(&o.Target, "target", target, "address:port or unix:path to send to")
+	fs.Var(&f.headers, "header", `"name: value", as often as needed`)
+	fs.IntVar(&o.Connections, "connections", 1, "connections; in a closed loop each has a request in flight all the time")
+	fs.Float64Var(&o.Rate, "rate", 0, "requests a second (open loop, latency from the moment a request was due); 0: closed loop")
+	fs.DurationVar(&o.Warmup, "warmup", watchWarmup, "sent and not measured")
+	fs.DurationVar(&o.Duration, "duration", watchDuration, "measured")
+	fs.DurationVar(&o.Timeout, "timeout", 10*time.Second, "after which a request counts as an error, with all on its connection")
+	fs.IntVar(&f.pid, "pid", 0, "process whose CPU time per request is reported, with its children")
+	fs.StringVar(&f.output, "output", "text", "text or json")
+	fs.StringVar(&f.plot, "plot", "", "SVG file for the distribution of latencies")
+}
+
 func httpCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flags("http", "http -target 127.0.0.1:8000 -path /v2/models/digits/infer -body @request.json [-rate 500]", stderr)
-	var opts Options
-	var extra headers
-	fs.StringVar(&opts.Target, "target", "127.0.0.1:8000", "address:port or unix:path to send to")
+	var rf runFlags
+	rf.register(fs, "127.0.0.1:8000")
 	path := fs.String("path", "/v2/health/live", "path of the request")
 	body := fs.String("body", "", "body of the request, or @file; without one the request is a GET")
-	fs.Var(&extra, "header", `"name: value", as often as needed`)
-	fs.IntVar(&opts.Connections, "connections", 1, "connections; in a closed loop also the requests in flight")
-	fs.Float64Var(&opts.Rate, "rate", 0, "requests a second (open loop, latency from the moment a request was due); 0: closed loop")
-	fs.DurationVar(&opts.Warmup, "warmup", time.Second, "sent and not measured")
-	fs.DurationVar(&opts.Duration, "duration", 10*time.Second, "measured")
-	fs.IntVar(&opts.Status, "status", 200, "status of a right answer")
-	pid := fs.Int("pid", 0, "process whose CPU time per request is reported, with its children")
-	output := fs.String("output", "text", "text or json")
+	fs.IntVar(&rf.opts.Status, "status", 200, "status of a right answer")
 	if err := parse(fs, args); err != nil {
 		return err
 	}
-	request, err := buildRequest(*path, *body, opts.Target, extra)
+	request, err := buildRequest(*path, *body, rf.opts.Target, rf.headers)
 	if err != nil {
 		return usageError{err}
 	}
-	opts.Request = request
-	if *pid != 0 {
-		opts.Processes = processTree(*pid)
-	}
-	opts.EnsureDefaults()
-	if err := opts.Validate(); err != nil {
-		return usageError{err}
-	}
-	opts.Progress = func(p Progress) {
-		fmt.Fprintf(stderr, "%3.0fs  %d answered  %d errors  p50 %s  p99 %s\n", p.Elapsed.Seconds(), p.Completed, p.Errors, p.P50, p.P99)
-	}
-	r, err := Run(ctx, opts)
-	if err != nil {
-		return err
-	}
-	if *output == "json" {
-		return json.NewEncoder(stdout).Encode(&r)
-	}
-	writeReport(stdout, &r)
-	if n := r.Errors.Total(); n > 0 {
-		return fmt.Errorf("%d requests got no right answer: %s", n, r.Errors.First)
-	}
-	return nil
+	rf.opts.Request = request
+	return rf.run(ctx, stdout, stderr)
 }
 
 func buildRequest(path, body, host string, extra headers) ([]byte, error) {
 	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \r\n") {
 		return nil, fmt.Errorf("-path: %.128q is not a path", path)
 	}
-	if strings.HasPrefix(host, "unix:") {
-		host = "localhost"
-	}
 	if body == "" {
-		return NewRequest("GET", path, host, nil, extra...), nil
+		return NewRequest("GET", path, authorityOf(host), nil, extra...), nil
 	}
-	data := []byte(body)
-	if name, ok := strings.CutPrefix(body, "@"); ok {
-		var err error
-		if data, err = os.ReadFile(name); err != nil {
-			return nil, fmt.Errorf("-body: %w", err)
-		}
+	data, err := textOrFile("-body", body)
+	if err != nil {
+		return nil, err
 	}
-	return NewRequest("POST", path, host, data, extra...), nil
+	return NewRequest("POST", path, authorityOf(host), data, extra...), nil
 }
 
 func writeReport(w io.Writer, r *Report) {

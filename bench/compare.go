@@ -24,6 +24,7 @@ type Block struct {
 	PerSec  float64       `json:"per_sec"` // completed requests a second
 	P50     time.Duration `json:"p50_ns"`
 	P99     time.Duration `json:"p99_ns"`
+	P999    time.Duration `json:"p999_ns"`
 	Foreign float64       `json:"foreign"` // share of the machine that other work used meanwhile
 	Extra   float64       `json:"extra,omitempty"`
 	// Disturbed blocks are left out: over the limit of foreign work, or with a generator that was late.
@@ -109,6 +110,7 @@ type Row struct {
 	PerSec  Estimate `json:"per_sec"`
 	P50     Estimate `json:"p50_us"`
 	P99     Estimate `json:"p99_us"`
+	P999    Estimate `json:"p999_us"`
 	Extra   Estimate `json:"extra"`
 }
 
@@ -168,11 +170,12 @@ func checkSubjects(plan Plan, subjects []Subject) error {
 	return nil
 }
 
-// pairs calls f for every undisturbed block of the subject with the anchor's of its round, nil if that was disturbed.
-func (c *Comparison) pairs(name string, f func(b, anchor *Block)) {
+// pairs calls f for every undisturbed block of the subject with another subject's of its round, nil if that was
+// disturbed.
+func (c *Comparison) pairs(name, other string, f func(b, anchor *Block)) {
 	anchors := map[int]*Block{}
 	for i := range c.Blocks {
-		if b := &c.Blocks[i]; b.Subject == c.Plan.Anchor && !b.Disturbed {
+		if b := &c.Blocks[i]; b.Subject == other && !b.Disturbed {
 			anchors[b.Round] = b
 		}
 	}
@@ -188,7 +191,7 @@ func (c *Comparison) clean(subjects []Subject) int {
 	least := len(c.Blocks)
 	for _, s := range subjects {
 		n := 0
-		c.pairs(s.Name, func(_, anchor *Block) {
+		c.pairs(s.Name, c.Plan.Anchor, func(_, anchor *Block) {
 			if anchor != nil {
 				n++
 			}
@@ -199,12 +202,13 @@ func (c *Comparison) clean(subjects []Subject) int {
 }
 
 func (c *Comparison) row(s Subject) Row {
-	var cost, ratio, rate, p50, p99, extra []float64
-	c.pairs(s.Name, func(b, anchor *Block) {
+	var cost, ratio, rate, p50, p99, p999, extra []float64
+	c.pairs(s.Name, c.Plan.Anchor, func(b, anchor *Block) {
 		cost = append(cost, b.Cost)
 		rate = append(rate, b.PerSec)
 		p50 = append(p50, b.P50.Seconds()*1e6)
 		p99 = append(p99, b.P99.Seconds()*1e6)
+		p999 = append(p999, b.P999.Seconds()*1e6)
 		extra = append(extra, b.Extra)
 		if anchor != nil && anchor.Cost > 0 {
 			ratio = append(ratio, b.Cost/anchor.Cost)
@@ -214,8 +218,19 @@ func (c *Comparison) row(s Subject) Row {
 	return Row{
 		Name: s.Name, Version: s.Version, Note: s.Note,
 		Cost: estimate(cost, seed), Ratio: estimate(ratio, seed), PerSec: estimate(rate, seed),
-		P50: estimate(p50, seed), P99: estimate(p99, seed), Extra: estimate(extra, seed),
+		P50: estimate(p50, seed), P99: estimate(p99, seed), P999: estimate(p999, seed), Extra: estimate(extra, seed),
 	}
+}
+
+// Ratio is the median, over rounds in which both were undisturbed, of a figure of one subject's block over the other's.
+func (c *Comparison) Ratio(name, other string, figure func(*Block) float64) Estimate {
+	var ratios []float64
+	c.pairs(name, other, func(b, anchor *Block) {
+		if anchor != nil && figure(anchor) > 0 {
+			ratios = append(ratios, figure(b)/figure(anchor))
+		}
+	})
+	return estimate(ratios, c.Plan.Seed)
 }
 
 // Row finds a subject's row.
@@ -241,20 +256,26 @@ func processSubject(self Self, s *Server, opts Options) Subject {
 		if err != nil {
 			return Block{}, err
 		}
-		if n := r.Errors.Total(); n > 0 {
-			return Block{}, fmt.Errorf("%d of %d requests got no right answer: %s", n, r.Completed, r.Errors.First)
-		}
-		if r.Completed == 0 {
-			return Block{}, errors.New("no request was answered")
-		}
-		return Block{
-			Cost:    float64(r.CPU.Target) / float64(r.Completed) / 1e3,
-			PerSec:  r.PerSecond(),
-			P50:     r.Latency.Quantile(0.5),
-			P99:     r.Latency.Quantile(0.99),
-			Foreign: r.CPU.Foreign(),
-			// Its latencies would be the generator's.
-			Disturbed: r.Late() != nil,
-		}, nil
+		return blockOf(&r)
 	}}
+}
+
+// blockOf is a run as a block. Wrong answers end a comparison.
+func blockOf(r *Report) (Block, error) {
+	if n := r.Errors.Total(); n > 0 {
+		return Block{}, fmt.Errorf("%d of %d requests got no right answer: %s", n, r.Completed, r.Errors.First)
+	}
+	if r.Completed == 0 {
+		return Block{}, errors.New("no request was answered")
+	}
+	return Block{
+		Cost:    float64(r.CPU.Target) / float64(r.Completed) / 1e3,
+		PerSec:  r.PerSecond(),
+		P50:     r.Latency.Quantile(0.5),
+		P99:     r.Latency.Quantile(0.99),
+		P999:    r.Latency.Quantile(0.999),
+		Foreign: r.CPU.Foreign(),
+		// Its latencies would be the generator's.
+		Disturbed: r.Late() != nil,
+	}, nil
 }

@@ -110,7 +110,7 @@ func (c *Comparison) markdown(b *bytes.Buffer) {
 	head := []string{"subject", p.Cost, "ratio"}
 	timed := slices.ContainsFunc(c.Rows, func(r Row) bool { return r.PerSec.Median > 0 })
 	if timed {
-		head = append(head, "requests/s", "p50, us", "p99, us")
+		head = append(head, "requests/s", "p50, us", "p99, us", "p99.9, us")
 	}
 	if p.Extra != "" {
 		head = append(head, p.Extra)
@@ -120,7 +120,7 @@ func (c *Comparison) markdown(b *bytes.Buffer) {
 	for _, r := range c.Rows {
 		cells := []string{strings.TrimSpace(r.Name + " " + r.Version), r.Cost.text(), r.Ratio.text()}
 		if timed {
-			cells = append(cells, r.PerSec.text(), r.P50.text(), r.P99.text())
+			cells = append(cells, r.PerSec.text(), r.P50.text(), r.P99.text(), r.P999.text())
 		}
 		if p.Extra != "" {
 			cells = append(cells, r.Extra.text())

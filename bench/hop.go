@@ -124,8 +124,11 @@ telemetry:
 `
 
 const (
-	bareName   = "bare fasthttp"
-	sluiceName = "Sluice"
+	bareName    = "bare fasthttp"
+	sluiceName  = "Sluice"
+	nginxName   = "nginx"
+	haproxyName = "HAProxy"
+	envoyName   = "Envoy"
 )
 
 // startHop starts the servers that are wanted and installed, and checks that each answers. It returns those it started
@@ -182,10 +185,10 @@ func hopStarters(self Self, parts string) []starter {
 		}},
 		{bareName, func(ctx context.Context, _ string, a Answer) (*Server, error) { return StartBare(ctx, self, a) }},
 		{edgeName, func(ctx context.Context, _ string, a Answer) (*Server, error) { return StartEdge(ctx, self, a) }},
-		{"nginx", func(ctx context.Context, dir string, a Answer) (*Server, error) {
+		{nginxName, func(ctx context.Context, dir string, a Answer) (*Server, error) {
 			return StartNginx(ctx, parts, dir, a)
 		}},
-		{"HAProxy", func(ctx context.Context, dir string, a Answer) (*Server, error) {
+		{haproxyName, func(ctx context.Context, dir string, a Answer) (*Server, error) {
 			return StartHAProxy(ctx, parts, dir, a)
 		}},
 	}
@@ -196,8 +199,11 @@ func startHopSluice(ctx context.Context, self Self, dir string) (*Server, error)
 	if err := os.WriteFile(file, []byte(hopConfig), 0o644); err != nil {
 		return nil, fmt.Errorf("configure Sluice: %w", err)
 	}
-	s, _, err := StartSluice(ctx, self, sluiceName,
-		"GOMAXPROCS=1; the whole gateway: decoded, routed, run by a Runner that answers its input at once, encoded", file)
+	s := &Server{
+		Name: sluiceName, Version: ownVersion(),
+		Note: "GOMAXPROCS=1; the whole gateway: decoded, routed, run by a Runner that answers its input at once, encoded",
+	}
+	_, err := StartSluice(ctx, self, s, file, 1)
 	return s, err
 }
 

@@ -41,6 +41,9 @@ type Options struct {
 	Body []byte `json:"body,omitempty"`
 	// Processes are ids of the measured processes, whose CPU time is read at both ends of the measured time.
 	Processes []int `json:"processes,omitempty"`
+	// Beside are processes that take part without being measured, such as what a proxy passes on to: their time is
+	// nobody's disturbance.
+	Beside []int `json:"beside,omitempty"`
 	// Progress, when not nil, is called about once a second.
 	Progress func(Progress) `json:"-"`
 }
@@ -107,6 +110,7 @@ type Progress struct {
 	Elapsed   time.Duration `json:"elapsed_ns"`
 	Measuring bool          `json:"measuring"`
 	Completed uint64        `json:"completed"`
+	PerSecond float64       `json:"per_second"` // completed, over the last second
 	Errors    uint64        `json:"errors"`
 	P50       time.Duration `json:"p50_ns"`
 	P99       time.Duration `json:"p99_ns"`

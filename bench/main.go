@@ -13,7 +13,9 @@ import (
 
 const usage = `usage: sluice bench COMMAND [flags]
 
-  http      send requests to a server and report latencies, errors and CPU
+  grpc      make gRPC calls to any server and report latencies, errors and CPU; unary or streaming
+  http      the same with HTTP/1.1 requests
+  proxy     what it costs to pass a gRPC call on, beside HAProxy, nginx, Envoy and a grpc-go proxy
   hop       what it costs to terminate a request, beside nginx, HAProxy and a bare handler
   batch     what merging requests gains, and what it costs
   idle      what an idle connection keeps of memory, beside the same servers
@@ -26,7 +28,7 @@ sluice bench COMMAND -h lists the flags of a command.
 // started again with Main's arguments to follow.
 func Main(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return usageError{errors.New("bench: which of hop, batch, idle, http and gateway?")}
+		return usageError{errors.New("bench: which of grpc, http, proxy, hop, batch, idle and gateway?")}
 	}
 	if args[0] != "gateway" { // which has its own way with signals
 		var stop context.CancelFunc
@@ -45,6 +47,8 @@ func command(ctx context.Context, self Self, name string, args []string, stdout,
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(stderr, usage)
 		return nil
+	case "proxy":
+		return proxyCommand(ctx, self, args, stdout, stderr)
 	case "hop":
 		return hopCommand(ctx, self, args, stdout, stderr)
 	case "batch":
@@ -53,16 +57,23 @@ func command(ctx context.Context, self Self, name string, args []string, stdout,
 		return idleCommand(ctx, self, args, stdout, stderr)
 	case "http":
 		return httpCommand(ctx, args, stdout, stderr)
+	case "grpc":
+		return grpcCommand(ctx, args, stdout, stderr)
 	case "gateway":
 		return gatewayCommand(ctx, args, stdout, stderr)
 	case "generate": // from here on: what this program starts itself as
 		return generate(ctx, os.Stdin, stdout)
-	case "bare", "edge":
+	case "upstream":
+		return serveUpstream(ctx)
+	case "bare", "edge", "relay":
 		if len(args) != 1 {
 			return usageError{fmt.Errorf("bench %s: one argument", name)}
 		}
-		if name == "bare" {
+		switch name {
+		case "bare":
 			return serveBare(ctx, args[0])
+		case "relay":
+			return serveRelay(ctx, args[0])
 		}
 		return serveEdge(ctx, args[0])
 	default:

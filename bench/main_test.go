@@ -54,6 +54,16 @@ func TestMainRefuses(t *testing.T) {
 		{[]string{"http", "more"}, `unexpected argument "more"`},
 		{[]string{"hop", "-loads", "0"}, "is not CONNECTIONS"},
 		{[]string{"bare"}, "one argument"},
+		{[]string{"grpc"}, "what is to be sent?"},
+		{[]string{"grpc", "-model", "m", "-message", "x"}, "one of them"},
+		{[]string{"grpc", "-model", "m", "-bytes", "3"}, "not a number of bytes that FP32 fills"},
+		{[]string{"grpc", "-model", "m", "-method", "x"}, "is not /SERVICE/METHOD"},
+		{[]string{"grpc", "-model", "m", "-streams", "0x"}, "invalid value"},
+		{[]string{"grpc", "-model", "m", "-streams", "5000"}, "streams: 5000"},
+		{[]string{"grpc", "-model", "m", "-output", "xml"}, "neither text nor json"},
+		{[]string{"http", "-output", "xml"}, "neither text nor json"},
+		{[]string{"proxy", "-loads", "8y8"}, "is not CONNECTIONS"},
+		{[]string{"proxy", "-sizes", "3"}, "-sizes"},
 	} {
 		var out, words bytes.Buffer
 		err := Main(t.Context(), testSelf(), tc.args, &out, &words)

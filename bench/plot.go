@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -48,10 +49,7 @@ func plot(title, subtitle, axis string, bars []bar) []byte {
 	top = math.Ceil(top*1.02/step) * step
 	x := func(v float64) float64 { return plotLeft + v/top*(plotWidth-plotLeft-plotRight) }
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" font-family="system-ui, sans-serif" font-size="13">`+"\n", plotWidth, height)
-	fmt.Fprintf(&b, `<title>%s</title>`+"\n"+`<rect width="100%%" height="100%%" fill="#fff"/>`+"\n", escape(title))
-	text(&b, 16, 28, "start", `font-size="16" font-weight="600" fill="#111"`, title)
-	text(&b, 16, 50, "start", `fill="#555"`, subtitle)
+	head(&b, height, title, subtitle)
 	bottom := float64(plotTop + plotRow*len(bars))
 	for v := 0.0; v <= top+step/2; v += step {
 		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1[1]f" y2="%.1[3]f" stroke="#ddd"/>`+"\n", x(v), plotTop-4, bottom+4)
@@ -73,6 +71,47 @@ func plot(title, subtitle, axis string, bars []bar) []byte {
 	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()
+}
+
+// latencyPlot draws latency over the share of requests that were faster, spread out towards the slowest: 90 %, 99 %,
+// 99.9 % and so on are equally far apart.
+func latencyPlot(r *Report) []byte {
+	h := &r.Latency
+	const width, height, left, right, top, bottom = plotWidth, 420, 80, 30, 76, 56
+	nines := max(math.Log10(float64(max(h.Count(), 10))), 1)
+	most := max(h.Max().Seconds()*1e3, 1e-6)
+	step := tickStep(most)
+	most = math.Ceil(most/step) * step
+	x := func(nine float64) float64 { return left + nine/nines*(width-left-right) }
+	y := func(ms float64) float64 { return height - bottom - ms/most*(height-top-bottom) }
+	var b bytes.Buffer
+	head(&b, height, "Latency", fmt.Sprintf("%s, %.1f s, %.0f requests/s", Load{r.Options.Connections, r.Options.Streams, r.Options.Rate}, r.Elapsed.Seconds(), r.PerSecond()))
+	for v := 0.0; v <= most+step/2; v += step {
+		fmt.Fprintf(&b, `<line x1="%d" y1="%.1f" x2="%d" y2="%.1[2]f" stroke="#ddd"/>`+"\n", left, y(v), width-right)
+		text(&b, left-8, y(v)+4, "end", `fill="#555"`, trimNumber(v, step))
+	}
+	for nine := 0.0; nine <= nines; nine++ {
+		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1[1]f" y2="%d" stroke="#ddd"/>`+"\n", x(nine), top, height-bottom)
+		share := 100 * (1 - math.Pow(10, -nine))
+		text(&b, x(nine), height-bottom+20, "middle", `fill="#555"`, strconv.FormatFloat(share, 'f', max(int(nine)-2, 0), 64)+" %")
+	}
+	text(&b, left, height-bottom+42, "start", `fill="#333"`, "share of requests that were at least as fast; latency in ms")
+	b.WriteString(`<polyline fill="none" stroke="#2f7ed8" stroke-width="2" points="`)
+	const points = 200
+	for i := range points + 1 {
+		nine := nines * float64(i) / points
+		fmt.Fprintf(&b, "%.1f,%.1f ", x(nine), y(h.Quantile(1-math.Pow(10, -nine)).Seconds()*1e3))
+	}
+	b.WriteString("\"/>\n</svg>\n")
+	return b.Bytes()
+}
+
+// head begins an SVG of the usual width.
+func head(b *bytes.Buffer, height int, title, subtitle string) {
+	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" font-family="system-ui, sans-serif" font-size="13">`+"\n", plotWidth, height)
+	fmt.Fprintf(b, `<title>%s</title>`+"\n"+`<rect width="100%%" height="100%%" fill="#fff"/>`+"\n", escape(title))
+	text(b, 16, 28, "start", `font-size="16" font-weight="600" fill="#111"`, title)
+	text(b, 16, 50, "start", `fill="#555"`, subtitle)
 }
 
 // fill marks what is ours.

@@ -35,7 +35,7 @@ func StartNginx(ctx context.Context, parts, dir string, answer Answer) (*Server,
 		return nil, fmt.Errorf("configure nginx: %w", err)
 	}
 	s := &Server{
-		Name:    "nginx",
+		Name:    nginxName,
 		Version: programVersion(ctx, bin, "-v", "nginx/"),
 		Note:    "1 worker; body read into memory (echo_read_request_body), constant of the answer's length by `return`",
 	}
@@ -120,7 +120,7 @@ func StartHAProxy(ctx context.Context, parts, dir string, answer Answer) (*Serve
 		return nil, fmt.Errorf("configure haproxy: %w", err)
 	}
 	s := &Server{
-		Name:    "HAProxy",
+		Name:    haproxyName,
 		Version: programVersion(ctx, bin, "-v", "version "),
 		Note:    "1 thread; `http-request wait-for-body`, then `http-request return` of the answer's bytes",
 	}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -24,7 +25,7 @@ func hopCommand(ctx context.Context, self Self, args []string, stdout, stderr io
 	fs := flags("hop", "hop [-rounds 10] [-results DIR]", stderr)
 	opts := HopOptions{Self: self, Words: stderr}
 	var rf reportFlags
-	rf.register(fs, &opts.Block, &opts.Effort)
+	rf.register(fs, &opts.Block, 2500*time.Millisecond, &opts.Effort)
 	fs.StringVar(&opts.Parts, "parts", "", "where nginx and HAProxy are unpacked (default .cache/proxies)")
 	loads := fs.String("loads", "32,1,32@10000", "a table for each of these: CONNECTIONS in a closed loop, or CONNECTIONS@RATE")
 	fs.IntVar(&opts.Bytes, "bytes", 1024, "tensor bytes of a request")
@@ -54,6 +55,59 @@ func hopCommand(ctx context.Context, self Self, args []string, stdout, stderr io
 	}, stdout)
 }
 
+const proxyText = `Every proxy passes the same calls on to the same upstream: a server of our own that answers an inference with its input
+at once, in slabs. Generator, proxy and upstream are a process each, and each server has as many threads as -workers says
+(GOMAXPROCS, nbthread, worker_processes, --concurrency). HTTP/2 without TLS on both sides, kept connections, logs off.
+CPU is the time that the proxy's threads ran (/proc/PID/task/*/schedstat) over the calls it passed on. Every answer is
+compared byte by byte. How each proxy is configured stands under its table, and why in bench/README.md.`
+
+func proxyCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("proxy", "proxy [-loads 1x1,8x8,64x1] [-sizes 1024,65536,1048576] [-results DIR]", stderr)
+	opts := ProxyOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.register(fs, &opts.Block, 800*time.Millisecond, &opts.Effort)
+	fs.StringVar(&opts.Parts, "parts", "", "where nginx, HAProxy and Envoy are unpacked (default .cache/proxies)")
+	loads := fs.String("loads", "1x1,8x8,64x1", "CONNECTIONSxSTREAMS[@RATE] over gRPC, a table for each of these and each size; none: no gRPC")
+	sizes := fs.String("sizes", "1024,65536,1048576", "bytes of tensor in a call")
+	plain := fs.String("plain", "32,1", "CONNECTIONS[@RATE] over HTTP/1.1, a table for each; none: no HTTP/1.1")
+	only := fs.String("only", "", "subjects to measure, separated by commas (default all): Sluice, HAProxy, nginx, Envoy, grpc-go proxy, no proxy")
+	fs.IntVar(&opts.Workers, "workers", 1, "threads of each server")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if *only != "" {
+		opts.Only = strings.Split(*only, ",")
+	}
+	opts.Loads, opts.Plain = []Load{}, []Load{}
+	for _, f := range []struct {
+		name, text string
+		to         *[]Load
+	}{{"-loads", *loads, &opts.Loads}, {"-plain", *plain, &opts.Plain}} {
+		if f.text == "none" {
+			continue
+		}
+		var err error
+		if *f.to, err = parseLoads(f.text); err != nil {
+			return usageError{fmt.Errorf("%s: %w", f.name, err)}
+		}
+	}
+	for text := range strings.SplitSeq(*sizes, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 4 || n%4 != 0 || n > 32<<20 {
+			return usageError{fmt.Errorf("-sizes: %.128q is not a number of bytes from 4 to 32 MiB that FP32 fills", text)}
+		}
+		opts.Sizes = append(opts.Sizes, n)
+	}
+	all, err := Proxy(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return rf.finish(&Document{
+		Name: "proxy", Title: "What it costs to pass a call on", Text: proxyText,
+		Command: commandLine("proxy", args), Comparisons: all, Goals: proxyGoals(all),
+	}, stdout)
+}
+
 const batchText = `Each request is one row. With batching on, requests that find the device busy are merged and run together when it is
 free again; with batching off (max_batch_size: 1) each is a run of its own. Both go through the router, the lanes and the
 pools of a whole gateway; clients call it from inside the process where the title does not say HTTP. The rows of a batch
@@ -63,7 +117,7 @@ func batchCommand(ctx context.Context, self Self, args []string, stdout, stderr 
 	fs := flags("batch", "batch [-rounds 10] [-results DIR]", stderr)
 	opts := BatchOptions{Self: self, Words: stderr}
 	var rf reportFlags
-	rf.register(fs, &opts.Block, &opts.Effort)
+	rf.register(fs, &opts.Block, 2500*time.Millisecond, &opts.Effort)
 	fs.StringVar(&opts.Digits, "digits", "", "repository of the digits models (default examples/digits/models)")
 	fs.StringVar(&opts.Only, "only", "", "measure only the tables with this in their title")
 	if err := parse(fs, args); err != nil {
@@ -105,9 +159,9 @@ func idleCommand(ctx context.Context, self Self, args []string, stdout, stderr i
 	}, stdout)
 }
 
-func (rf *reportFlags) register(fs *flag.FlagSet, block *time.Duration, e *Effort) {
+func (rf *reportFlags) register(fs *flag.FlagSet, block *time.Duration, usual time.Duration, e *Effort) {
 	rf.registerResults(fs)
-	fs.DurationVar(block, "block", 2500*time.Millisecond, "measured time of a block")
+	fs.DurationVar(block, "block", usual, "measured time of a block")
 	fs.IntVar(&e.Rounds, "rounds", 10, "undisturbed rounds wanted")
 	fs.Float64Var(&e.MaxForeign, "max-foreign", 0.1, "share of the machine that other work may use in a block")
 	fs.DurationVar(&e.Patience, "patience", 5*time.Second, "how long a block may wait for other work to pause")

@@ -125,6 +125,9 @@ func runCalls(t *testing.T, opts Options, target string, size int) Report {
 	}
 	opts.GRPC.Message, opts.Target = message, target
 	opts.Warmup, opts.Duration = 20*time.Millisecond, 100*time.Millisecond
+	if opts.Rate > 0 {
+		opts.Duration = 400 * time.Millisecond
+	}
 	opts.EnsureDefaults()
 	if err := opts.Validate(); err != nil {
 		t.Fatal(err)
@@ -143,8 +146,8 @@ func runCalls(t *testing.T, opts Options, target string, size int) Report {
 	if r.Errors.Total() != 0 || r.Completed == 0 {
 		t.Fatalf("completed %d, errors %+v", r.Completed, r.Errors)
 	}
-	if opts.Rate > 0 && r.Latency.Count() != 50 {
-		t.Errorf("recorded %d latencies, want the 50 that were due", r.Latency.Count())
+	if opts.Rate > 0 && r.Latency.Count() != 200 {
+		t.Errorf("recorded %d latencies, want the 200 that were due", r.Latency.Count())
 	}
 	opts.Body = []byte("something else")
 	if r, err = Run(t.Context(), opts); err != nil || r.Errors.Body < r.Completed {

@@ -34,6 +34,7 @@ type driver struct {
 	first, last cpuReading
 	ended       bool
 	told        time.Duration
+	toldDone    uint64 // completed by then
 }
 
 func run(ctx context.Context, opts Options) (Report, error) {
@@ -198,13 +199,13 @@ func (d *driver) loop(ctx context.Context) error {
 func (d *driver) turn(ctx context.Context, now time.Duration) (over bool, err error) {
 	f := d.fleet
 	if !f.measuring && !d.ended && now >= f.begin {
-		if d.first, err = readCPU(d.opts.Processes); err != nil {
+		if d.first, err = readCPU(d.opts.Processes, d.opts.Beside); err != nil {
 			return false, err
 		}
 		f.measuring = true
 	}
 	if f.measuring && now >= f.end {
-		if d.last, err = readCPU(d.opts.Processes); err != nil {
+		if d.last, err = readCPU(d.opts.Processes, d.opts.Beside); err != nil {
 			return false, err
 		}
 		f.measuring, d.ended = false, true
@@ -235,10 +236,13 @@ func (d *driver) tell(now time.Duration) {
 		return
 	}
 	r := &d.fleet.report
+	last := d.toldDone
+	d.toldDone = r.Completed
 	d.opts.Progress(Progress{
 		Elapsed:   now,
 		Measuring: d.fleet.measuring,
 		Completed: r.Completed,
+		PerSecond: float64(r.Completed - last),
 		Errors:    r.Errors.Total(),
 		P50:       r.Latency.Quantile(0.5),
 		P99:       r.Latency.Quantile(0.99),

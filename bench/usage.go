@@ -19,6 +19,7 @@ type Usage struct {
 	Elapsed   time.Duration `json:"elapsed_ns"`
 	Cores     int           `json:"cores"`
 	Target    time.Duration `json:"target_ns"`    // the measured processes
+	Beside    time.Duration `json:"beside_ns"`    // processes that take part and are not measured
 	Generator time.Duration `json:"generator_ns"` // the process that sent
 	Busy      time.Duration `json:"busy_ns"`      // all processes and what the host stole
 }
@@ -28,7 +29,7 @@ func (u Usage) Foreign() float64 {
 	if u.Elapsed <= 0 || u.Cores == 0 {
 		return 0
 	}
-	other := u.Busy - u.Target - u.Generator
+	other := u.Busy - u.Target - u.Beside - u.Generator
 	return max(float64(other)/(float64(u.Elapsed)*float64(u.Cores)), 0)
 }
 
@@ -36,20 +37,18 @@ func (u Usage) Foreign() float64 {
 type cpuReading struct {
 	at        time.Time
 	target    time.Duration
+	beside    time.Duration
 	generator time.Duration
 	busy      time.Duration
 }
 
-func readCPU(targets []int) (cpuReading, error) {
-	var r cpuReading
-	for _, pid := range targets {
-		d, err := processTime(pid)
-		if err != nil {
-			return r, err
-		}
-		r.target += d
+func readCPU(targets, beside []int) (r cpuReading, err error) {
+	if r.target, err = processTimes(targets); err != nil {
+		return r, err
 	}
-	var err error
+	if r.beside, err = processTimes(beside); err != nil {
+		return r, err
+	}
 	if r.generator, err = processTime(os.Getpid()); err != nil {
 		return r, err
 	}
@@ -60,11 +59,23 @@ func readCPU(targets []int) (cpuReading, error) {
 	return r, nil
 }
 
+func processTimes(pids []int) (sum time.Duration, err error) {
+	for _, pid := range pids {
+		d, err := processTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
+}
+
 func (r cpuReading) since(begin cpuReading) Usage {
 	return Usage{
 		Elapsed:   r.at.Sub(begin.at),
 		Cores:     runtime.NumCPU(),
 		Target:    r.target - begin.target,
+		Beside:    r.beside - begin.beside,
 		Generator: r.generator - begin.generator,
 		Busy:      r.busy - begin.busy,
 	}

