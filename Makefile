@@ -97,6 +97,10 @@ race: parts ## Go tests under the race detector
 debug: parts ## Go tests with poisoned buffers and leak stacks (-tags sluicedebug)
 	$(GO) test -tags sluicedebug -count=1 -shuffle=on -timeout $(TIMEOUT) ./...
 
+.PHONY: soak
+soak: ## a million gRPC calls to endpoints that restart, break connections and reset streams
+	SLUICE_SOAK=1000000 $(GO) test -count=1 -timeout 30m -v -run 'Soak$$' ./wire/h2
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (default 10s) each
 	@GO=$(GO) .ci/fuzz $(FUZZTIME)
