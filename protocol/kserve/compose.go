@@ -8,6 +8,11 @@ import (
 	"github.com/sluice-serving/sluice/slab"
 )
 
+// joinBelow is the size from which views stay views when a message is put together. Below, copying them behind
+// the message's own bytes costs less, though the bytes be copied once more to be sent (for each of sixteen members
+// 21 against 28 ns at 512 bytes, 33 against 35 at 1 KiB, 60 against 45 at 2 KiB).
+const joinBelow = 1 << 10
+
 // A composer puts a message together from bytes of its own, in a slab, and views of what others hold.
 type composer struct {
 	pool *slab.Pool
@@ -46,7 +51,7 @@ func (c *composer) cut() {
 func (c *composer) views(data *slab.List) {
 	for i := range data.Len() {
 		v := data.At(i)
-		if len(v.B) < copyBelow {
+		if len(v.B) < joinBelow {
 			c.room(len(v.B))
 			c.b = append(c.b, v.B...)
 			continue

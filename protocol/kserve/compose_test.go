@@ -19,7 +19,7 @@ func TestCompose(t *testing.T) {
 		list.Append(slab.View{B: want})
 		c.start(mem.Slabs, &list, rng.IntN(600))
 		for range rng.IntN(8) {
-			part := make([]byte, rng.IntN(2*copyBelow))
+			part := make([]byte, rng.IntN(4*joinBelow))
 			for i := range part {
 				part[i] = byte(rng.Uint32())
 			}

@@ -186,7 +186,7 @@ func (e *RequestEncoder) measure(model *infer.Model, members []infer.Member, in 
 		size := e.sizeOf(rows, t)
 		f.rows += rows.Of(t)
 		f.size += size
-		if size < copyBelow*t.Data.Len() {
+		if size < joinBelow*t.Data.Len() {
 			copied += size
 		}
 	}
