@@ -75,6 +75,19 @@ func (l *List) AppendList(src *List) {
 	}
 }
 
+// Take moves all views of src, with their references, to the end of the list, and leaves src empty.
+func (l *List) Take(src *List) {
+	for i := range min(src.n, inlineViews) {
+		l.AppendOwned(src.inline[i])
+		src.inline[i] = View{}
+	}
+	for i := range src.spill {
+		l.AppendOwned(src.spill[i])
+		src.spill[i] = View{}
+	}
+	src.empty()
+}
+
 // AppendRange adds bytes off to off+n of src, with references of their own. It panics if src is shorter.
 func (l *List) AppendRange(src *List, off, n int) {
 	if off < 0 || n < 0 || off+n > src.size {
@@ -135,6 +148,11 @@ func (l *List) Release() {
 		l.spill[i].Release()
 		l.spill[i] = View{}
 	}
+	l.empty()
+}
+
+// empty forgets views whose references are gone.
+func (l *List) empty() {
 	if cap(l.spill) > keepSpill {
 		l.spill = nil
 	}

@@ -145,6 +145,35 @@ func TestListMergesAndSplits(t *testing.T) {
 	}
 }
 
+func TestListTakes(t *testing.T) {
+	p := newPool(1 << 30)
+	for _, tc := range []struct{ have, take int }{{0, 0}, {0, 3}, {0, 9}, {2, 9}, {7, 2}, {6, 300}} {
+		var to, from List
+		want := ""
+		put := func(l *List, n int) {
+			for i := range n {
+				s := p.Get(2)
+				want += string(append(s.Bytes()[:0], byte(i), byte(n)))
+				l.AppendOwned(s.View(0, 2))
+			}
+		}
+		put(&to, tc.have)
+		put(&from, tc.take)
+		to.Take(&from)
+		got := make([]byte, to.Size())
+		to.CopyTo(got)
+		if string(got) != want || to.Len() != tc.have+tc.take || from.Len() != 0 || from.Size() != 0 {
+			t.Errorf("%+v: %d views, %d left, %x; want %x", tc, to.Len(), from.Len(), got, want)
+		}
+		put(&from, 1)
+		from.Release()
+		to.Release()
+		if n := p.Budget().InUse(); n != 0 {
+			t.Errorf("%+v: in use at the end: %d", tc, n)
+		}
+	}
+}
+
 func TestReferencesFromManyGoroutines(t *testing.T) {
 	p := newPool(1 << 30)
 	s := p.Get(100)
