@@ -44,8 +44,7 @@ func (e *rpcEdge) prepare(d *kserve.MessageDecoder, message *slab.List, req *inf
 	if e.bytesIn > req.Route.MaxBody {
 		return tooLarge(req.Route.MaxBody)
 	}
-	req.Body.AppendList(message)
-	message.Release()
+	req.Body.Take(message)
 	return d.Decode(kserve.Source{
 		Model: req.Route.Model, Body: &req.Body, MaxBytes: req.Route.MaxBody, Stream: stream,
 	}, req, &e.head)

@@ -38,8 +38,7 @@ func NewResponseDecoder(pool *slab.Pool) *ResponseDecoder { return &ResponseDeco
 // Decode reads the ModelInferResponse to a batch into r, which must be new, and moves the message to r.Body.
 // Raw tensors become views of it. After an error, r is in order and to be released as usual.
 func (d *ResponseDecoder) Decode(model *infer.Model, b *infer.Batch, body *slab.List, r *infer.Response) *infer.Error {
-	r.Body.AppendList(body)
-	body.Release()
+	r.Body.Take(body)
 	if goesAsItCame(b.Members) {
 		d.classified = b.Members[0].Call.Request.Classified
 	}
