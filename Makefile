@@ -17,6 +17,7 @@ CACHE   := $(CURDIR)/.cache
 TOOLS   := $(CACHE)/bin
 RUNTIME := $(CACHE)/onnxruntime/libonnxruntime.so
 CLIENTS := $(CACHE)/venv/clients/bin/python
+GRPC    := $(CACHE)/venv/grpc/bin/python
 UNITTEST = PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(CLIENTS) -m unittest discover --start-directory
 SERVE   := bin/sluice serve --backend onnx=examples/digits/models
 
@@ -58,6 +59,7 @@ models: ## train the digits models anew and write them to examples/digits/models
 .PHONY: parts
 parts: onnxruntime ## fetch the real clients, models, Triton and the library that tests use
 	@PYTHON=$(PYTHON) bench/parts/venv.sh clients
+	@PYTHON=$(PYTHON) bench/parts/venv.sh grpc
 	@$(PYTHON) bench/parts/wheels.py models
 	@PYTHON=$(PYTHON) bench/parts/venv.sh triton-models
 	@$(PYTHON) bench/parts/triton.py
@@ -85,6 +87,7 @@ test: parts build ## everything that must pass everywhere, with real clients
 	$(GO) test -count=1 -shuffle=on -timeout $(TIMEOUT) ./...
 	CGO_ENABLED=0 $(GO) build ./...
 	$(UNITTEST) tests/clients
+	$(subst $(CLIENTS),$(GRPC),$(UNITTEST)) tests/grpc
 	$(UNITTEST) tests/process
 	$(UNITTEST) tests/docs
 	$(UNITTEST) tests/models
