@@ -116,6 +116,7 @@ type edge struct {
 	memory *infer.Memory
 	puppet *puppet.Puppet
 	metric *server.Metrics
+	asked  atomic.Int64 // lookups: one for each inference that names a model
 
 	down    atomic.Bool
 	changes infer.Notifier
@@ -151,7 +152,11 @@ func newEdge(t testing.TB, opts puppet.Options, sopts server.Options) *edge {
 	r.Swap(table)
 	e.Server, err = server.New(sopts, server.Deps{
 		Front: infer.Front{
-			Lookup: r.Lookup, Submit: r.Submit, Open: r.Open,
+			Lookup: func(q *infer.Query) (*infer.Route, error) {
+				e.asked.Add(1)
+				return r.Lookup(q)
+			},
+			Submit: r.Submit, Open: r.Open,
 			Versions: func() []infer.VersionStatus { return list },
 			Ready:    func() bool { return !e.down.Load() },
 			Changed:  e.changes.Changed,

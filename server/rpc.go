@@ -206,7 +206,7 @@ func (e *rpc) Done(c *infer.Call, burst *infer.Burst) {
 	e.settle(c)
 	err := c.Error
 	if err == nil {
-		err = e.encode(c, c.Response, kserve.Frame{})
+		err = e.encode(c, c.Response, c.Rows, kserve.Frame{})
 	}
 	if err != nil {
 		e.fail(err, c, burst)

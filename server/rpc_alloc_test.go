@@ -81,11 +81,16 @@ func newRPCClient(t *testing.T, e *edge, n int) *rpcClient {
 
 // rpcCall is the frames of one call, its header fields literal and unknown to any table.
 func rpcCall(id uint32, message []byte) []byte {
+	out := rpcHead(id, "/inference.GRPCInferenceService/ModelInfer")
+	return rpcMessage(out, id, frame.EndStream, message)
+}
+
+func rpcHead(id uint32, path string) []byte {
 	var block []byte
 	for _, f := range [][2]string{
 		{":method", "POST"},
 		{":scheme", "http"},
-		{":path", "/inference.GRPCInferenceService/ModelInfer"},
+		{":path", path},
 		{":authority", "localhost"},
 		{"content-type", "application/grpc"},
 		{"te", "trailers"},
@@ -98,8 +103,11 @@ func rpcCall(id uint32, message []byte) []byte {
 		block = append(block, f[1]...)
 	}
 	out := frame.AppendHead(nil, frame.Head{Length: len(block), Type: frame.Headers, Flags: frame.EndHeaders, Stream: id})
-	out = append(out, block...)
-	out = frame.AppendHead(out, frame.Head{Length: len(message) + 5, Type: frame.Data, Flags: frame.EndStream, Stream: id})
+	return append(out, block...)
+}
+
+func rpcMessage(out []byte, id uint32, flags uint8, message []byte) []byte {
+	out = frame.AppendHead(out, frame.Head{Length: len(message) + 5, Type: frame.Data, Flags: flags, Stream: id})
 	out = append(out, 0)
 	out = binary.BigEndian.AppendUint32(out, uint32(len(message)))
 	return append(out, message...)

@@ -50,10 +50,11 @@ func (e *rpcEdge) prepare(d *kserve.MessageDecoder, message *slab.List, req *inf
 	}, req, &e.head)
 }
 
-// encode writes an answer to c into e.message. r may be nil, for one without outputs.
-func (e *rpcEdge) encode(c *infer.Call, r *infer.Response, f kserve.Frame) *infer.Error {
+// encode writes rows of r, which may be nil for an answer without outputs, into e.message. It reads nothing of c
+// that its finish writes.
+func (e *rpcEdge) encode(c *infer.Call, r *infer.Response, rows infer.Rows, f kserve.Frame) *infer.Error {
 	err := e.encoder.Encode(kserve.Answer{
-		Request: c.Request, Head: &e.head, Model: c.Target.Model, Response: r, Rows: c.Rows,
+		Request: c.Request, Head: &e.head, Model: c.Target.Model, Response: r, Rows: rows,
 	}, f, &e.message)
 	if err == nil {
 		e.status = int(h2.OK)

@@ -195,9 +195,7 @@ func (x *rpcStream) take() {
 	x.message.Release()
 	if err != nil && x.decoder.Malformed() {
 		req.Release()
-		e.failed(err)
-		e.observe(nil)
-		e.end()
+		e.drop(err)
 		x.stop(err, &x.burst)
 		return
 	}
@@ -206,12 +204,12 @@ func (x *rpcStream) take() {
 		c, err = e.open(req, x.deadline)
 	}
 	req.Release()
-	why := x.enter(e, c)
+	why := x.enter(e)
 	switch {
+	case why != nil:
+		e.drop(why)
 	case c == nil:
 		e.refuse(err, nil, &x.burst)
-	case why != nil:
-		c.Fail(why, &x.burst)
 	default:
 		if err := e.submit(c, &x.burst); err != nil {
 			c.Fail(asError(err), &x.burst) // nobody has it but us
@@ -219,19 +217,23 @@ func (x *rpcStream) take() {
 	}
 }
 
-// enter makes e outstanding, and c, if it is not nil, the call that is being handed on. It returns why c is not
-// to be: the stream was cancelled.
-func (x *rpcStream) enter(e *streamed, c *infer.Call) *infer.Error {
+// enter makes e outstanding, and its call the one that is being handed on. It returns why not, if the stream is
+// over: it may be answered by now.
+func (x *rpcStream) enter(e *streamed) *infer.Error {
 	m := &x.mu
 	m.Lock()
 	defer m.Unlock()
+	switch {
+	case m.cancelled != nil:
+		return m.cancelled
+	case m.over:
+		return m.reason // the end of the client's side is none, but then there is no e
+	}
 	e.list().push(e)
 	m.running++
 	m.bytes += e.bytesIn
-	if c != nil && m.cancelled == nil {
-		m.submitting = submission{c, e.life}
-	}
-	return m.cancelled
+	m.submitting = submission{e.running, e.life}
+	return nil
 }
 
 // turn sends what stands at the head of the answers that go in order, as far as they are ready: e is now.
@@ -282,9 +284,14 @@ func (x *rpcStream) sent(e *streamed, ends bool, burst *infer.Burst) {
 	burst.Mark(conn)
 }
 
-// queue hands a message to the transport, unless it is empty. It runs under mu, so that Sent comes after it.
+// queue hands a message to the transport, unless it is empty or nothing more is to be said. It runs under mu, so
+// that Sent comes after it.
 func (x *rpcStream) queue(message *slab.List) {
 	if message.Len() == 0 {
+		return
+	}
+	if x.mu.cancelled != nil {
+		message.Release()
 		return
 	}
 	x.mu.unsent++

@@ -196,30 +196,25 @@ func TestAStreamAnswersInOrder(t *testing.T) {
 	s.conserves(t, 9)
 }
 
-// conserves checks that requests of the models are all counted and none is in flight.
+// counted returns how many requests have been counted, and how many are in flight.
+func (s *streaming) counted() (total, flying int64) {
+	for _, m := range []string{"echo", "repeat"} {
+		for _, n := range s.metric.Outcomes(m, "1") {
+			total += n
+		}
+		flying += s.metric.InFlight(m, "1")
+	}
+	for _, n := range s.metric.Outcomes("_unknown", "") {
+		total += n
+	}
+	return total, flying
+}
+
+// conserves checks that so many requests are counted, and none is in flight.
 func (s *streaming) conserves(t testing.TB, want int64) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	var total, flying int64
-	for {
-		total, flying = 0, 0
-		for _, m := range []string{"echo", "repeat", "_unknown"} {
-			version := "1"
-			if m == "_unknown" {
-				version = ""
-			}
-			by := s.metric.Outcomes(m, version)
-			for _, n := range by {
-				total += n
-			}
-			flying += s.metric.InFlight(m, version)
-		}
-		if total == want && flying == 0 || time.Now().After(deadline) {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if total != want || flying != 0 {
-		t.Errorf("%d requests counted and %d in flight, want %d and 0", total, flying, want)
-	}
+	until(t, fmt.Sprintf("%d requests are counted and none is in flight", want), func() bool {
+		total, flying := s.counted()
+		return total == want && flying == 0
+	})
 }

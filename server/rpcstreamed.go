@@ -95,9 +95,9 @@ func (e *streamed) Done(c *infer.Call, burst *infer.Burst) {
 	switch {
 	case err != nil:
 	case !e.decoupled:
-		err = e.encode(c, c.Response, kserve.Frame{Stream: true, Final: kserve.FinalYes})
+		err = e.encode(c, c.Response, c.Rows, kserve.Frame{Stream: true, Final: kserve.FinalYes})
 	case e.head.EmptyFinal && !e.final:
-		err = e.encode(c, nil, kserve.Frame{Stream: true, Final: kserve.FinalYes})
+		err = e.encode(c, nil, infer.AllRows, kserve.Frame{Stream: true, Final: kserve.FinalYes})
 	}
 	if err != nil {
 		e.refuse(err, c, burst)
@@ -124,6 +124,16 @@ func (e *streamed) refuse(err *infer.Error, c *infer.Call, burst *infer.Burst) {
 		e.x.cancel(err, infer.ErrClientGone, burst)
 	}
 	e.answer(c, burst)
+}
+
+// drop counts a request that did not become outstanding and gets no answer, and gives it up.
+func (e *streamed) drop(err *infer.Error) {
+	if e.decoupled {
+		e.close()
+	}
+	e.failed(err)
+	e.observe(e.running)
+	e.end()
 }
 
 // tell makes e.message an error of the request.
@@ -186,7 +196,7 @@ func (e *streamed) respond(c *infer.Call, r *infer.Response) *infer.Error {
 	if r.Final {
 		final = kserve.FinalYes
 	}
-	return e.encode(c, r, kserve.Frame{Stream: true, Final: final})
+	return e.encode(c, r, infer.AllRows, kserve.Frame{Stream: true, Final: final})
 }
 
 // streamedList is the outstanding requests of a kind, oldest first.

@@ -4,8 +4,9 @@
 //
 // # Model
 //
-// A [Puppet] is the three contracts of a backend in one value: the [infer.Runner] of its models, their
-// [infer.Slots] and their [infer.Catalog]. A run answers each output with the input of the same index, so
+// A [Puppet] is the contracts of a backend in one value: the [infer.Runner] of its models, their [infer.Slots]
+// and their [infer.Catalog], and the [infer.Opener] of decoupled ones ([Repeat]), which says one thing for each
+// time it is pulled and counts who pulls too often. A run answers each output with the input of the same index, so
 // whoever sends rows that nobody else sends can see that he got his own back. With no delay a run ends
 // inside Run: the fastest backend there can be, and the one that shows what everything else costs.
 //

@@ -30,6 +30,7 @@ type Puppet struct {
 		timed    schedule
 		free     []*outstanding
 		silent   []*telling // entries of streams that are over
+		tellings []*telling // all entries
 		stats    Stats
 		closed   bool
 	}
@@ -84,9 +85,13 @@ func (p *Puppet) Close() {
 	p.mu.held = nil
 	left = append(left, p.mu.timed...)
 	p.mu.timed = nil
+	tellings := p.mu.tellings
 	p.mu.Unlock()
 	close(p.stop)
 	p.wg.Wait()
+	for _, t := range tellings {
+		t.interrupt()
+	}
 	for _, o := range left {
 		if o.telling != nil {
 			o.telling.abandon()

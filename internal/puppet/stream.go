@@ -86,7 +86,9 @@ func (p *Puppet) Open(s *infer.Stream) error {
 func (p *Puppet) takeTelling() *telling {
 	n := len(p.mu.silent)
 	if n == 0 {
-		return &telling{p: p}
+		t := &telling{p: p}
+		p.mu.tellings = append(p.mu.tellings, t)
+		return t
 	}
 	t := p.mu.silent[n-1]
 	p.mu.silent = p.mu.silent[:n-1]
@@ -178,7 +180,19 @@ func (t *telling) wait() {
 	}
 }
 
-// abandon ends a stream whose puppet is closed.
+// interrupt ends a stream that waits for a pull.
+func (t *telling) interrupt() {
+	m := &t.mu
+	m.Lock()
+	waits := m.stream != nil && !m.busy && !m.ending
+	m.busy = m.busy || waits
+	m.Unlock()
+	if waits {
+		t.abandon()
+	}
+}
+
+// abandon ends a stream whose puppet is closed. Whoever set busy calls it.
 func (t *telling) abandon() {
 	m := &t.mu
 	m.Lock()
