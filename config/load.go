@@ -193,17 +193,33 @@ func (d *decoder) backend(root *value, origin Origin, text string) {
 	if pools.origin.Source == SourceDefault {
 		pools.origin = origin
 	}
-	for _, kv := range [][2]string{
-		{"name", freePool(pools, name)},
-		{"kind", name},
-		{"discover", "true"},
-		{d.kindTarget(name), target},
-	} {
-		v := pool.field(kv[0])
-		if err := d.set(v, kv[1], ""); err != nil {
-			d.probs.add(origin, joinPath(path, kv[0]), "%v", err)
+	d.give(pool.field("name"), freePool(pools, name), origin, joinPath(path, "name"))
+	d.give(pool.field("kind"), name, origin, joinPath(path, "kind"))
+	d.give(pool.field("discover"), "true", origin, joinPath(path, "discover"))
+	at := d.kindTarget(name)
+	d.give(pool.field(at), target, origin, joinPath(path, at))
+}
+
+// give sets what the command line spells: a scalar, or a list with commas
+// between its items, of which an object has its first key set.
+func (d *decoder) give(v *value, text string, origin Origin, path string) {
+	v.origin = origin
+	if v.key.Type != List {
+		if err := d.set(v, text, ""); err != nil {
+			d.probs.add(origin, path, "%v", err)
 		}
-		v.origin = origin
+		return
+	}
+	v.set, v.kids = true, nil
+	for i, part := range strings.Split(text, ",") {
+		item, at := d.schema.newDefault(v.key.Item).clone(), fmt.Sprintf("%s[%d]", path, i)
+		v.kids = append(v.kids, item)
+		if item.key.Type == Object {
+			item.set, item.origin = true, origin
+			at = joinPath(at, item.key.Keys[0].Name)
+			item = item.kids[0]
+		}
+		d.give(item, part, origin, at)
 	}
 }
 

@@ -8,8 +8,11 @@ import (
 
 // TestTable checks what the table promises of each key.
 func TestTable(t *testing.T) {
-	s := newSchema([]Kind{ONNX()})
-	eachKey(&s.root, "", func(path string, key *Key) {
+	s := newSchema([]Kind{ONNX(), Triton()})
+	root := s.root
+	root.Keys = append(append([]Key(nil), root.Keys...), ONNX().Keys...)
+	root.Keys = append(root.Keys, Triton().Keys...)
+	eachKey(&root, "", func(path string, key *Key) {
 		if key.Doc == "" || !strings.HasSuffix(key.Doc, ".") {
 			t.Errorf("%s: the description %q is no sentence", path, key.Doc)
 		}
@@ -44,10 +47,12 @@ func eachKey(key *Key, path string, visit func(string, *Key)) {
 // TestStructsMatchTheTable holds table and structs together: every key has a
 // field of its type, and every field a key.
 func TestStructsMatchTheTable(t *testing.T) {
-	s := newSchema([]Kind{ONNX()})
+	s := newSchema([]Kind{ONNX(), Triton()})
 	matchStruct(t, "config", &s.root, reflect.TypeFor[Config]())
 	onnx := Key{Type: Object, Keys: ONNX().Keys}
 	matchStruct(t, "onnx", &onnx, reflect.TypeFor[ONNXOptions]())
+	triton := Key{Type: Object, Keys: Triton().Keys}
+	matchStruct(t, "triton", &triton, reflect.TypeFor[TritonOptions]())
 }
 
 func matchStruct(t *testing.T, path string, key *Key, typ reflect.Type) {

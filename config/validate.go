@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"strings"
 )
 
@@ -121,10 +122,7 @@ func (v *validator) tls(path string, t TLS) {
 		}
 	}
 	if t.ClientCA != "" && readable(t.ClientCA) == nil {
-		pem, err := os.ReadFile(t.ClientCA)
-		if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			v.add(path+".client_ca", "%s holds no certificate", plain(t.ClientCA))
-		}
+		v.authorities(path+".client_ca", t.ClientCA)
 	}
 }
 
@@ -150,13 +148,36 @@ func (v *validator) pools() {
 			v.add(path+".name", "pool %s is unused: no model names it and it does not discover", quoted(p.Name))
 		}
 		v.distinct(p.Options.v, path)
+		v.upstreamTLS(p.Options.v, path+".tls")
 	}
 }
 
-// distinct refuses a list of the kind's options that names something twice.
+// upstreamTLS checks the TLS of a pool's kind that has one.
+func (v *validator) upstreamTLS(pool *value, path string) {
+	if pool.key.field("tls") == nil {
+		return
+	}
+	var t UpstreamTLS
+	fill(reflect.ValueOf(&t).Elem(), pool.field("tls"))
+	v.tls(path, TLS{Cert: t.Cert, Key: t.Key})
+	if t.CA != "" && readable(t.CA) == nil {
+		v.authorities(joinPath(path, "ca"), t.CA)
+	}
+}
+
+// authorities refuses a file without certificates.
+func (v *validator) authorities(path, file string) {
+	pem, err := os.ReadFile(file)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		v.add(path, "%s holds no certificate", plain(file))
+	}
+}
+
+// distinct refuses a list of the kind's options that names something twice. An
+// object is named by its first key.
 func (v *validator) distinct(pool *value, path string) {
 	for i, kid := range pool.kids {
-		if kid.key.Type != List || kid.key.Item.Type == Object {
+		if kid.key.Type != List {
 			continue
 		}
 		at := pool.kidPath(path, i)
@@ -165,8 +186,13 @@ func (v *validator) distinct(pool *value, path string) {
 		}
 		seen := make(map[string]bool)
 		for j, item := range kid.kids {
+			itemAt := kid.kidPath(at, j)
+			if item.key.Type == Object {
+				itemAt = item.kidPath(itemAt, 0)
+				item = item.kids[0]
+			}
 			if item.set && seen[item.text] {
-				v.add(kid.kidPath(at, j), "%s is listed twice", quoted(item.text))
+				v.add(itemAt, "%s is listed twice", quoted(item.text))
 			}
 			seen[item.text] = true
 		}
