@@ -36,11 +36,22 @@ type Batch struct {
 	refs   atomic.Int32
 	live   atomic.Int32 // members that are not done, and 1 while the batch forms
 	over   atomic.Bool
+	run    atomic.Pointer[Tracked]
 	inline [1]Member
 	next   *Batch  // in a burst's list of batches to start
 	mem    *Memory // nil for a batch embedded in its call
 	shard  uint32
 }
+
+// Tracked is what a runner keeps for a batch under way; it is embedded in something of the runner's own.
+type Tracked struct{ Of any }
+
+// Track notes what the runner keeps for the batch, so that [Slots].Abort finds it. Who tracks then looks at
+// Live: the last member may have gone before.
+func (b *Batch) Track(t *Tracked) { b.run.Store(t) }
+
+// Tracked returns what was tracked last, nil if nothing was.
+func (b *Batch) Tracked() *Tracked { return b.run.Load() }
 
 // NewBatch returns an empty batch from the pool.
 func (m *Memory) NewBatch() *Batch {
@@ -66,6 +77,7 @@ func (b *Batch) open() {
 	b.refs.Store(1)
 	b.live.Store(1)
 	b.over.Store(false)
+	b.run.Store(nil)
 	b.Rows, b.Bytes, b.Formed, b.Started, b.Ended = 0, 0, 0, 0, 0
 }
 
