@@ -142,11 +142,7 @@ func (g *Group) Release(s infer.Slot) {
 }
 
 // Abort tells the batch's runner, if it can make use of that, that nobody waits for the batch.
-func (g *Group) Abort(b *infer.Batch) {
-	if a, ok := b.Slot.Runner.(Aborter); ok {
-		a.Abort(b)
-	}
-}
+func (g *Group) Abort(b *infer.Batch) { abort(b) }
 
 // OnRoom sets what is called when room appears that no Release made.
 func (g *Group) OnRoom(f func()) { g.onRoom.Store(&f) }
@@ -160,11 +156,15 @@ func (g *Group) Room() {
 
 // EndpointStatus is how an endpoint stands.
 type EndpointStatus struct {
-	Name     string
-	Slots    int
-	Busy     int
-	Batches  int64 // since the start
-	Draining bool
+	Name      string
+	Slots     int
+	Busy      int
+	Batches   int64 // since the start
+	Failures  int64 // among them
+	InFlight  int64 // rows
+	Draining  bool
+	Unhealthy bool
+	Reason    string // why it is unhealthy, or what is wrong there
 }
 
 // Status returns how the endpoints stand, in the order in which they were added.

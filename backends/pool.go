@@ -19,6 +19,11 @@ type Pool struct {
 	Endpoints func() []EndpointStatus
 	// Changed yields after something that Catalog.List tells has changed; nil: it never does.
 	Changed <-chan struct{}
+	// Direct returns the way of requests for a model of the pool that need no slot and are never merged; nil, or
+	// a nil way: they go through the lanes.
+	Direct func(*infer.Model) infer.Submitter
+	// Open returns what opens the streams of a model of the pool; nil, or a nil opener: it has none.
+	Open func(*infer.Model) infer.Opener
 	// Close ends the pool: it waits for the last runs, as long as ctx allows. Nothing is submitted any more.
 	Close func(ctx context.Context) error
 }

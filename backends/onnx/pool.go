@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/backends/onnx/ort"
 	"github.com/sluice-serving/sluice/infer"
 )
@@ -295,7 +296,7 @@ func (p *Pool) Load(ctx context.Context, name string) error {
 		err := p.refresh(m, f, file)
 		<-p.loaders
 		if err != nil {
-			errs = append(errs, fmt.Errorf("version %s: %s", file.version, scrub(err.Error())))
+			errs = append(errs, fmt.Errorf("version %s: %s", file.version, backends.PublicText(err.Error())))
 		}
 	}
 	p.forget(m, f)

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
+	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/backends/onnx/ort"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
@@ -306,24 +306,6 @@ func runError(err error) *infer.Error {
 	if errors.As(err, &o) && o.Code == ort.InvalidArgument {
 		e.Code = infer.Invalid
 	}
-	e.Text = "the model's run failed: " + scrub(err.Error())
+	e.Text = "the model's run failed: " + backends.PublicText(err.Error())
 	return e
-}
-
-// maxErrorText bounds what of the library's words reaches a client.
-const maxErrorText = 400
-
-// scrub takes file names out of the library's words, of its own sources and of models, and cuts them.
-func scrub(text string) string {
-	words := strings.Fields(text)
-	for i, word := range words {
-		if strings.ContainsAny(word, "/\\") {
-			words[i] = "..."
-		}
-	}
-	text = strings.ToValidUTF8(strings.Join(words, " "), "?")
-	if len(text) > maxErrorText {
-		text = strings.ToValidUTF8(text[:maxErrorText], "") + "..."
-	}
-	return text
 }

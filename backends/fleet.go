@@ -1,0 +1,267 @@
+package backends
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/telemetry"
+)
+
+// Fleet is the servers of one pool and the model versions that they have. It implements [infer.Slots] for
+// versions whose requests merge; the others go the direct way ([Fleet.Direct]). Handle of the models that run
+// there is a [*Version].
+type Fleet struct {
+	// Immutable after NewFleet.
+	metrics *Metrics
+	pool    string
+
+	mu struct {
+		sync.Mutex
+		remotes  []*Remote
+		versions []*Version
+	}
+	onRoom atomic.Pointer[func()]
+}
+
+// Remote is one server.
+type Remote struct {
+	// Immutable.
+	Name     string
+	pool     string
+	Runner   infer.Runner
+	duration *telemetry.Histogram
+
+	inFlight atomic.Int64 // rows
+	suspect  atomic.Bool
+	live     atomic.Bool // healthy, for those who hold no lock
+	failures atomic.Int64
+
+	// Guarded by Fleet.mu.
+	healthy  bool
+	reason   string
+	draining bool
+}
+
+// Version is a model version as the servers know it, and where it can run.
+type Version struct {
+	// Immutable.
+	Name, Number string
+	// Alone tells that requests never merge: they go the direct way.
+	Alone bool
+	// Sticky has the requests of a sequence go to one server.
+	Sticky bool
+	fleet  *Fleet
+
+	// usable are the places that may have requests: immutable, replaced under Fleet.mu.
+	usable atomic.Pointer[[]*Place]
+
+	// Guarded by Fleet.mu.
+	places []*Place // one a server that has the version
+	next   int      // where the next scan starts, so that equals take turns
+}
+
+// Place is a version at a server.
+type Place struct {
+	// Immutable.
+	Version  *Version
+	Remote   *Remote
+	outcomes *telemetry.CounterRow
+
+	// Guarded by Fleet.mu.
+	ready bool
+	slots int
+	busy  int
+}
+
+// NewFleet returns a fleet without servers; pool is its pool's name.
+func NewFleet(pool string, m *Metrics) *Fleet {
+	return &Fleet{pool: pool, metrics: m}
+}
+
+// Add puts a server into the fleet, not healthy yet. Its runner finds the place that it is to run a batch at
+// in the batch's slot.
+func (f *Fleet) Add(name string, runner infer.Runner) (*Remote, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.ContainsFunc(f.mu.remotes, func(r *Remote) bool { return r.Name == name }) {
+		return nil, fmt.Errorf("endpoint %q is there twice", name)
+	}
+	r := &Remote{Name: name, pool: f.pool, Runner: runner, reason: "not reached yet"}
+	f.metrics.add(r)
+	f.mu.remotes = append(f.mu.remotes, r)
+	return r, nil
+}
+
+// NewVersion makes a version known, which no server has yet.
+func (f *Fleet) NewVersion(name, number string, alone, sticky bool) *Version {
+	v := &Version{Name: name, Number: number, Alone: alone, Sticky: sticky, fleet: f}
+	v.usable.Store(new([]*Place))
+	f.mu.Lock()
+	f.mu.versions = append(f.mu.versions, v)
+	f.mu.Unlock()
+	return v
+}
+
+// Forget takes a version out: no server takes its requests any more. What runs ends as it would.
+func (f *Fleet) Forget(v *Version) {
+	f.mu.Lock()
+	f.mu.versions = slices.DeleteFunc(f.mu.versions, func(o *Version) bool { return o == v })
+	for _, p := range v.places {
+		p.ready = false
+		p.outcomes.Release()
+	}
+	v.publish()
+	v.places = nil
+	f.mu.Unlock()
+	f.Room()
+}
+
+// Put says whether v is ready at a server, and how many batches may be outstanding there.
+func (v *Version) Put(r *Remote, ready bool, count int) {
+	f := v.fleet
+	f.mu.Lock()
+	i := slices.IndexFunc(v.places, func(p *Place) bool { return p.Remote == r })
+	if i < 0 {
+		if !ready {
+			f.mu.Unlock()
+			return
+		}
+		i = len(v.places)
+		v.places = append(v.places, &Place{Version: v, Remote: r, outcomes: f.metrics.outcomes(r, v.Name)})
+	}
+	p := v.places[i]
+	room := ready && (!p.ready || count > p.slots)
+	if ready {
+		p.slots = count
+	}
+	if p.ready != ready {
+		p.ready = ready
+		v.publish()
+	}
+	f.mu.Unlock()
+	if room {
+		f.Room()
+	}
+}
+
+// publish replaces the list of places that may have requests. It runs under Fleet.mu.
+func (v *Version) publish() {
+	usable := make([]*Place, 0, len(v.places))
+	for _, p := range v.places {
+		if p.ready && p.Remote.healthy && !p.Remote.draining {
+			usable = append(usable, p)
+		}
+	}
+	v.usable.Store(&usable)
+}
+
+// Usable tells whether any server takes requests for v.
+func (v *Version) Usable() bool { return len(*v.usable.Load()) > 0 }
+
+// SetHealth says whether a server takes requests, and if not, why.
+func (f *Fleet) SetHealth(r *Remote, healthy bool, reason string) {
+	r.live.Store(healthy)
+	if healthy {
+		r.suspect.Store(false)
+	}
+	f.mu.Lock()
+	r.reason = reason
+	changed := r.healthy != healthy
+	r.healthy = healthy
+	if changed {
+		f.publishAll()
+	}
+	f.mu.Unlock()
+	if changed {
+		f.Room() // those that wait for this server alone are to be told too
+	}
+}
+
+// publishAll runs under mu.
+func (f *Fleet) publishAll() {
+	for _, v := range f.mu.versions {
+		v.publish()
+	}
+}
+
+// SetDraining lets a server take no new batches, or take them again. It tells whether there is one of that
+// name.
+func (f *Fleet) SetDraining(name string, draining bool) bool {
+	f.mu.Lock()
+	i := slices.IndexFunc(f.mu.remotes, func(r *Remote) bool { return r.Name == name })
+	if i >= 0 {
+		f.mu.remotes[i].draining = draining
+		f.publishAll()
+	}
+	f.mu.Unlock()
+	f.Room()
+	return i >= 0
+}
+
+// Suspect notes that a server could not be reached: others are preferred until it was seen healthy again. It
+// tells whether that is news.
+func (r *Remote) Suspect() bool { return !r.suspect.Load() && !r.suspect.Swap(true) }
+
+// Suspected tells whether the server could not be reached a moment ago.
+func (r *Remote) Suspected() bool { return r.suspect.Load() }
+
+// InFlight returns the rows that run at the server.
+func (r *Remote) InFlight() int64 { return r.inFlight.Load() }
+
+// Answered returns how many runs have ended at the server, however they did.
+func (r *Remote) Answered() int64 {
+	n, _ := r.duration.Totals()
+	return n
+}
+
+// Enter counts a run of so many rows in.
+func (p *Place) Enter(rows int64) { p.Remote.inFlight.Add(rows) }
+
+// Leave counts it out: how it ended, and how long it took. hint is any number of the caller's own.
+func (p *Place) Leave(rows int64, code infer.Code, took int64, hint uint32) {
+	p.Remote.inFlight.Add(-rows)
+	p.Remote.duration.ObserveAt(hint, took)
+	p.outcomes.At(int(code)).AddAt(hint, 1)
+	if code.Outcome() == infer.Failed {
+		p.Remote.failures.Add(1)
+	}
+}
+
+// Close gives back what the fleet counts in. Nothing runs any more.
+func (f *Fleet) Close() {
+	f.mu.Lock()
+	versions, remotes := f.mu.versions, f.mu.remotes
+	f.mu.Unlock()
+	for _, v := range slices.Clone(versions) {
+		f.Forget(v)
+	}
+	for _, r := range remotes {
+		f.metrics.remove(r)
+	}
+}
+
+// Status returns how the servers stand, in the order in which they were added.
+func (f *Fleet) Status() []EndpointStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make([]EndpointStatus, 0, len(f.mu.remotes))
+	for _, r := range f.mu.remotes {
+		s := EndpointStatus{
+			Name: r.Name, Draining: r.draining, Unhealthy: !r.healthy, Reason: r.reason,
+			Batches: r.Answered(), Failures: r.failures.Load(), InFlight: r.InFlight(),
+		}
+		for _, v := range f.mu.versions {
+			for _, p := range v.places {
+				if p.Remote == r {
+					s.Slots += p.slots
+					s.Busy += p.busy
+				}
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}
