@@ -92,6 +92,12 @@ func (q *queueMetrics) formed(b *infer.Batch, cause Cause) {
 	}
 }
 
+// alone counts a batch that no queue formed.
+func (q *queueMetrics) alone(hint uint32, rows int64) {
+	q.rows.ObserveAt(hint, rows)
+	q.batches[Direct].AddAt(hint, 1)
+}
+
 // release gives the handles back; what still counts in them goes unseen.
 func (q *queueMetrics) release() {
 	if q.counting {
