@@ -146,8 +146,10 @@ type Endpoint struct {
 	Reason     string `json:"reason,omitempty"`
 	Slots      int    `json:"slots"`
 	SlotsInUse int    `json:"slots_in_use"`
-	Batches    int64  `json:"batches"`
-	Failures   int64  `json:"failures"`
+	// RowsInFlight are those at a server elsewhere.
+	RowsInFlight int64 `json:"rows_in_flight"`
+	Batches      int64 `json:"batches"`
+	Failures     int64 `json:"failures"`
 }
 
 // Reload is what a reload did.

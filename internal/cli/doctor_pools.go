@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/config"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/gateway"
@@ -21,7 +22,8 @@ func checkPools(ctx context.Context, f *findings, cfg *config.Config, kinds []ga
 	}
 	inFlight, _ := gateway.Budget(cfg)
 	env := gateway.Env{
-		Memory: infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(inFlight))), Log: zap.NewNop(),
+		Memory:   infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(inFlight))),
+		Upstream: backends.NewMetrics(nil), Log: zap.NewNop(),
 	}
 	for _, k := range kinds {
 		host := k.Start(env)

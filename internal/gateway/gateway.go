@@ -101,7 +101,7 @@ func New(opts Options, log *telemetry.Log) (*Gateway, error) {
 	}
 	g.expiry = infer.NewExpiry()
 	g.router = router.New(g.expiry)
-	g.pools = newPools(opts.Kinds, Env{Memory: g.memory, Log: g.logger}, g.metrics.batching, g.changed)
+	g.pools = newPools(opts.Kinds, Env{Memory: g.memory, Upstream: g.metrics.upstream, Log: g.logger}, g.metrics.batching, g.changed)
 	g.lanes = newLaneSet(g.pools, g.metrics.edge)
 	if err := g.begin(cfg); err != nil {
 		g.closeWatch()

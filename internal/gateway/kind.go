@@ -15,7 +15,9 @@ import (
 // Env is what a kind's pools work with.
 type Env struct {
 	Memory *infer.Memory
-	Log    *zap.Logger
+	// Upstream is what servers elsewhere are counted in.
+	Upstream *backends.Metrics
+	Log      *zap.Logger
 }
 
 // Kind is a kind of pools: its settings, and how to open them.
@@ -39,7 +41,7 @@ type Host struct {
 }
 
 // Kinds are the kinds of the product.
-func Kinds() []Kind { return []Kind{ONNX()} }
+func Kinds() []Kind { return []Kind{ONNX(), Triton()} }
 
 // ONNX is the kind of pools that run models in this process. All of them share the devices, and so a scheduler.
 func ONNX() Kind {

@@ -20,11 +20,12 @@ type laneKey struct {
 	maxWait       time.Duration
 }
 
-// lanes is a target and its queue.
+// lanes is a target and its queue, or its way past one.
 type lanes struct {
 	key    laneKey
 	target *infer.Target
-	queue  *batching.Queue
+	direct bool // requests never wait, and never merge
+	close  func()
 	series *server.Series
 	refs   int // generations; guarded by laneSet.mu
 }
@@ -60,14 +61,25 @@ func (s *laneSet) acquire(key laneKey, poolName string, labels []string) (*lanes
 	if maxRows == 0 {
 		maxRows = max(model.MaxBatch, 1)
 	}
-	q, err := s.pools.group(key.pool).NewQueue(batching.QueueOptions{
-		Model: &model, MaxRows: maxRows, MaxQueueRows: key.maxQueueRows, MaxWait: key.maxWait,
-	})
-	if err != nil {
-		return nil, err
+	l := &lanes{key: key, refs: 1}
+	l.target = &infer.Target{Model: &model, Pool: poolName, Labels: labels}
+	if way := key.pool.direct(&model); way != nil {
+		past := batching.NewBypass(way, &model, s.pools.metrics)
+		l.direct, l.target.Next, l.close = true, past, past.Close
+	} else {
+		q, err := s.pools.group(key.pool).NewQueue(batching.QueueOptions{
+			Model: &model, MaxRows: maxRows, MaxQueueRows: key.maxQueueRows, MaxWait: key.maxWait,
+		})
+		if err != nil {
+			return nil, err
+		}
+		l.target.Next, l.close = q, q.Close
 	}
-	l := &lanes{key: key, queue: q, series: s.metrics.Bind(key.name, key.version), refs: 1}
-	l.target = &infer.Target{Model: &model, Pool: poolName, Next: q, Labels: labels, Edge: l.series}
+	if open := key.pool.pool.Open; open != nil {
+		l.target.Open = open(&model)
+	}
+	l.series = s.metrics.Bind(key.name, key.version)
+	l.target.Edge = l.series
 	s.mu.all[key] = l
 	return l, nil
 }
@@ -82,7 +94,7 @@ func (s *laneSet) release(l *lanes) {
 	}
 	s.mu.Unlock()
 	if last {
-		l.queue.Close()
+		l.close()
 		l.series.Release()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/batching"
 	"github.com/sluice-serving/sluice/server"
 	"github.com/sluice-serving/sluice/telemetry"
@@ -17,6 +18,7 @@ type metrics struct {
 	registry *telemetry.Registry
 	edge     *server.Metrics
 	batching *batching.Metrics
+	upstream *backends.Metrics
 	wire     h1.Metrics
 	wire2    h2.Metrics
 }
@@ -25,6 +27,7 @@ func newMetrics(build telemetry.Build, g *Gateway) *metrics {
 	r := telemetry.NewRegistry(build)
 	m := &metrics{
 		registry: r, edge: server.NewMetrics(r), batching: batching.NewMetrics(r),
+		upstream: backends.NewMetrics(r),
 	}
 	m.wire, m.wire2 = newWireMetrics(r)
 	m.edge.Batches = m.batching.Batches

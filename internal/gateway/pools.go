@@ -88,6 +88,14 @@ func (o *openPool) forward(poke func()) {
 	}
 }
 
+// direct returns the way of a model's requests that need no queue, nil if they need one.
+func (o *openPool) direct(m *infer.Model) infer.Submitter {
+	if o.pool.Direct == nil {
+		return nil
+	}
+	return o.pool.Direct(m)
+}
+
 // group returns the scheduler of a pool's slots.
 func (p *pools) group(o *openPool) *batching.Group {
 	p.mu.Lock()
@@ -116,6 +124,23 @@ func (p *pools) release(o *openPool) {
 	defer cancel()
 	if err := o.pool.Close(ctx); err != nil {
 		p.log.Warn("a pool did not close in time", zap.Error(err))
+	}
+	p.closeGroup(o.pool.Slots)
+}
+
+// closeGroup ends the scheduler of slots that no open pool has. Under the lock: a new scheduler of the same slots
+// is not to be made until the old one has let go of them.
+func (p *pools) closeGroup(slots infer.Slots) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.mu.open {
+		if o.pool.Slots == slots {
+			return
+		}
+	}
+	if g := p.mu.groups[slots]; g != nil {
+		delete(p.mu.groups, slots)
+		g.Close()
 	}
 }
 

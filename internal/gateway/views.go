@@ -133,6 +133,9 @@ func (g *Gateway) viewVersion(m *modelView, v *versionView, total float64) admin
 	}
 	out.Platform = v.model.Platform
 	out.Batching = admin.Batching{Merges: v.maxRows > 1, Why: v.model.Merge, MaxRows: v.maxRows}
+	if v.lanes != nil && v.lanes.direct {
+		out.Batching.Merges = false
+	}
 	out.Inputs, out.Outputs = viewTensors(v.model.Inputs), viewTensors(v.model.Outputs)
 	return out
 }
@@ -189,11 +192,15 @@ func viewEndpoints(p *openPool) []admin.Endpoint {
 	var all []admin.Endpoint
 	for _, e := range p.pool.Endpoints() {
 		state := "ready"
-		if e.Draining {
+		switch {
+		case e.Draining:
 			state = "draining"
+		case e.Unhealthy:
+			state = "unhealthy"
 		}
 		all = append(all, admin.Endpoint{
-			Name: e.Name, State: state, Slots: e.Slots, SlotsInUse: e.Busy, Batches: e.Batches,
+			Name: e.Name, State: state, Reason: e.Reason, Slots: e.Slots, SlotsInUse: e.Busy,
+			RowsInFlight: e.InFlight, Batches: e.Batches, Failures: e.Failures,
 		})
 	}
 	return all

@@ -1,0 +1,297 @@
+package triton
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/wire/h2"
+)
+
+// mostTries bounds how often a run is begun that no server has worked on.
+const mostTries = 3
+
+// attempt is one run of a batch, or of one of its members, at one endpoint.
+type attempt struct {
+	// Immutable.
+	pool    *Pool
+	hint    uint32 // spreads attempts over shards
+	tracked infer.Tracked
+	encoder *kserve.RequestEncoder
+	decoder *kserve.ResponseDecoder
+
+	refs  atomic.Int32                // its run 1, an Abort 1
+	batch atomic.Pointer[infer.Batch] // nil: not running
+
+	// Owned by the run.
+	call   h2.Call
+	place  *backends.Place
+	since  int64 // when it was handed to the client
+	rows   int64
+	tries  int
+	single *replay     // nil: it runs the whole batch
+	part   infer.Batch // of a replay: the member, as the encoder wants it
+}
+
+func newAttempt(p *Pool) *attempt {
+	a := &attempt{
+		pool: p, hint: p.hints.Add(1),
+		encoder: kserve.NewRequestEncoder(p.memory.Slabs), decoder: kserve.NewResponseDecoder(p.memory.Slabs),
+	}
+	a.tracked.Of = a
+	a.call.Path, a.call.Done = inferPath, a
+	return a
+}
+
+// take returns an attempt for a batch at a place, with the run's reference.
+func (p *Pool) take(b *infer.Batch, place *backends.Place) *attempt {
+	a := p.attempts.Get().(*attempt)
+	a.place, a.rows, a.tries, a.single = place, max(b.Rows, 1), 1, nil
+	a.refs.Store(1)
+	a.batch.Store(b)
+	return a
+}
+
+// drop gives a reference back; the last one makes the attempt ready for its next run.
+func (a *attempt) drop() {
+	if a.refs.Add(-1) > 0 {
+		return
+	}
+	a.call.Reset()
+	a.call.Message.Release()
+	a.place, a.single = nil, nil
+	a.part.Model, a.part.Members = nil, nil
+	a.pool.attempts.Put(a)
+}
+
+// hold takes a reference for who has none, unless the attempt is not running.
+func (a *attempt) hold() bool {
+	for {
+		n := a.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if a.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Run implements [infer.Runner].
+func (e *endpoint) Run(b *infer.Batch, burst *infer.Burst) error {
+	b.Started = burst.Clock()
+	a := e.pool.take(b, b.Slot.Endpoint.(*backends.Place))
+	a.run(burst)
+	return nil
+}
+
+// Abort implements [backends.Aborter]: it cancels the run, unless that is over.
+func (e *endpoint) Abort(b *infer.Batch) {
+	for {
+		t := b.Tracked()
+		if t == nil {
+			return // Run sees for itself that nobody waits
+		}
+		a := t.Of.(*attempt)
+		if a.hold() {
+			mine := a.batch.Load() == b
+			if mine {
+				a.call.Cancel()
+			}
+			a.drop()
+			if mine {
+				return
+			}
+		}
+		if b.Tracked() == t {
+			return // it is over; else it went on as another attempt
+		}
+	}
+}
+
+// run encodes and sends. The attempt may be over, and somebody else's, when it returns.
+func (a *attempt) run(burst *infer.Burst) {
+	b := a.batch.Load()
+	b.Track(&a.tracked)
+	if b.Live() == 0 {
+		// Whoever ended the last member may have found nothing to cancel.
+		a.over(b, nil, infer.ErrClientGone, burst)
+		return
+	}
+	asked := b
+	if a.single != nil {
+		asked = &a.part
+	}
+	if a.call.Message.Size() == 0 {
+		v := a.place.Version
+		if err := a.encoder.Encode(asked, v.Name, v.Number, &a.call.Message); err != nil {
+			a.failed(b, err, burst)
+			return
+		}
+	}
+	a.since = burst.Clock()
+	a.call.Timeout = timeout(asked.Members, a.since)
+	a.send(b, burst)
+}
+
+// timeout returns for how long anybody waits, 0 if for ever.
+func timeout(members []infer.Member, now int64) time.Duration {
+	latest := int64(0)
+	for i := range members {
+		d := members[i].Call.Deadline
+		if d == 0 {
+			return 0
+		}
+		latest = max(latest, d)
+	}
+	return max(time.Duration(latest-now), time.Millisecond)
+}
+
+// send hands the call to the endpoint's client.
+func (a *attempt) send(b *infer.Batch, burst *infer.Burst) {
+	e := a.place.Remote.Runner.(*endpoint)
+	place, rows, hint, since := a.place, a.rows, a.hint, a.since
+	place.Enter(rows)
+	conn, err := e.client.Start(&a.call)
+	if err != nil {
+		why := e.refusal(err)
+		place.Leave(rows, why.Code, burst.Clock()-since, hint)
+		a.failed(b, why, burst)
+		return
+	}
+	if conn != nil {
+		burst.Mark(conn)
+	}
+}
+
+// answers is what the reader of a connection finishes runs with.
+type answers struct {
+	burst infer.Burst
+	begun bool
+}
+
+// of returns the burst of the reader that by belongs to, nil if it is no reader's.
+func of(by h2.Drainer) *infer.Burst {
+	w, ok := by.(*answers)
+	if !ok {
+		return nil
+	}
+	if !w.begun {
+		w.begun = true
+		w.burst.Begin()
+	}
+	return &w.burst
+}
+
+// Drained implements [h2.Drainer].
+func (w *answers) Drained() {
+	w.burst.Flush()
+	w.begun = false
+}
+
+// Answered implements [h2.Answered].
+func (a *attempt) Answered(call *h2.Call, by h2.Drainer) {
+	burst := of(by)
+	b := a.batch.Load()
+	now := burst.Clock()
+	r, err := a.read(b, call)
+	code := infer.OK
+	if err != nil {
+		code = err.Code
+	}
+	a.place.Leave(a.rows, code, now-a.since, a.hint)
+	b.Ended = now
+	if err != nil {
+		a.failed(b, err, burst)
+		return
+	}
+	a.over(b, r, nil, burst)
+	r.Release()
+}
+
+// read makes a response of an answer, or an error of what is none.
+func (a *attempt) read(b *infer.Batch, call *h2.Call) (*infer.Response, *infer.Error) {
+	if call.Status != h2.OK {
+		return nil, a.judge(call)
+	}
+	asked := b
+	if a.single != nil {
+		asked = &a.part
+	}
+	r := a.pool.memory.NewResponse()
+	err := a.decoder.Decode(b.Model, asked, &call.Answer, r)
+	if err == nil && len(asked.Members) > 1 && !hasRows(r, asked.Rows) {
+		err = errRowsLost
+	}
+	if err != nil {
+		r.Release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// hasRows tells whether every output has n rows.
+func hasRows(r *infer.Response, n int64) bool {
+	for i := range r.Outputs {
+		if s := r.Outputs[i].Shape; len(s) == 0 || s[0] != n {
+			return false
+		}
+	}
+	return true
+}
+
+// failed goes on elsewhere where that makes sense, else it ends the run with err.
+func (a *attempt) failed(b *infer.Batch, err *infer.Error, burst *infer.Burst) {
+	if err.Retry == infer.Unsent && a.tries < mostTries && b.Live() > 0 {
+		if place := a.elsewhere(b); place != nil {
+			a.again(b, place, burst)
+			return
+		}
+	}
+	if a.single == nil && len(b.Members) > 1 && ofInput(err) && b.Live() > 0 {
+		a.replay(b, err, burst)
+		return
+	}
+	a.over(b, nil, err, burst)
+}
+
+// elsewhere returns where a run goes on that no server has worked on: at another endpoint, or at the same one,
+// to which there may be another connection.
+func (a *attempt) elsewhere(b *infer.Batch) *backends.Place {
+	v := a.place.Version
+	if p := v.Pick(b.Members[0].Call.Request, a.place.Remote); p != nil {
+		return p
+	}
+	if a.place.Remote.Suspected() {
+		return nil
+	}
+	return a.place
+}
+
+// again goes on as another attempt: a call that may still be cancelled is never used twice.
+func (a *attempt) again(b *infer.Batch, place *backends.Place, burst *infer.Burst) {
+	next := a.pool.take(b, place)
+	next.tries, next.single, next.rows = a.tries+1, a.single, a.rows
+	next.part.Model, next.part.Members, next.part.Rows, next.part.Bytes = a.part.Model, a.part.Members, a.part.Rows, a.part.Bytes
+	next.call.Message.AppendList(&a.call.Message)
+	a.batch.Store(nil)
+	a.drop()
+	next.run(burst)
+}
+
+// over ends the run: the batch's, or its member's. The attempt is given back; r's reference stays the caller's.
+func (a *attempt) over(b *infer.Batch, r *infer.Response, err *infer.Error, burst *infer.Burst) {
+	single, place := a.single, a.place
+	a.batch.Store(nil)
+	switch {
+	case single != nil:
+		single.ended(r, err, place, burst)
+	case err != nil:
+		b.Fail(err, burst)
+	default:
+		b.Finish(r, burst)
+	}
+	a.drop()
+}

@@ -1,0 +1,296 @@
+package triton
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/wire/h2"
+)
+
+// endpoint is one server. It implements [infer.Runner] and [backends.Aborter].
+type endpoint struct {
+	// Immutable after New.
+	pool    *Pool
+	address string
+	client  *h2.Client
+	remote  *backends.Remote
+	poke    chan struct{} // one slot: somebody thinks that a look is due
+
+	last atomic.Pointer[report] // what the latest look that succeeded saw
+
+	// Owned by the goroutine that looks.
+	pulse  backends.Pulse
+	renew  int // whose turn it is to be described again
+	failed string
+}
+
+// id names a version.
+type id struct{ name, version string }
+
+// report is what a look saw. It is immutable once it is published.
+type report struct {
+	versions map[id]seen
+	healthy  bool
+	reason   string // why it is not
+}
+
+// seen is a version at an endpoint.
+type seen struct {
+	listed bool        // as ready, by the server
+	state  infer.State // ready once it is described
+	reason string
+	desc   *description // nil unless it is ready
+}
+
+const (
+	// firstLook is how long the first look may take, which has to connect.
+	firstLook = 2 * time.Second
+	// describeTime bounds how long a version may take to be described.
+	describeTime = 5 * time.Second
+	// describers is how many versions are described at a time.
+	describers = 8
+	// renewals is how many versions a look describes again.
+	renewals = 4
+)
+
+// watch looks at the endpoint until ctx is done.
+func (e *endpoint) watch(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	looked := sync.OnceFunc(e.pool.looked.Done)
+	defer looked()
+	for first := true; ; first = false {
+		select {
+		case <-timer.C:
+		case <-e.poke:
+		case <-ctx.Done():
+			return
+		}
+		e.look(ctx, first)
+		looked()
+		timer.Reset(e.pause())
+	}
+}
+
+// pause is the time until the next look, spread by a fifth so that looks at many endpoints do not meet.
+func (e *endpoint) pause() time.Duration {
+	d := e.pool.opts.Interval
+	return d - d/5 + rand.N(2*d/5+1)
+}
+
+// hurry has the endpoint looked at soon.
+func (e *endpoint) hurry() {
+	select {
+	case e.poke <- struct{}{}:
+	default:
+	}
+}
+
+// look looks once and publishes what it saw.
+func (e *endpoint) look(ctx context.Context, first bool) {
+	answered := e.remote.Answered()
+	index, err := e.index(ctx, first)
+	if ctx.Err() != nil {
+		return
+	}
+	// A server that is too busy to answer a look in time, but answers requests, is well.
+	alive := err == nil || errors.Is(err, context.DeadlineExceeded) && e.remote.Answered() > answered
+	healthy := e.pulse.Beat(alive)
+	r := &report{healthy: healthy}
+	if old := e.last.Load(); old != nil {
+		r.versions = old.versions
+	}
+	if err != nil {
+		r.reason = "it fails its health checks: " + err.Error()
+		e.complain(r.reason)
+	} else {
+		e.recovered()
+		if !healthy {
+			r.reason = "it has just come back"
+		}
+		r.versions = e.sort(index, r.versions)
+		if r.undescribed() {
+			e.publish(r)
+			r = &report{healthy: r.healthy, reason: r.reason, versions: r.versions}
+		}
+		e.describeAll(ctx, r)
+	}
+	e.publish(r)
+}
+
+func (e *endpoint) publish(r *report) {
+	e.last.Store(r)
+	e.pool.merge()
+}
+
+// complain logs what is wrong, once.
+func (e *endpoint) complain(reason string) {
+	if e.failed == reason {
+		return
+	}
+	e.failed = reason
+	e.pool.log.Warn("an endpoint fails its health checks", zap.String("endpoint", e.address), zap.String("reason", reason))
+}
+
+func (e *endpoint) recovered() {
+	if e.failed == "" {
+		return
+	}
+	e.failed = ""
+	e.pool.log.Info("an endpoint answers its health checks again", zap.String("endpoint", e.address))
+}
+
+var errNotLive = errors.New("it is not live")
+
+// index asks whether the server is live, and what it has.
+func (e *endpoint) index(ctx context.Context, first bool) (*pb.RepositoryIndexResponse, error) {
+	timeout := e.pool.opts.Timeout
+	if first {
+		timeout = max(timeout, firstLook)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	live := &pb.ServerLiveResponse{}
+	if err := e.ask(ctx, livePath, &pb.ServerLiveRequest{}, live); err != nil {
+		return nil, err
+	}
+	if !live.GetLive() {
+		return nil, errNotLive
+	}
+	index := &pb.RepositoryIndexResponse{}
+	return index, e.ask(ctx, indexPath, &pb.RepositoryIndexRequest{}, index)
+}
+
+// sort turns an index into versions, with what is known of those that were ready before.
+func (e *endpoint) sort(index *pb.RepositoryIndexResponse, old map[id]seen) map[id]seen {
+	now := make(map[id]seen, len(index.GetModels()))
+	for _, m := range index.GetModels() {
+		if m.GetVersion() == "" {
+			continue // it was never loaded
+		}
+		key := id{m.GetName(), m.GetVersion()}
+		s := seen{state: infer.Unavailable, reason: m.GetReason()}
+		switch m.GetState() {
+		case "READY":
+			if s = old[key]; !s.listed {
+				s = seen{listed: true, state: infer.Loading, reason: "it is being looked at"}
+			}
+		case "LOADING":
+			s.state, s.reason = infer.Loading, "the server is loading it"
+		default:
+			if s.reason == "" {
+				s.reason = "the server says " + strings.ToLower(m.GetState())
+			}
+		}
+		now[key] = s
+	}
+	return now
+}
+
+// undescribed tells whether a version is new.
+func (r *report) undescribed() bool {
+	for _, s := range r.versions {
+		if s.listed && s.state == infer.Loading {
+			return true
+		}
+	}
+	return false
+}
+
+// describeAll describes what is ready and was not described, and a few others again.
+func (e *endpoint) describeAll(ctx context.Context, r *report) {
+	var due, known []id
+	for key, s := range r.versions {
+		switch {
+		case !s.listed:
+		case s.desc == nil:
+			due = append(due, key)
+		default:
+			known = append(known, key)
+		}
+	}
+	slices.SortFunc(known, compareIDs)
+	for range min(renewals, len(known)) {
+		e.renew++
+		due = append(due, known[e.renew%len(known)])
+	}
+	if len(due) == 0 {
+		return
+	}
+	found := make([]seen, len(due))
+	places := make(chan struct{}, describers)
+	var all sync.WaitGroup
+	for i, key := range due {
+		places <- struct{}{}
+		all.Go(func() {
+			found[i] = e.described(ctx, key, r.versions[key])
+			<-places
+		})
+	}
+	all.Wait()
+	versions := maps.Clone(r.versions)
+	for i, key := range due {
+		versions[key] = found[i]
+	}
+	r.versions = versions
+}
+
+// described asks the server about a version of which old is known.
+func (e *endpoint) described(ctx context.Context, key id, old seen) seen {
+	ctx, cancel := context.WithTimeout(ctx, max(describeTime, e.pool.opts.Timeout))
+	defer cancel()
+	d, err := e.describe(ctx, key)
+	var refused *statusError
+	said := errors.As(err, &refused) || errors.Is(err, errUnusable)
+	switch {
+	case err == nil && old.desc != nil && old.desc.same(d) && old.desc.instances == d.instances:
+		return old
+	case err == nil:
+		return seen{listed: true, state: infer.Ready, desc: d}
+	case old.desc != nil && !said:
+		return old // the next look tells
+	case said:
+		return seen{listed: true, state: infer.Unavailable, reason: err.Error()}
+	}
+	return seen{listed: true, state: infer.Loading, reason: "the server was asked about it in vain: " + err.Error()}
+}
+
+// errUnusable says that a version cannot be served.
+var errUnusable = errors.New("it cannot be served")
+
+// ask asks the server a question.
+func (e *endpoint) ask(ctx context.Context, path string, question, answer proto.Message) error {
+	return ask(ctx, e.client, e.pool.memory.Slabs, path, question, answer)
+}
+
+func (e *endpoint) describe(ctx context.Context, key id) (*description, error) {
+	meta := &pb.ModelMetadataResponse{}
+	if err := e.ask(ctx, metadataPath, &pb.ModelMetadataRequest{Name: key.name, Version: key.version}, meta); err != nil {
+		return nil, err
+	}
+	config := &pb.ModelConfigResponse{}
+	err := e.ask(ctx, configPath, &pb.ModelConfigRequest{Name: key.name, Version: key.version}, config)
+	var refused *statusError
+	if err != nil && (!errors.As(err, &refused) || refused.status != h2.Unimplemented) {
+		return nil, err
+	}
+	d, err := describe(key.name, key.version, meta, config.GetConfig())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	return d, nil
+}

@@ -1,0 +1,111 @@
+package triton
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/wire/h2"
+)
+
+// How runs end of which a server said nothing that counts. The variables are never written.
+var (
+	errRowsLost = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model's outputs do not have one row for each row of the batch"}
+	errLost     = &infer.Error{Code: infer.BackendLost, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the connection to the model server was lost while the model ran", After: time.Second}
+	errUnsent   = &infer.Error{Code: infer.NoEndpoint, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "no model server could be reached", After: time.Second}
+	errFull     = &infer.Error{Code: infer.Overloaded, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "too many requests wait for a connection to the model server", After: time.Second}
+	errCalm     = &infer.Error{Code: infer.Overloaded, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server or its answer asks for more than there is", After: time.Second}
+	errNonsense = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server's answer makes no sense"}
+	errTooLarge = &infer.Error{Code: infer.TooLarge, Origin: infer.FromGateway, Retry: infer.Never, Text: "the request is larger than a gRPC message can be"}
+)
+
+// refusal says why the client does not take a call.
+func (e *endpoint) refusal(err error) *infer.Error {
+	switch {
+	case errors.Is(err, h2.ErrClientDown):
+		if e.remote.Suspect() {
+			e.hurry()
+		}
+		return errUnsent
+	case errors.Is(err, h2.ErrClientFull):
+		return errFull
+	case errors.Is(err, h2.ErrCallIsTooLarge):
+		return errTooLarge
+	}
+	return infer.ErrDraining
+}
+
+// judge makes an error of how a call ended.
+func (a *attempt) judge(call *h2.Call) *infer.Error {
+	if call.Local {
+		return judgeLocal(call)
+	}
+	e := &infer.Error{Origin: infer.FromBackend, Text: backends.PublicText(call.Text)}
+	switch call.Status {
+	case h2.InvalidArgument, codePrecondition, codeOutOfRange:
+		e.Code = infer.Invalid
+	case codeNotFound:
+		e.Code = infer.UnknownModel
+		a.place.Remote.Runner.(*endpoint).hurry() // what we know of it is old
+	case h2.Unavailable:
+		e.Code, e.Retry, e.After = infer.NotReady, infer.Safe, time.Second
+	case h2.ResourceExhausted:
+		e.Code, e.Retry, e.After = infer.Overloaded, infer.Safe, time.Second
+	case codeDeadline:
+		e.Code = infer.Deadline
+	case h2.Unimplemented:
+		e.Code = infer.Unsupported
+	case codeForbidden:
+		e.Code = infer.Forbidden
+	case codeUnauthenticated:
+		e.Code = infer.Unauthenticated
+	case h2.Cancelled:
+		e.Code = infer.Cancelled
+	default:
+		e.Code, e.Retry = infer.Internal, infer.Safe
+	}
+	if e.Text == "" {
+		e.Text = "the model server failed the request and did not say why"
+	}
+	return e
+}
+
+// judgeLocal is judge for what the client found by itself.
+func judgeLocal(call *h2.Call) *infer.Error {
+	switch call.Status {
+	case h2.Cancelled:
+		if call.Sent && call.HTTPStatus != 0 {
+			return errLost // the server gave it up
+		}
+		return infer.ErrClientGone
+	case h2.Unavailable:
+		if !call.Sent {
+			return errUnsent
+		}
+		return errLost
+	case h2.ResourceExhausted:
+		return errCalm
+	}
+	return errNonsense
+}
+
+// ofInput tells whether an error may be due to what one member of a batch asks.
+func ofInput(err *infer.Error) bool {
+	switch err.Code {
+	case infer.Invalid, infer.Internal:
+		return true
+	case infer.BadBackend:
+		return err == errRowsLost
+	}
+	return false
+}
+
+// replayed notes that a merged batch failed.
+func (p *Pool) replayed(v *backends.Version, why *infer.Error) {
+	if ce := p.log.Check(zap.WarnLevel, "a merged batch failed and is run again, member by member"); ce != nil {
+		ce.Write(zap.String("model", v.Name), zap.String("version", v.Number), zap.Error(why))
+	}
+}

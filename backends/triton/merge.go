@@ -1,0 +1,210 @@
+package triton
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/infer"
+)
+
+// merge has the looks put together soon.
+func (p *Pool) merge() {
+	select {
+	case p.due <- struct{}{}:
+	default:
+	}
+}
+
+// mergeAll puts the looks together until ctx is done.
+func (p *Pool) mergeAll(ctx context.Context) {
+	looked := make(chan struct{})
+	p.running.Go(func() {
+		p.looked.Wait()
+		close(looked)
+	})
+	for {
+		select {
+		case <-p.due:
+			p.mergeOnce()
+		case <-looked:
+			looked = nil
+			p.mergeOnce()
+			close(p.first)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// mergeOnce makes of all looks what the pool has, and tells the fleet.
+func (p *Pool) mergeOnce() {
+	reports := make([]*report, len(p.endpoints))
+	for i, e := range p.endpoints {
+		reports[i] = e.last.Load()
+		if r := reports[i]; r != nil {
+			p.fleet.SetHealth(e.remote, r.healthy, r.reason)
+		}
+	}
+	ids := sortedIDs(reports)
+	l := &listing{}
+	for _, key := range ids {
+		l.versions = append(l.versions, p.mergeVersion(key, reports))
+	}
+	for key, v := range p.versions {
+		if _, found := slices.BinarySearchFunc(ids, key, compareIDs); !found {
+			delete(p.versions, key)
+			p.fleet.Forget(v.handle)
+		}
+	}
+	if len(ids) == 0 {
+		l.err = unreached(reports)
+	}
+	old := p.list.Swap(l)
+	if !l.equal(old) {
+		select {
+		case p.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// unreached returns why nothing is known, nil if an endpoint says that it has nothing.
+func unreached(reports []*report) error {
+	var why *unreachedError
+	for _, r := range reports {
+		switch {
+		case r == nil:
+		case r.versions != nil:
+			return nil
+		case why == nil:
+			why = &unreachedError{r.reason}
+		}
+	}
+	if why == nil {
+		return errUnknown
+	}
+	return why
+}
+
+// unreachedError says why no endpoint is known to have anything.
+type unreachedError struct{ reason string }
+
+func (e *unreachedError) Error() string {
+	return "no endpoint has answered yet; the first: " + e.reason
+}
+
+func (l *listing) equal(o *listing) bool {
+	return (l.err == nil) == (o.err == nil) && slices.Equal(l.versions, o.versions)
+}
+
+// mergeVersion puts together what the endpoints say of a version.
+func (p *Pool) mergeVersion(key id, reports []*report) infer.VersionStatus {
+	d := choose(p.versions[key], key, reports)
+	if d != nil {
+		p.keep(key, d)
+	}
+	v := p.versions[key]
+	s := infer.VersionStatus{Name: key.name, Version: key.version, State: infer.Unavailable}
+	var reasons []string
+	for i, r := range reports {
+		e := p.endpoints[i]
+		if r == nil {
+			continue
+		}
+		at, there := r.versions[key]
+		fits := there && at.desc != nil && v != nil && v.desc.same(at.desc)
+		if v != nil {
+			v.handle.Put(e.remote, fits && at.state == infer.Ready, p.slots(at.desc))
+		}
+		p.tellOddity(oddity{e, key}, at.desc != nil && !fits)
+		switch {
+		case !there:
+		case fits && r.healthy:
+			s.State = infer.Ready
+		case at.desc != nil && !fits:
+			reasons = append(reasons, "another endpoint describes it otherwise")
+		case at.state != infer.Unavailable && r.healthy && s.State == infer.Unavailable:
+			s.State = infer.Loading
+		case !r.healthy:
+			reasons = append(reasons, r.reason)
+		default:
+			reasons = append(reasons, at.reason)
+		}
+	}
+	if s.State == infer.Ready {
+		s.Model = v.model
+		return s
+	}
+	s.Reason = strings.Join(slices.Compact(reasons), "; ")
+	return s
+}
+
+// choose returns the description that holds for a version: the one that does, if an endpoint still has it,
+// else that of the first endpoint that has one. It is nil if none has.
+func choose(v *version, key id, reports []*report) *description {
+	var first *description
+	for _, r := range reports {
+		if r == nil {
+			continue
+		}
+		d := r.versions[key].desc
+		switch {
+		case d == nil:
+		case v != nil && v.desc.same(d):
+			return v.desc
+		case first == nil:
+			first = d
+		}
+	}
+	return first
+}
+
+// keep has d hold for a version from now on.
+func (p *Pool) keep(key id, d *description) {
+	v := p.versions[key]
+	if v != nil && v.desc == d {
+		return
+	}
+	next := &version{desc: d}
+	if v != nil && v.desc.alone == d.alone && v.desc.sequences == d.sequences {
+		next.handle = v.handle // what waits goes on
+	} else {
+		if v != nil {
+			p.fleet.Forget(v.handle)
+		}
+		next.handle = p.fleet.NewVersion(key.name, key.version, d.alone, d.sequences)
+	}
+	m := d.model
+	m.Handle = next.handle
+	next.model = &m
+	p.versions[key] = next
+}
+
+// slots is how many batches may be outstanding at an endpoint that describes a version as d.
+func (p *Pool) slots(d *description) int {
+	const unknown = 2
+	switch {
+	case p.opts.Slots > 0:
+		return p.opts.Slots
+	case d == nil || d.instances == 0:
+		return unknown
+	}
+	return d.instances
+}
+
+// tellOddity logs that an endpoint describes a version otherwise than others, once.
+func (p *Pool) tellOddity(o oddity, is bool) {
+	if p.odd[o] == is {
+		return
+	}
+	if !is {
+		delete(p.odd, o)
+		return
+	}
+	p.odd[o] = true
+	p.log.Warn("an endpoint describes a version otherwise than others and gets no requests for it",
+		zap.String("endpoint", o.endpoint.address), zap.String("model", o.id.name), zap.String("version", o.id.version))
+}

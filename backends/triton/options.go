@@ -1,0 +1,90 @@
+package triton
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Options configures a Pool.
+type Options struct {
+	// Name is the pool's, in metrics. Required.
+	Name string
+	// Endpoints are the servers' addresses, host:port or unix: and a path. Required.
+	Endpoints []string
+	// Slots is how many batches may be outstanding at one endpoint for one version whose requests merge.
+	// Default (0): the instances of the version there, 2 where nobody knows. More keeps the server busy over
+	// the time that a batch travels, and makes batches smaller.
+	Slots int
+	// Connections bounds the connections to an endpoint. Default 2. More spread the reading of answers over
+	// more cores, and coalesce less.
+	Connections int
+	// Interval is the time between two looks at an endpoint. Default 2 s.
+	Interval time.Duration
+	// Timeout is how long an answer to a look may take. Default 500 ms.
+	Timeout time.Duration
+	// HealthyAfter is how many looks in a row must succeed before an endpoint that had failed takes requests
+	// again. Default 2.
+	HealthyAfter int
+	// UnhealthyAfter is how many looks in a row must fail before an endpoint takes no more. Default 3.
+	UnhealthyAfter int
+	// TLS is spoken to the endpoints. Default nil: plain text.
+	TLS *tls.Config
+	// MaxAnswer bounds an answer in bytes. Default 64 MiB.
+	MaxAnswer int64
+}
+
+// EnsureDefaults fills in what is not set.
+func (o *Options) EnsureDefaults() {
+	for _, n := range []struct {
+		v   *int
+		def int
+	}{
+		{&o.Connections, 2},
+		{&o.HealthyAfter, 2},
+		{&o.UnhealthyAfter, 3},
+	} {
+		if *n.v == 0 {
+			*n.v = n.def
+		}
+	}
+	if o.Interval == 0 {
+		o.Interval = 2 * time.Second
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 500 * time.Millisecond
+	}
+	if o.MaxAnswer == 0 {
+		o.MaxAnswer = 64 << 20
+	}
+}
+
+// Validate returns an error that names every setting that cannot be.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Name == "" {
+		errs = append(errs, errors.New("name: missing"))
+	}
+	if len(o.Endpoints) == 0 {
+		errs = append(errs, errors.New("endpoints: missing"))
+	}
+	if o.Slots < 0 {
+		errs = append(errs, fmt.Errorf("slots: %d is negative", o.Slots))
+	}
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{
+		{"interval", o.Interval},
+		{"timeout", o.Timeout},
+	} {
+		if d.v <= 0 {
+			errs = append(errs, fmt.Errorf("%s: %v is not positive", d.name, d.v))
+		}
+	}
+	if o.HealthyAfter < 1 || o.UnhealthyAfter < 1 {
+		errs = append(errs, fmt.Errorf("healthy after %d, unhealthy after %d: want at least 1", o.HealthyAfter, o.UnhealthyAfter))
+	}
+	return errors.Join(errs...)
+}

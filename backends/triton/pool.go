@@ -1,0 +1,221 @@
+package triton
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/wire/h2"
+)
+
+// Pool is servers that serve the same models. It implements [infer.Catalog].
+type Pool struct {
+	// Immutable after New.
+	opts      Options
+	log       *zap.Logger
+	memory    *infer.Memory
+	fleet     *backends.Fleet
+	endpoints []*endpoint
+
+	attempts sync.Pool
+	hints    atomic.Uint32
+
+	changed chan struct{} // one slot: what List tells has changed
+	due     chan struct{} // one slot: a look has news
+	looked  sync.WaitGroup
+	first   chan struct{} // closed when every endpoint was looked at once
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	list atomic.Pointer[listing]
+
+	// Owned by the goroutine that merges.
+	versions map[id]*version
+	odd      map[oddity]bool // what was logged
+}
+
+// listing is what List tells.
+type listing struct {
+	versions []infer.VersionStatus
+	err      error
+}
+
+// version is a version of the pool.
+type version struct {
+	desc   *description
+	model  *infer.Model
+	handle *backends.Version
+}
+
+// oddity is a version that an endpoint describes otherwise than others.
+type oddity struct {
+	endpoint *endpoint
+	id       id
+}
+
+// New starts to look at the endpoints. It does not wait for them.
+func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		opts: opts, log: log, memory: memory, fleet: backends.NewFleet(opts.Name, metrics),
+		changed: make(chan struct{}, 1), due: make(chan struct{}, 1), first: make(chan struct{}),
+		versions: map[id]*version{}, odd: map[oddity]bool{},
+	}
+	p.list.Store(&listing{err: errUnknown})
+	p.attempts.New = func() any { return newAttempt(p) }
+	for _, address := range opts.Endpoints {
+		if err := p.add(address); err != nil {
+			p.closeAll(context.Background()) //nolint:forbidigo // nothing runs there yet
+			return nil, err
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background()) //nolint:forbidigo // the life of the pool, ended by Close
+	p.stop = stop
+	p.looked.Add(len(p.endpoints))
+	for _, e := range p.endpoints {
+		p.running.Go(func() { e.watch(ctx) })
+	}
+	p.running.Go(func() { p.mergeAll(ctx) })
+	return p, nil
+}
+
+func (p *Pool) add(address string) error {
+	e := &endpoint{pool: p, address: address, poke: make(chan struct{}, 1)}
+	e.pulse.HealthyAfter, e.pulse.UnhealthyAfter = p.opts.HealthyAfter, p.opts.UnhealthyAfter
+	var err error
+	e.client, err = h2.NewClient(h2.ClientOptions{
+		Address: address, TLS: p.opts.TLS, MaxConnections: p.opts.Connections, MaxMessage: p.opts.MaxAnswer,
+		Connect: func(*h2.ClientConn) h2.Drainer { return &answers{} },
+	}, p.memory.Slabs, p.log)
+	if err != nil {
+		return fmt.Errorf("endpoint %s: %w", address, err)
+	}
+	if e.remote, err = p.fleet.Add(address, e); err != nil {
+		return err
+	}
+	p.endpoints = append(p.endpoints, e)
+	return nil
+}
+
+// Close ends the looks, waits for what runs as long as ctx allows, and fails the rest.
+func (p *Pool) Close(ctx context.Context) error {
+	p.stop()
+	p.running.Wait()
+	p.closeAll(ctx)
+	return ctx.Err()
+}
+
+func (p *Pool) closeAll(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, e := range p.endpoints {
+		all.Go(func() { e.client.Close(ctx) })
+	}
+	all.Wait()
+	p.fleet.Close()
+}
+
+// Fleet is where the pool's slots are, and its direct way.
+func (p *Pool) Fleet() *backends.Fleet { return p.fleet }
+
+// Changed yields after something that List tells has changed.
+func (p *Pool) Changed() <-chan struct{} { return p.changed }
+
+// Direct returns the way of a model of the pool whose requests never merge, nil for others.
+func (p *Pool) Direct(m *infer.Model) infer.Submitter {
+	if !m.Handle.(*backends.Version).Alone {
+		return nil
+	}
+	return p.fleet.Direct(m)
+}
+
+// errUnknown says that no look has ended yet.
+var errUnknown = errors.New("no endpoint has answered yet")
+
+// List implements [infer.Catalog]. It waits until every endpoint was looked at once, and fails if none has
+// answered ever.
+func (p *Pool) List(ctx context.Context) ([]infer.VersionStatus, error) {
+	select {
+	case <-p.first:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	l := p.list.Load()
+	return l.versions, l.err
+}
+
+// Describe implements [infer.Catalog].
+func (p *Pool) Describe(ctx context.Context, name, number string) (*infer.Model, error) {
+	all, err := p.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if s := &all[i]; s.Name == name && s.Version == number {
+			if s.State != infer.Ready {
+				return nil, infer.Errorf(infer.NotReady, "version %.32q of model %.128q is not ready", number, name)
+			}
+			return s.Model, nil
+		}
+	}
+	return nil, infer.Errorf(infer.UnknownVersion, "the pool has no version %.32q of model %.128q", number, name)
+}
+
+// Ready implements [infer.Catalog].
+func (p *Pool) Ready(ctx context.Context, name, number string) (bool, error) {
+	m, err := p.Describe(ctx, name, number)
+	var why *infer.Error
+	if errors.As(err, &why) {
+		return false, nil
+	}
+	return m != nil, err
+}
+
+// errNoControl refuses what the servers' operators do.
+var errNoControl = infer.Errorf(infer.Unsupported, "the models of this pool are loaded and unloaded at its servers")
+
+// Load implements [infer.Catalog]: it refuses.
+func (p *Pool) Load(context.Context, string) error { return errNoControl }
+
+// Unload implements [infer.Catalog]: it refuses.
+func (p *Pool) Unload(context.Context, string) error { return errNoControl }
+
+// compareIDs orders by name, then by version, numbers by their value.
+func compareIDs(a, b id) int {
+	if c := strings.Compare(a.name, b.name); c != 0 {
+		return c
+	}
+	x, errX := strconv.ParseUint(a.version, 10, 64)
+	y, errY := strconv.ParseUint(b.version, 10, 64)
+	if errX == nil && errY == nil && x != y {
+		return cmp.Compare(x, y)
+	}
+	return strings.Compare(a.version, b.version)
+}
+
+// sortedIDs returns the versions that any report has.
+func sortedIDs(reports []*report) []id {
+	var all []id
+	for _, r := range reports {
+		if r == nil {
+			continue
+		}
+		for key := range r.versions {
+			all = append(all, key)
+		}
+	}
+	slices.SortFunc(all, compareIDs)
+	return slices.Compact(all)
+}

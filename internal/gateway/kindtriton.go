@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/backends/triton"
+	"github.com/sluice-serving/sluice/config"
+)
+
+// Triton is the kind of pools that are Triton inference servers. Each has a scheduler of its own.
+func Triton() Kind {
+	return Kind{Config: config.Triton(), Start: func(env Env) Host {
+		return Host{
+			Key: func(p *config.Pool) string {
+				var o config.TritonOptions
+				p.Options.Into(&o)
+				return fmt.Sprintf("%q %+v", p.Name, o)
+			},
+			Open:  func(p *config.Pool) (*backends.Pool, error) { return openTriton(p, env) },
+			Close: func() {},
+		}
+	}}
+}
+
+func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
+	var o config.TritonOptions
+	c.Options.Into(&o)
+	opts := triton.Options{
+		Name: c.Name, Slots: o.Slots, Connections: o.Connections,
+		Interval: o.Health.Interval, Timeout: o.Health.Timeout,
+		HealthyAfter: o.Health.HealthyAfter, UnhealthyAfter: o.Health.UnhealthyAfter,
+	}
+	for _, e := range o.Endpoints {
+		opts.Endpoints = append(opts.Endpoints, e.Address)
+	}
+	var err error
+	if opts.TLS, err = upstreamTLS(o.TLS); err != nil {
+		return nil, err
+	}
+	p, err := triton.New(opts, env.Memory, env.Upstream, env.Log.Named("triton").With(zap.String("pool", c.Name)))
+	if err != nil {
+		return nil, err
+	}
+	return &backends.Pool{
+		Kind: "triton", Slots: p.Fleet(), Catalog: p, Endpoints: p.Fleet().Status, Changed: p.Changed(),
+		Direct: p.Direct, Close: p.Close,
+	}, nil
+}
+
+// upstreamTLS reads the files of TLS towards servers; nil: none is spoken.
+func upstreamTLS(c config.UpstreamTLS) (*tls.Config, error) {
+	if !c.Enabled() {
+		return nil, nil
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls.ca: %s holds no certificate", c.CA)
+		}
+	}
+	if c.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}
