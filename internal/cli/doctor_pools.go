@@ -81,7 +81,11 @@ func checkPool(ctx context.Context, f *findings, cfg *config.Config, p *config.P
 	if ready > 0 {
 		f.ok("models", "pool %s: %s in %s", p.Name, fmt.Sprintf("%d of %s loaded", ready, plural(len(all), "version")), time.Since(start).Round(time.Millisecond))
 	} else if len(all) == 0 {
-		f.warn("models", "models lie in MODEL/VERSION/model.onnx", "pool %s has no models", p.Name)
+		hint := ""
+		if p.Kind == "onnx" {
+			hint = "models lie in MODEL/VERSION/model.onnx"
+		}
+		f.warn("models", hint, "pool %s has no models", p.Name)
 	}
 }
 

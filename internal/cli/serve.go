@@ -33,6 +33,7 @@ the file. SIGHUP, or a change of the file, reloads it; a bad file changes nothin
 readiness, serves on for drain.delay, answers what is in flight within drain.grace, and ends. SIGINT skips the
 delay. A second signal ends at once.`,
 		Example: `  sluice serve --backend onnx=./models
+  sluice serve --backend triton=127.0.0.1:8011,127.0.0.1:8021
   sluice serve -c sluice.yaml --http :9000
   sluice serve --backend onnx=./models --http 127.0.0.1:0 --ready-file /tmp/ready.json`,
 		Args: noArgs,
@@ -81,7 +82,7 @@ type flagValue struct {
 func (f *sourceFlags) register(cmd *cobra.Command, kinds []gateway.Kind) {
 	fl := cmd.Flags()
 	fl.StringVarP(&f.file, "config", "c", "", "configuration file")
-	fl.StringArrayVar(&f.backends, "backend", nil, "serve all models of a backend: KIND=TARGET, for instance onnx=./models; may be repeated")
+	fl.StringArrayVar(&f.backends, "backend", nil, "serve all models of a backend: KIND=TARGET, for instance onnx=./models or triton=host:8001,host2:8001; may be repeated")
 	f.values = []flagValue{{name: "http"}, {name: "grpc"}, {name: "metrics"}, {name: "admin"}}
 	for i, doc := range []string{
 		"address of the data port for REST clients (both data ports speak both)", "address of the data port for gRPC clients",
