@@ -119,7 +119,7 @@ func (e *streamed) refuse(err *infer.Error, c *infer.Call, burst *infer.Burst) {
 		e.close()
 	}
 	e.failed(err)
-	e.tell(err.Text)
+	e.tell(err.Text, kserve.FinalUnsaid) // which clients take for the last one, as Triton's say no more
 	if e.x.strict {
 		e.x.cancel(err, infer.ErrClientGone, burst)
 	}
@@ -136,11 +136,11 @@ func (e *streamed) drop(err *infer.Error) {
 	e.end()
 }
 
-// tell makes e.message an error of the request.
-func (e *streamed) tell(text string) {
+// tell makes e.message an error of the request, after which clients of a decoupled model may have to wait for more.
+func (e *streamed) tell(text string, final kserve.Final) {
 	e.message.Release()
 	at := len(e.scratch)
-	e.scratch = kserve.AppendStreamError(e.scratch, text, e.id, false)
+	e.scratch = kserve.AppendStreamError(e.scratch, text, e.id, final, false)
 	b := e.scratch[at:]
 	s := e.server.memory.Slabs.Get(len(b))
 	e.message.AppendOwned(slab.View{B: s.Bytes()[:copy(s.Bytes(), b)], S: s})
@@ -188,13 +188,13 @@ func (e *streamed) Respond(s *infer.Stream, r *infer.Response, burst *infer.Burs
 // respond makes e.message a response. It runs under e.mu.
 func (e *streamed) respond(c *infer.Call, r *infer.Response) *infer.Error {
 	e.final = e.final || r.Final
-	if r.Error != nil {
-		e.tell(r.Error.Text)
-		return nil
-	}
 	final := kserve.FinalNo
 	if r.Final {
 		final = kserve.FinalYes
+	}
+	if r.Error != nil {
+		e.tell(r.Error.Text, final)
+		return nil
 	}
 	return e.encode(c, r, infer.AllRows, kserve.Frame{Stream: true, Final: final})
 }

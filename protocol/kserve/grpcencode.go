@@ -281,10 +281,11 @@ func (e *MessageEncoder) interleave(own *slab.Slab, b []byte, a *Answer, out *sl
 }
 
 // AppendStreamError appends the ModelStreamInferResponse of a request that failed, with gRPC's prefix before it
-// if prefix is set. id is the request's, so that the client can tell which one it was.
-func AppendStreamError(dst []byte, text string, id []byte, prefix bool) []byte {
+// if prefix is set. id is the request's, so that the client can tell which one it was; final tells whether more
+// follows.
+func AppendStreamError(dst []byte, text string, id []byte, final Final, prefix bool) []byte {
 	text = validUTF8(text)
-	inner := stringSize(len(id))
+	inner := stringSize(len(id)) + finalSize(final)
 	size := stringSize(len(text)) + stringSize(inner)
 	if prefix {
 		dst = appendPrefix(dst, size)
@@ -294,6 +295,7 @@ func AppendStreamError(dst []byte, text string, id []byte, prefix bool) []byte {
 		dst = append(dst, keyStreamResponse)
 		dst = binary.AppendUvarint(dst, uint64(inner))
 		dst = appendField(dst, keyResponseID, id)
+		dst = appendFinal(dst, final)
 	}
 	return dst
 }

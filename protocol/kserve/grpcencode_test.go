@@ -209,15 +209,30 @@ func TestEncodeMessageWithoutAResponse(t *testing.T) {
 }
 
 func TestAppendStreamError(t *testing.T) {
-	for _, tc := range []struct{ text, id, want string }{
-		{"broken", "7", "broken"}, {"broken", "", "broken"}, {"a\xffb", "", "a\uFFFDb"}, {strings.Repeat("long ", 100), "id", strings.Repeat("long ", 100)},
+	for _, tc := range []struct {
+		text, id string
+		final    Final
+		want     string
+	}{
+		{"broken", "7", FinalUnsaid, "broken"},
+		{"broken", "", FinalUnsaid, "broken"},
+		{"broken", "", FinalNo, "broken"},
+		{"a\xffb", "7", FinalYes, "a\uFFFDb"},
+		{strings.Repeat("long ", 100), "id", FinalYes, strings.Repeat("long ", 100)},
 	} {
-		b := AppendStreamError(nil, tc.text, []byte(tc.id), true)
-		if int(binary.BigEndian.Uint32(b[1:])) != len(b)-PrefixSize || !bytes.Equal(AppendStreamError(nil, tc.text, []byte(tc.id), false), b[PrefixSize:]) {
+		b := AppendStreamError(nil, tc.text, []byte(tc.id), tc.final, true)
+		if int(binary.BigEndian.Uint32(b[1:])) != len(b)-PrefixSize || !bytes.Equal(AppendStreamError(nil, tc.text, []byte(tc.id), tc.final, false), b[PrefixSize:]) {
 			t.Errorf("%q: prefix %x", tc.text, b[:5])
 		}
+		want := &pb.ModelStreamInferResponse{ErrorMessage: tc.want}
+		if tc.id != "" || tc.final != FinalUnsaid {
+			want.InferResponse = &pb.ModelInferResponse{Id: tc.id}
+		}
+		if tc.final != FinalUnsaid {
+			want.InferResponse.Parameters = map[string]*pb.InferParameter{finalKey: boolParam(tc.final == FinalYes)}
+		}
 		got := &pb.ModelStreamInferResponse{}
-		if err := proto.Unmarshal(b[PrefixSize:], got); err != nil || got.ErrorMessage != tc.want || got.InferResponse.GetId() != tc.id {
+		if err := proto.Unmarshal(b[PrefixSize:], got); err != nil || !proto.Equal(got, want) {
 			t.Errorf("%q: %v, %v", tc.text, got, err)
 		}
 	}
