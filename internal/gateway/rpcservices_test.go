@@ -4,12 +4,16 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // for clients: they watch it
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
@@ -232,5 +236,108 @@ func TestCallsFromReflection(t *testing.T) {
 	}
 	if got := out.Get(method.Output().Fields().ByName("name")).String(); got != "m" {
 		t.Errorf("the answer is of %q", got)
+	}
+}
+
+// TestWatchesEndWithTheirPort holds that a port which a reload closes does not wait for those who watch.
+func TestWatchesEndWithTheirPort(t *testing.T) {
+	r := start(t, oneModel)
+	r.rewrite(strings.Replace(listen, "  metrics:", "  grpc: {address: \"127.0.0.1:0\"}\n  metrics:", 1) + oneModel)
+	if err := r.reload(); err != nil {
+		t.Fatal(err)
+	}
+	_, one := r.dial("http")
+	_, two := r.dial("grpc")
+	stays, goes := watch(t, one, ""), watch(t, two, "")
+	for _, next := range []func() string{stays, goes} {
+		if got := next(); got != "SERVING" {
+			t.Fatalf("a watch is told %s", got)
+		}
+	}
+	r.write(oneModel)
+	if err := r.reload(); err != nil {
+		t.Fatal(err)
+	}
+	if got := goes(); got != "Unavailable" {
+		t.Errorf("the watch on the port that closed is told %s", got)
+	}
+	r.signals <- syscall.SIGTERM
+	if got := stays(); got != "NOT_SERVING" {
+		t.Errorf("the watch on the port that stays is told %s", got)
+	}
+}
+
+// TestBalancersFollowHealth has the client of grpc-go watch a model and take the connection out of use with it.
+func TestBalancersFollowHealth(t *testing.T) {
+	r := start(t, oneModel)
+	conn, err := grpc.NewClient(r.g.Addresses()["http"], grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "m"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	conn.Connect()
+	ctx := soon(t)
+	await := func(want connectivity.State) {
+		t.Helper()
+		for state := conn.GetState(); state != want; state = conn.GetState() {
+			if !conn.WaitForStateChange(ctx, state) {
+				t.Fatalf("the connection is %v, never %v", state, want)
+			}
+		}
+	}
+	await(connectivity.Ready)
+	for _, version := range []string{"1", "2"} {
+		r.call("admin", "POST", "/v1/models/m/versions/"+version+":disable", "")
+	}
+	await(connectivity.TransientFailure)
+	r.call("admin", "POST", "/v1/models/m/versions/1:enable", "")
+	await(connectivity.Ready)
+}
+
+// TestManyWatch holds that each of many watches ends with what is, however fast it changes.
+func TestManyWatch(t *testing.T) {
+	r := start(t, oneModel)
+	const watches, changes = 40, 20
+	last := make(chan string, watches)
+	for range watches {
+		_, conn := r.dial("http")
+		next := watch(t, conn, "m")
+		if got := next(); got != "SERVING" {
+			t.Fatalf("a watch is told %s", got)
+		}
+		go func() {
+			before := "SERVING"
+			for {
+				got := next()
+				if got == before {
+					t.Errorf("a watch is told %s twice", got)
+				}
+				if got == codes.Unavailable.String() {
+					last <- before
+					return
+				}
+				before = got
+			}
+		}()
+	}
+	for i := range changes {
+		verb := ":disable"
+		if i%2 == 1 {
+			verb = ":enable"
+		}
+		for _, version := range []string{"1", "2"} {
+			if code, body := r.call("admin", "POST", "/v1/models/m/versions/"+version+verb, ""); code != 200 {
+				t.Fatalf("%s: %d %s", verb, code, body)
+			}
+		}
+	}
+	r.call("admin", "POST", "/v1/models/m/versions/1:disable", "")
+	r.call("admin", "POST", "/v1/models/m/versions/2:disable", "")
+	r.signals <- syscall.SIGTERM
+	for range watches {
+		if got := <-last; got != "NOT_SERVING" {
+			t.Errorf("a watch ended with %s", got)
+		}
 	}
 }
