@@ -125,5 +125,6 @@ def both(case):
     module = sys.modules[case.__module__]
     for front in ("triton", "sluice"):
         name = f"{case.__name__}{front.title()}"
-        setattr(module, name, type(name, (case, unittest.TestCase), {"front": front, "__module__": case.__module__}))
+        base = unittest.IsolatedAsyncioTestCase if hasattr(case, "asyncSetUp") else unittest.TestCase
+        setattr(module, name, type(name, (case, base), {"front": front, "__module__": case.__module__}))
     return case
