@@ -34,6 +34,7 @@ type ClientConn struct {
 
 	// Owned by the reader.
 	in      clientInput
+	credit  connCredit
 	decoder hpack.Decoder
 	stray   hpack.Fields    // of blocks that nobody waits for
 	spare   []*clientStream // for resumes
@@ -58,10 +59,6 @@ type ClientConn struct {
 		resting bool            // the reader has looked at resumes, and waits
 		nextID  uint32
 		going   bool // no more calls: the server, or the ids, said so
-
-		recvWindow int64 // what the server may still send
-		credit     int   // of it, what is used and not yet given back
-		prepaid    int64 // granted for messages that were given up: window that is not given back
 
 		sendWindow int64
 		peer       struct {
@@ -101,7 +98,7 @@ func newClientConn(cl *Client, sock net.Conn) *ClientConn {
 	m := &c.mu
 	m.streams = make(map[uint32]*clientStream)
 	m.nextID, m.outputs, m.pins = 1, 1, 1
-	m.recvWindow, m.sendWindow = frame.DefaultWindow, frame.DefaultWindow
+	m.sendWindow = frame.DefaultWindow
 	m.peer.window, m.peer.maxFrame = frame.DefaultWindow, frame.DefaultSize
 	m.encoder.Init(clientTable)
 	return c
@@ -175,6 +172,7 @@ func (c *ClientConn) greet() {
 		frame.Value{Setting: frame.MaxFrameSize, Value: clientFrame},
 		frame.Value{Setting: frame.MaxHeaderListSize, Value: uint32(c.client.opts.MaxHeaderBytes)},
 	)
+	out.b = c.credit.open(out.b)
 }
 
 // rest does what there is to do until the next bytes come.

@@ -48,7 +48,7 @@ func (c *ClientConn) dataHead(h frame.Head, p []byte) (whole bool, f *fault) {
 		return false, f
 	}
 	in.data = d
-	c.consumed(d.s, h.Length-d.left) // padding and its length
+	c.consumed(h.Length - d.left) // padding and its length
 	return true, nil
 }
 
@@ -56,10 +56,6 @@ func (c *ClientConn) dataHead(h frame.Head, p []byte) (whole bool, f *fault) {
 func (c *ClientConn) admitData(h frame.Head, d *clientData) *fault {
 	m := &c.mu
 	m.Lock()
-	if m.recvWindow -= int64(h.Length); m.recvWindow < 0 {
-		m.Unlock()
-		return &faultWindow
-	}
 	s := c.find(h.Stream)
 	if s == nil {
 		idle := c.idle(h.Stream)
@@ -87,28 +83,16 @@ func (c *ClientConn) admitData(h frame.Head, d *clientData) *fault {
 // idle tells whether a stream was never opened. It runs under mu.
 func (c *ClientConn) idle(id uint32) bool { return id%2 == 0 || id >= c.mu.nextID }
 
-// consumed gives bytes of the connection's window back, except those that were granted for a message.
-func (c *ClientConn) consumed(s *clientStream, n int) {
-	if n == 0 {
+// consumed gives bytes of the connection's window back.
+func (c *ClientConn) consumed(n int) {
+	back := c.credit.read(n)
+	if back == 0 {
 		return
 	}
-	m := &c.mu
-	m.Lock()
-	defer m.Unlock()
-	if s != nil {
-		k := min(s.reserved, int64(n))
-		s.reserved -= k
-		n -= int(k)
-	}
-	k := min(m.prepaid, int64(n))
-	m.prepaid -= k
-	n -= int(k)
-	if m.credit += n; m.credit >= creditStep {
-		m.recvWindow += int64(m.credit)
-		out := c.output()
-		out.b = frame.AppendWindow(out.b, 0, uint32(m.credit))
-		m.credit = 0
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.output()
+	out.b = frame.AppendWindow(out.b, 0, back)
 }
 
 // dataBytes takes what there is of a DATA frame.
@@ -125,7 +109,7 @@ func (c *ClientConn) dataBytes() {
 		if d.s != nil {
 			c.messageBytes(d.s, p, d.left)
 		}
-		c.consumed(d.s, n)
+		c.consumed(n)
 	}
 	if d.left > 0 {
 		return
@@ -202,24 +186,16 @@ func (c *ClientConn) checkPrefix(s *clientStream, size int64) *verdict {
 	return nil
 }
 
-// grant lets the server send the n bytes of a message that are not in its first frame. The connection's
-// window gets all of them, so that messages which come at once do not wait for each other.
+// grant lets the server send the n bytes of a message that are not in its first frame.
 func (c *ClientConn) grant(s *clientStream, n int64) {
 	m := &c.mu
 	m.Lock()
 	defer m.Unlock()
-	if n <= 0 || s.call == nil {
+	more := n - s.recvWindow
+	if more <= 0 || s.call == nil {
 		return
 	}
+	s.recvWindow += more
 	out := c.output()
-	if more := n - s.recvWindow; more > 0 {
-		s.recvWindow += more
-		out.b = frame.AppendWindow(out.b, s.id, uint32(more))
-	}
-	if m.recvWindow+n > frame.LargestWindow {
-		return
-	}
-	s.reserved += n
-	m.recvWindow += n
-	out.b = frame.AppendWindow(out.b, 0, uint32(n))
+	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
 }

@@ -92,7 +92,7 @@ func (c *ClientConn) fill() *fault {
 				return f
 			}
 		}
-		in.direct = c.directly()
+		c.aim()
 		n, err := c.read()
 		if n > 0 {
 			c.arrived(n)
@@ -134,25 +134,14 @@ func (c *ClientConn) read() (int, error) {
 	return c.in.readFrom(c.sock)
 }
 
-// directly returns where the next bytes of a large DATA frame go, nil if it is the buffer.
-func (c *ClientConn) directly() []byte {
-	in := &c.in
-	d := &in.data
-	if d.left < directFrom || in.w > 0 || d.s == nil {
-		return nil
+// aim chooses where the next bytes go: a large message's to its place.
+func (c *ClientConn) aim() {
+	var room []byte
+	d := &c.in.data
+	if s := d.s; s != nil && s.msg.slab != nil {
+		room = s.msg.slab.Bytes()[s.msg.n:s.msg.size]
 	}
-	m := &d.s.msg
-	if m.slab == nil {
-		return nil
-	}
-	to := m.slab.Bytes()[m.n:m.size]
-	if len(to) > d.left {
-		to = to[:d.left]
-	}
-	if len(to) < directFrom {
-		return nil
-	}
-	return to
+	c.in.aim(room, d.left, d.pad)
 }
 
 // arrived takes n bytes that were read.
@@ -164,7 +153,7 @@ func (c *ClientConn) arrived(n int) {
 		d := &in.data
 		d.s.msg.n += k
 		d.left -= k
-		c.consumed(d.s, k)
+		c.consumed(k)
 		n -= k
 	}
 	in.direct = nil

@@ -183,18 +183,12 @@ func (c *ClientConn) grantNext(s *clientStream, n int64) {
 		return
 	}
 	more := min(n+streamWindow, frame.LargestWindow) - s.recvWindow
-	if more < creditStep && n <= s.recvWindow {
+	if more < streamStep && n <= s.recvWindow {
 		return
 	}
 	out := c.output()
 	s.recvWindow += more
 	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
-	if n < creditStep || m.recvWindow+n > frame.LargestWindow {
-		return
-	}
-	s.reserved += n
-	m.recvWindow += n
-	out.b = frame.AppendWindow(out.b, 0, uint32(n))
 }
 
 // wholeMessage takes the message that is assembled, and hands it on if it was pulled. It returns whether it was, and

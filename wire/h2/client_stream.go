@@ -38,7 +38,6 @@ type clientStream struct {
 
 	sendWindow int64
 	recvWindow int64
-	reserved   int64 // of the connection's window, what was granted for the message
 
 	streaming       bool // the request goes on behind its message; immutable
 	body            *slab.List
@@ -146,8 +145,6 @@ func (c *ClientConn) detach(s *clientStream) *Call {
 	}
 	if s.id != 0 {
 		delete(m.streams, s.id)
-		m.prepaid += s.reserved
-		s.reserved = 0
 	}
 	m.good++
 	if c.live.Add(-1) == 0 && (m.going || c.client.closed.Load()) {

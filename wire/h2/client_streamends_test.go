@@ -16,7 +16,6 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
-	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
 // doing does something from within each message, or when there is room.
@@ -206,7 +205,7 @@ func TestClientStreamsInflate(t *testing.T) {
 
 // fill sends DATA as the windows allow; it gives up where the stream is reset.
 func (h *host) fill(id uint32, b string) {
-	stream, conn := int64(streamWindow), int64(frame.DefaultWindow)
+	stream, conn := int64(streamWindow), int64(connWindow)
 	for len(b) > 0 {
 		n := int(min(stream, conn, 16000, int64(len(b))))
 		if n > 0 {

@@ -177,7 +177,7 @@ func TestClientStreamWindows(t *testing.T) {
 	h.accept()
 	h.request()
 	h.headers(1, false, grpcHead...)
-	stream, conn := int64(streamWindow), int64(frame.DefaultWindow)
+	stream, conn := int64(streamWindow), int64(connWindow)
 	send := func(b []byte) {
 		t.Helper()
 		for len(b) > 0 {
@@ -207,10 +207,10 @@ func TestClientStreamWindows(t *testing.T) {
 	if h.settled(&stream, &conn); stream != 0 {
 		t.Errorf("%d bytes are granted for a message that is two ahead", stream)
 	}
-	if conn < frame.DefaultWindow-creditStep || conn > frame.DefaultWindow {
+	if conn < connWindow-connStep || conn > connWindow {
 		t.Errorf("the connection's window is %d behind all that", conn)
 	}
-	if used := h.a.pool.Budget().InUse(); used > 512<<10+64<<10 {
+	if used := h.a.pool.Budget().InUse(); used > 512<<10+streamWindow {
 		t.Errorf("%d bytes are in use", used)
 	}
 	f.Pull()

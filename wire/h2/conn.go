@@ -12,10 +12,6 @@ import (
 )
 
 const (
-	// streamWindow is what a stream may send before its message is known.
-	streamWindow = 64 << 10
-	// creditStep is how much of the connection's window is used before it is given back.
-	creditStep = 32 << 10
 	// encoderTable bounds our half of the dynamic tables: what repeats in answers is little.
 	encoderTable = 512
 	// recentResets is how many streams that we reset are remembered, as frames for them may be on their way.
@@ -43,6 +39,7 @@ type Conn struct {
 
 	// Owned by the reader.
 	in      input
+	credit  connCredit
 	decoder hpack.Decoder
 	trailer hpack.Fields // of requests; nobody reads them
 	budget  budgets
@@ -64,10 +61,6 @@ type Conn struct {
 		orphans []*Stream // ended while the reader was not done with them
 		resets  [recentResets]uint32
 		nresets int
-
-		recvWindow int64 // what the client may still send
-		credit     int   // of it, what is used and not yet given back
-		prepaid    int64 // granted for messages that were given up: window that is not given back
 
 		sendWindow int64
 		peer       struct {
@@ -110,7 +103,7 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	c.budget.init()
 	m := &c.mu
 	m.streams = make(map[uint32]*Stream)
-	m.recvWindow, m.sendWindow = frame.DefaultWindow, frame.DefaultWindow
+	m.sendWindow = frame.DefaultWindow
 	m.peer.window, m.peer.maxFrame = frame.DefaultWindow, frame.DefaultSize
 	m.encoder.Init(encoderTable)
 	m.pins = 1
@@ -165,6 +158,7 @@ func (c *Conn) greet() {
 		frame.Value{Setting: frame.MaxFrameSize, Value: uint32(o.MaxFrame)},
 		frame.Value{Setting: frame.MaxHeaderListSize, Value: uint32(o.MaxHeaderBytes)},
 	)
+	out.b = c.credit.open(out.b)
 }
 
 // settle looks at what others left for the reader.
@@ -209,8 +203,6 @@ func (c *Conn) drop(s *Stream) bool {
 	if st.inTable {
 		st.inTable = false
 		delete(m.streams, s.id)
-		m.prepaid += st.reserved
-		st.reserved = 0
 		if !st.recvDone {
 			m.orphans = append(m.orphans, s)
 			if s.kind == Streaming {

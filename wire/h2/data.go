@@ -41,7 +41,7 @@ func (c *Conn) dataHead(h frame.Head, p []byte) (whole bool, f *fault) {
 		return false, f
 	}
 	in.data = d
-	c.consumed(d.s, h.Length-d.left) // padding and its length
+	c.consumed(h.Length - d.left) // padding and its length
 	return true, nil
 }
 
@@ -50,9 +50,6 @@ func (c *Conn) admitData(h frame.Head, d *dataFrame) *fault {
 	m := &c.mu
 	m.Lock()
 	defer m.Unlock()
-	if m.recvWindow -= int64(h.Length); m.recvWindow < 0 {
-		return &faultWindow
-	}
 	s := m.streams[h.Stream]
 	switch {
 	case s == nil && (h.Stream > c.lastID || h.Stream%2 == 0):
@@ -94,28 +91,16 @@ func (c *Conn) streamFault(s *Stream, code frame.Code) *fault {
 	return c.budget.spendReset()
 }
 
-// consumed gives bytes of the connection's window back, except those that were granted for a message.
-func (c *Conn) consumed(s *Stream, n int) {
-	if n == 0 {
+// consumed gives bytes of the connection's window back.
+func (c *Conn) consumed(n int) {
+	back := c.credit.read(n)
+	if back == 0 {
 		return
 	}
-	m := &c.mu
-	m.Lock()
-	defer m.Unlock()
-	if s != nil {
-		k := min(s.st.reserved, int64(n))
-		s.st.reserved -= k
-		n -= int(k)
-	}
-	k := min(m.prepaid, int64(n))
-	m.prepaid -= k
-	n -= int(k)
-	if m.credit += n; m.credit >= creditStep {
-		m.recvWindow += int64(m.credit)
-		out := c.output()
-		out.b = frame.AppendWindow(out.b, 0, uint32(m.credit))
-		m.credit = 0
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.output()
+	out.b = frame.AppendWindow(out.b, 0, back)
 }
 
 // dataBytes takes what there is of a DATA frame.
@@ -137,7 +122,7 @@ func (c *Conn) dataBytes() *fault {
 				c.bodyBytes(s, p)
 			}
 		}
-		c.consumed(d.s, n)
+		c.consumed(n)
 	}
 	if d.left > 0 {
 		return nil
@@ -223,11 +208,8 @@ func (c *Conn) grant(s *Stream, n int64) {
 		return
 	}
 	s.st.recvWindow += n
-	s.st.reserved += n
-	c.mu.recvWindow += n
 	out := c.output()
 	out.b = frame.AppendWindow(out.b, s.id, uint32(n))
-	out.b = frame.AppendWindow(out.b, 0, uint32(n))
 }
 
 // requestEnds takes the end of a request.

@@ -16,8 +16,9 @@
 // that starts then and ends when all is written. So a burst of answers costs one write, and a reader never
 // waits for a writer.
 //
-// Windows are reservations: a connection starts with the protocol's 65,535 bytes, a stream with 64 KiB, and a
-// message that says it is longer gets the rest at once, from the budget of bytes in flight, or is refused.
+// Windows of streams are reservations: a stream starts with 128 KiB, and a message that says it is longer gets the
+// rest at once, from the budget of bytes in flight, or is refused. The connection's window is wider than sockets
+// are, and so never what holds a peer back.
 //
 // A client that is merely odd pays from budgets ([budgets]) that good use refills; one that is out of them is
 // told to calm down, and its connection ends.
@@ -31,7 +32,7 @@
 //	Message, Answered <- stream <- frames <- reader <- bytes
 //
 // A Call may stream either way. The messages of an answer are handed on by the reader, each when it was pulled
-// ([Call].Pull); windows are granted by message, so that a server is at most one message and 64 KiB ahead, while
+// ([Call].Pull); windows are granted by message, so that a server is at most one message and 128 KiB ahead, while
 // the connection's window is given back as bytes come: no call waits for another's caller. What Send queues waits
 // for the server's windows; [Call].Unsent and [Emptied] say how far that is.
 //

@@ -240,7 +240,7 @@ func (c *Conn) creditStream(s *Stream, n int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.st.credit += n; s.st.credit < creditStep || s.st.gone || s.st.recvDone {
+	if s.st.credit += n; s.st.credit < streamStep || s.st.gone || s.st.recvDone {
 		return
 	}
 	s.st.recvWindow += int64(s.st.credit)

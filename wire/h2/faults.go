@@ -30,7 +30,6 @@ var (
 	faultSetting    = fault{frame.ProtocolError, ClosedProtocol, "a setting is out of range", false}
 	faultWindowSet  = fault{frame.FlowControlError, ClosedProtocol, "a window is out of range", false}
 	faultIncrement  = fault{frame.ProtocolError, ClosedProtocol, "a window increment is 0", false}
-	faultWindow     = fault{frame.FlowControlError, ClosedProtocol, "a window was overrun", false}
 	faultHPACK      = fault{frame.CompressionError, ClosedProtocol, "a header block is corrupt", false}
 	faultBomb       = fault{frame.EnhanceYourCalm, ClosedHeaders, "the header fields are much too large", false}
 	faultManyParts  = fault{frame.EnhanceYourCalm, ClosedHeaders, "a header block is too large, or has no end", false}

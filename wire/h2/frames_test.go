@@ -38,7 +38,7 @@ func TestMalformedFrames(t *testing.T) {
 		}, none, http2.ErrCodeFrameSize},
 		{"DATA beyond the stream's window", func(p *peer) {
 			p.headers(1, false, post("/hold")...)
-			for range 5 {
+			for range streamWindow/16384 + 1 {
 				p.must(p.fr.WriteData(1, false, make([]byte, 16384)))
 			}
 		}, http2.ErrCodeFlowControl, none},

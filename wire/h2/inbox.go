@@ -292,8 +292,7 @@ func (s *Stream) completes() {
 }
 
 // openWindow lets the client send up to byte end of the stream, where a message ends, and as much behind it as
-// may be held. The bytes of the message that the stream's window did not hold are granted to the connection. It
-// returns true if there is something to flush.
+// may be held. It returns true if there is something to flush.
 func (c *Conn) openWindow(s *Stream, end int64, partial bool) bool {
 	m, st := &c.mu, &s.st
 	m.Lock()
@@ -307,17 +306,12 @@ func (c *Conn) openWindow(s *Stream, end int64, partial bool) bool {
 	may := st.announced + st.recvWindow // up to where the client may send
 	more := end + streamWindow - may
 	need := end - may
-	if need <= 0 && more < creditStep {
+	if need <= 0 && more < streamStep {
 		return false
 	}
 	st.recvWindow += more
 	out := c.output()
 	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
-	if need > 0 {
-		st.reserved += need
-		m.recvWindow += need
-		out.b = frame.AppendWindow(out.b, 0, uint32(need))
-	}
 	return true
 }
 

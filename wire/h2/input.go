@@ -12,8 +12,6 @@ import (
 const (
 	// mostWhole is the largest frame other than DATA that is read: it must lie whole in the buffer.
 	mostWhole = inputSize - frame.HeadSize
-	// directFrom is from how many missing bytes on DATA is read straight to where it belongs.
-	directFrom = 2 << 10
 )
 
 // input is where the reader stands in what the client sends.
@@ -71,7 +69,7 @@ func (c *Conn) fill() *fault {
 			c.settle()
 			c.arm()
 		}
-		in.direct = c.directly()
+		c.aim()
 		n, err := c.read()
 		in.nowTime = time.Now()
 		in.now = c.srv.at(in.nowTime)
@@ -102,26 +100,18 @@ func (c *Conn) read() (int, error) {
 	return c.in.readFrom(c.sock)
 }
 
-// directly returns where the next bytes of a large DATA frame go, nil if it is the buffer.
-func (c *Conn) directly() []byte {
-	in := &c.in
-	d := &in.data
-	if d.left < directFrom || in.w > 0 || d.s == nil || !d.s.grpc {
-		return nil
+// aim chooses where the next bytes go: a large message's to its place.
+func (c *Conn) aim() {
+	var room []byte
+	d := &c.in.data
+	if s := d.s; s != nil && s.grpc {
+		if m := &s.msg; s.kind == Streaming {
+			room = s.streamRoom()
+		} else if !m.discard && m.slab != nil {
+			room = m.slab.Bytes()[m.n:m.size]
+		}
 	}
-	var to []byte
-	if m := &d.s.msg; d.s.kind == Streaming {
-		to = d.s.streamRoom()
-	} else if !m.discard && m.slab != nil {
-		to = m.slab.Bytes()[m.n:m.size]
-	}
-	if len(to) > d.left {
-		to = to[:d.left]
-	}
-	if len(to) < directFrom {
-		return nil
-	}
-	return to
+	c.in.aim(room, d.left, d.pad)
 }
 
 // arrived takes n bytes that were read.
@@ -136,7 +126,7 @@ func (c *Conn) arrived(n int) {
 		}
 		d.s.total += int64(k)
 		d.left -= k
-		c.consumed(d.s, k)
+		c.consumed(k)
 		n -= k
 	}
 	in.direct = nil

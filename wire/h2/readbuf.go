@@ -8,6 +8,14 @@ import (
 // inputSize is the buffer that frames are parsed in.
 const inputSize = 32 << 10
 
+const (
+	// directFrom is from how many missing bytes on a message is read straight to where it belongs.
+	directFrom = 2 << 10
+	// lookAhead is how much is read behind a frame of a message that goes on: enough for the heads that come
+	// between two frames.
+	lookAhead = 256
+)
+
 // bufferPool hands out the readers' buffers.
 type bufferPool struct{ sync.Pool }
 
@@ -18,6 +26,7 @@ type readBuffer struct {
 	own    *[inputSize]byte
 	r, w   int
 	direct []byte // where the next bytes go, before buf
+	most   int    // how much goes to buf at most
 }
 
 // fetch makes sure that there is a buffer.
@@ -50,11 +59,35 @@ func (b *readBuffer) compact() {
 	b.r = 0
 }
 
+// aim chooses where the next bytes go. room is what is left of the place of a message, and left and pad are what
+// is to come of its DATA frame. A message of many frames is read straight to its place, frame after frame: what
+// goes to the buffer is no more than the head of the next one, since all that is there is copied again.
+func (b *readBuffer) aim(room []byte, left, pad int) {
+	b.direct, b.most = nil, inputSize
+	if b.w > 0 {
+		return
+	}
+	n := min(len(room), left)
+	if len(room)-n >= directFrom {
+		b.most = pad + lookAhead
+	}
+	if n >= directFrom {
+		b.direct = room[:n]
+	} else {
+		b.most = min(b.most+n, inputSize)
+	}
+}
+
+// room returns the part of the buffer that the next bytes go to.
+func (b *readBuffer) room() []byte {
+	return b.buf[b.w:min(b.w+b.most, len(b.buf))]
+}
+
 // readFrom reads once from a socket that has no non-blocking calls.
 func (b *readBuffer) readFrom(sock net.Conn) (int, error) {
 	if len(b.direct) > 0 {
 		return sock.Read(b.direct)
 	}
 	b.fetch()
-	return sock.Read(b.buf[b.w:])
+	return sock.Read(b.room())
 }

@@ -67,7 +67,7 @@ func (r *rawSock) readNow(fd uintptr) bool {
 	for {
 		var n int
 		var err error
-		free := in.buf[in.w:]
+		free := in.room()
 		if direct := in.direct; len(direct) > 0 && len(free) > 0 {
 			r.readVec[0].Base, r.readVec[0].Len = &direct[0], uint64(len(direct))
 			r.readVec[1].Base, r.readVec[1].Len = &free[0], uint64(len(free))

@@ -76,7 +76,6 @@ type streamState struct {
 
 	credit     int   // of a body of unknown length: used and not yet given back
 	recvWindow int64 // what the client may still send
-	reserved   int64 // of it, what was granted for a message beyond the connection's window
 
 	sendWindow int64
 	queued     bool

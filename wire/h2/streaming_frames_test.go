@@ -45,7 +45,7 @@ func (p *peer) data(id uint32, end bool, b []byte) {
 
 // TestAnUnreadStreamIsHeldBack sends to a handler that takes nothing, as much as it is granted.
 func TestAnUnreadStreamIsHeldBack(t *testing.T) {
-	for _, size := range []int{50, 1000, 65_531, 100_000, 1 << 20} {
+	for _, size := range []int{50, 1000, 65_531, 200_000, 1 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			r := newRig(t, Options{})
 			p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
@@ -53,7 +53,7 @@ func TestAnUnreadStreamIsHeldBack(t *testing.T) {
 			p.headers(1, false, streamCall("Late")...)
 			one := message(pattern(size))
 			whole := bytes.Repeat(one, 1+(4<<20)/len(one))
-			sent, may := 0, 65536
+			sent, may := 0, streamWindow
 			conn := 65535
 			for sent < len(whole) {
 				n := min(len(whole), may, sent+conn) - sent
@@ -69,10 +69,10 @@ func TestAnUnreadStreamIsHeldBack(t *testing.T) {
 					break
 				}
 			}
-			if most := size + 5 + 2*65536; sent > most {
+			if most := size + 5 + 2*streamWindow; sent > most {
 				t.Fatalf("%d bytes were taken that nobody asked for, want at most %d", sent, most)
 			}
-			if got, most := r.pool.Budget().InUse(), int64(2*size+4*65536); got > most {
+			if got, most := r.pool.Budget().InUse(), int64(2*size+4*streamWindow); got > most {
 				t.Errorf("%d bytes are in flight, want at most %d", got, most)
 			}
 			close(r.echo.release)
