@@ -1,4 +1,4 @@
-"""tritonclient.grpc, the blocking client, async_infer and streams, unmodified."""
+"""tritonclient.grpc, the blocking client and async_infer, unmodified."""
 
 import json
 import queue
@@ -409,19 +409,6 @@ class TestRefusals(Case):
             with self.refused("PERMISSION_DENIED", "may not load"):
                 call("simple")
         self.assertTrue(self.client.is_model_ready("simple"))
-
-    def test_streams(self):
-        answers = queue.Queue()
-        self.client.start_stream(lambda result, error: answers.put((result, error)))
-        try:
-            self.client.async_stream_infer("simple", pair()[2])
-        except InferenceServerException:
-            pass  # the refusal of the stream came first
-        result, error = answers.get(timeout=30)
-        self.client.stop_stream()
-        self.assertIsNone(result)
-        self.assertEqual(error.status(), "StatusCode.UNIMPLEMENTED")
-        self.assertIn("not served", error.message())
 
     def test_after_all_this_it_serves(self):
         a, b, inputs = pair()

@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 import unittest
 
-import grpc
 import numpy
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as aio
@@ -81,17 +80,6 @@ class TestAio(unittest.IsolatedAsyncioTestCase):
                     await call
                 self.assertEqual(caught.exception.status(), f"StatusCode.{status}")
                 self.assertIn(word, caught.exception.message())
-
-    async def test_streams(self):
-        async def requests():
-            await asyncio.Event().wait()  # a stream is refused for its method: no request needs to come
-            yield
-
-        with self.assertRaises(grpc.RpcError) as caught:
-            async for _ in self.client.stream_infer(requests()):
-                pass
-        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
-        self.assertIn("not served", caught.exception.details())
 
     async def test_callers_that_leave_harm_nobody(self):
         leaving = [asyncio.create_task(self.one(n)) for n in range(50)]
