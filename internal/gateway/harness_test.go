@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/config"
+	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/gateway"
 	"github.com/sluice-serving/sluice/internal/leak"
 	"github.com/sluice-serving/sluice/internal/puppet"
@@ -73,6 +74,7 @@ func (p *puppets) openPool(script string) (*backends.Pool, error) {
 	pup := puppet.New(opts)
 	p.open[script] = pup
 	return &backends.Pool{
+		Open: func(*infer.Model) infer.Opener { return pup },
 		Kind: "puppet", Slots: pup, Catalog: pup, Endpoints: func() []backends.EndpointStatus { return nil },
 		Close: func(context.Context) error {
 			p.mu.Lock()
@@ -147,7 +149,7 @@ func (r *running) begin(yaml string) {
 		r.t.Fatal(err)
 	}
 	r.g, err = gateway.New(gateway.Options{
-		Sources: config.Sources{File: r.file}, Kinds: []gateway.Kind{r.puppets.kind(), gateway.Triton()},
+		Sources: config.Sources{File: r.file}, Kinds: []gateway.Kind{r.puppets.kind(), gateway.Triton(), gateway.ONNX()},
 		ReadyFile: filepath.Join(filepath.Dir(r.file), "ready.json"),
 	}, log)
 	if err != nil {
