@@ -9,12 +9,20 @@
 // and a portion under both encoders cuts and classifies outputs. Over REST, numbers go from text straight into
 // the tensor's type, rounded once, and back as the shortest text that reads the same. Over gRPC, the decoder
 // walks ModelInferRequest by hand and accepts what generated code accepts, which its tests hold it against.
+//
+// Towards a backend the same messages go the other way: [RequestEncoder.Encode] writes a batch as ModelInferRequest,
+// [ResponseDecoder.Decode] holds what comes back against the model. Where client and backend both speak the protocol
+// over gRPC and a request travels alone, encoders pass on the bytes that came, and put right behind them what the
+// other side is to read differently: the last value of a field stands. So nothing that this package does not know is
+// lost, and a hop costs no more for a large message than for a small one.
+//
 // Metadata, configuration, statistics and the repository index, which no inference waits for, go through
 // encoding/json and the generated messages of package pb, both from the same data.
 //
 // Where the protocol is silent or Triton contradicts it, this package is strict about requests: an integer
 // with a fraction, an exponent or a value out of range is refused, and so are duplicate keys in JSON, unknown
-// outputs and bytes that are left over.
+// outputs and bytes that are left over. About answers it is as strict: outputs that the model does not have, or of
+// another type, shape or size, and strings whose lengths do not add up, are the backend's failure and reach nobody.
 //
 // # Concurrency
 //
@@ -24,5 +32,6 @@
 // # Ownership
 //
 // Binary tensors are views into the body's slabs and hold references of their own. Tensors that came as JSON or
-// as typed contents, and what answers say around their tensors, lie in slabs that the caller's pool charged.
+// as typed contents, and what messages say around their tensors, lie in slabs that the caller's pool charged. A
+// message to be sent holds references of its own to what it was made of.
 package kserve

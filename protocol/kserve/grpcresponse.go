@@ -3,7 +3,6 @@ package kserve
 import (
 	"slices"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
@@ -49,29 +48,6 @@ func (d *ResponseDecoder) Decode(model *infer.Model, b *infer.Batch, body *slab.
 	return err
 }
 
-// DecodeStream reads a ModelStreamInferResponse to a call into r, which must be new, and moves the answer in it to
-// r.Body. An error in it becomes one of the backend's. A model that answers any number of times need not give
-// every output each time, and none with the last answer; r.Final tells which one that is, beside an error too.
-func (d *ResponseDecoder) DecodeStream(model *infer.Model, call *infer.Call, body *slab.List, r *infer.Response) *infer.Error {
-	text, err := d.unwrap(model, body, r)
-	body.Release()
-	if err != nil {
-		return err
-	}
-	if text != "" {
-		_ = d.decode(model, r) // what stands beside an error may make no sense
-		return &infer.Error{Code: infer.Internal, Origin: infer.FromBackend, Text: text}
-	}
-	req := call.Request
-	if req.Encoding == infer.KServeGRPC {
-		d.classified = req.Classified
-	}
-	if err = d.decode(model, r); err == nil && !model.Decoupled {
-		err = answers(model, req, r)
-	}
-	return err
-}
-
 // answers checks that r has what a request asked for.
 func answers(m *infer.Model, req *infer.Request, r *infer.Response) *infer.Error {
 	for _, index := range req.Outputs {
@@ -82,57 +58,7 @@ func answers(m *infer.Model, req *infer.Request, r *infer.Response) *infer.Error
 	return nil
 }
 
-const (
-	inStreamResponse = "ModelStreamInferResponse"
-	inResponse       = "ModelInferResponse"
-
-	// maxErrorText bounds what is kept of a backend's words.
-	maxErrorText = 4 << 10
-)
-
-// unwrap puts the answer that a ModelStreamInferResponse holds into r.Body, and returns the error that it holds.
-func (d *ResponseDecoder) unwrap(m *infer.Model, body *slab.List, r *infer.Response) (text string, err *infer.Error) {
-	in := &d.r
-	in.reset(body)
-	answered := false
-	for key, ok := in.key(inStreamResponse); ok; key, ok = in.key(inStreamResponse) {
-		switch key {
-		case keyStreamError:
-			text = cutText(in.string("error_message"))
-		case keyStreamResponse:
-			n, ok := in.length("infer_response")
-			if !ok {
-				break
-			}
-			// Of a message that comes in several pieces, the concatenation is what they mean.
-			r.Body.AppendRange(body, in.pos(), n)
-			in.pass("infer_response", n)
-			answered = true
-		default:
-			in.skip(inStreamResponse, key)
-		}
-	}
-	switch {
-	case in.failed():
-		err = d.fault(m)
-	case !answered && text == "":
-		err = nonsense(m, "holds neither outputs nor an error")
-	}
-	in.reset(nil)
-	return text, err
-}
-
-// cutText returns the words of a backend, not too many of them.
-func cutText(text []byte) string {
-	if len(text) > maxErrorText {
-		n := maxErrorText
-		for !utf8.RuneStart(text[n]) {
-			n--
-		}
-		text = text[:n]
-	}
-	return string(text)
-}
+const inResponse = "ModelInferResponse"
 
 func nonsense(m *infer.Model, what string) *infer.Error {
 	err := infer.Errorf(infer.BadBackend, "the backend's answer for model %s %s", quote(m.Name), what)

@@ -312,6 +312,7 @@ func TestDecodeStream(t *testing.T) {
 		{"a long error", marshalMessage(t, &pb.ModelStreamInferResponse{ErrorMessage: "x" + strings.Repeat("é", 4000)}), "", 0, nil, infer.Internal, "x" + strings.Repeat("é", 2047)},
 		{"nothing", nil, "", 0, nil, infer.BadBackend, "the backend's answer for model 'addsub' holds neither outputs nor an error"},
 		{"cut", []byte("\x12\x05\x0a"), "", 0, nil, infer.BadBackend, "infer_response: the message is cut short"},
+		{"a field in two pieces", []byte("\x12\x0810000000\x12\x010"), "", 0, nil, infer.BadBackend, "infer_response: the message is cut short at byte 3"},
 		{"cut within", []byte("\x12\x02\x0a\x05"), "", 0, nil, infer.BadBackend, "model_name: the message is cut short"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -257,6 +257,47 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
+// FuzzStreamResponse decodes any bytes as an answer on a stream.
+func FuzzStreamResponse(f *testing.F) {
+	m, requests := everyAnswer(), answerRequests()
+	g := generator{rng: rand.New(rand.NewPCG(12, 13))}
+	for i := range 100 {
+		msg := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), g.answer(m))
+		f.Add(byte(i), g.shuffle(msg))
+	}
+	f.Add(byte(0), []byte("\x0a\x01x\x12\x00"))
+	f.Fuzz(func(t *testing.T, which byte, msg []byte) {
+		r := batchOf(t, m, 0, sent{msg: requests[int(which)%len(requests)]})
+		req := r.calls[0].Request
+		want, why := &pb.ModelStreamInferResponse{}, ""
+		var texts [][]byte
+		switch err := proto.Unmarshal(msg, want); {
+		case err != nil:
+			why = "no message"
+		case want.ErrorMessage != "":
+			why = "an error"
+		case want.InferResponse == nil:
+			why = "nothing"
+		default:
+			_, texts, why = expectAnswer(m, req.Classified, req.Outputs, marshalMessage(t, want.InferResponse))
+		}
+		resp := r.mem.NewResponse()
+		err := NewResponseDecoder(r.mem.Slabs).DecodeStream(m, r.calls[0], bodyOf(r.mem.Slabs, msg, 1+int(which)), resp)
+		switch {
+		case err != nil && strings.Contains(err.Text, "groups nest deeper"):
+		case (err == nil) != (why == ""):
+			t.Fatalf("%x: %v, want %q", msg, err, why)
+		case err == nil:
+			sameAnswer(t, m, resp, want.InferResponse, texts)
+			passedOn(t, r, resp, want.InferResponse)
+		case (err.Code == infer.Internal) != (why == "an error") && why != "no message" || err.Origin != infer.FromBackend:
+			t.Fatalf("%x: %+v, want %q", msg, err, why)
+		}
+		resp.Release()
+		r.end(t)
+	})
+}
+
 // TestResponsesAgree holds decoder and reference against each other on answers that are nearly right.
 func TestResponsesAgree(t *testing.T) {
 	m, requests := everyAnswer(), answerRequests()
