@@ -147,12 +147,12 @@ func (bc batchCase) measure(ctx context.Context, opts BatchOptions, file string)
 	var subjects []Subject
 	if bc.http {
 		s := &Server{Name: sluiceName, Version: ownVersion()}
-		metrics, err := StartSluice(ctx, opts.Self, s, file, 1)
+		ports, err := StartSluice(ctx, opts.Self, s, file, 1)
 		if err != nil {
 			return c, err
 		}
 		defer s.Close()
-		subjects = bc.subjects(metrics, func(ctx context.Context, model string) (Report, error) {
+		subjects = bc.subjects(ports["metrics"], func(ctx context.Context, model string) (Report, error) {
 			return RunProcess(ctx, opts.Self, Options{
 				Target: s.Target, Request: InferRequest(model, 16), Connections: bc.clients, Duration: opts.Block, Processes: s.Processes(),
 			})

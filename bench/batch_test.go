@@ -140,12 +140,12 @@ func TestPuppetKindRefusesABadScript(t *testing.T) {
 func TestMainCommands(t *testing.T) {
 	t.Setenv(asMain, "1")
 	s := &Server{Name: sluiceName}
-	metrics, err := StartSluice(t.Context(), testSelf(), s, writeFile(t, "sluice.yaml", hopConfig), 1)
+	ports, err := StartSluice(t.Context(), testSelf(), s, writeFile(t, "sluice.yaml", hopConfig), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if metrics == "" {
+	if ports["metrics"] == "" {
 		t.Error("no metrics port")
 	}
 	body := `{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,2]}]}`

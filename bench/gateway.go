@@ -163,23 +163,22 @@ func gatewayCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 }
 
 // StartSluice starts a gateway with the given configuration in a process of its own with as many Go threads as told, and
-// returns once it is ready. Its metrics are at metrics.
-func StartSluice(ctx context.Context, self Self, s *Server, configuration string, threads int) (metrics string, err error) {
+// returns once it is ready, with its ports by name.
+func StartSluice(ctx context.Context, self Self, s *Server, configuration string, threads int) (addresses map[string]string, err error) {
 	name := s.Name
 	cmd := self.command(ctx, "gateway", "-c", configuration)
 	cmd.Env = append(cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", threads))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	if err := s.start(cmd, nil); err != nil {
-		return "", err
+		return nil, err
 	}
-	var addresses map[string]string
 	if err := json.NewDecoder(out).Decode(&addresses); err != nil {
 		s.Close()
-		return "", fmt.Errorf("%s is not ready: %w", name, errors.Join(err, s.Alive()))
+		return nil, fmt.Errorf("%s is not ready: %w", name, errors.Join(err, s.Alive()))
 	}
 	s.Target = addresses["http"]
-	return addresses["metrics"], nil
+	return addresses, nil
 }

@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/tensor"
 )
 
 // IdleOptions says how the memory of idle connections is measured.
@@ -46,19 +49,37 @@ func (o *IdleOptions) EnsureDefaults() {
 	}
 }
 
-// Idle measures what an open connection that was used once keeps of a server's memory.
-func Idle(ctx context.Context, opts IdleOptions) (Comparison, error) {
+// Idle measures what an open connection that was used once keeps of a server's memory: over HTTP/1.1, then over HTTP/2.
+func Idle(ctx context.Context, opts IdleOptions) ([]Comparison, error) {
 	opts.EnsureDefaults()
 	dir, err := os.MkdirTemp("", "sluice-bench-")
 	if err != nil {
-		return Comparison{}, fmt.Errorf("make a folder for the servers: %w", err)
+		return nil, fmt.Errorf("make a folder for the servers: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	plain, err := idlePlain(ctx, opts, dir)
+	if err != nil {
+		return nil, err
+	}
+	calls, err := idleCalls(ctx, opts, dir)
+	if err != nil {
+		return nil, err
+	}
+	return []Comparison{plain, calls}, nil
+}
+
+// idlePlain measures servers that answer HTTP/1.1 by themselves.
+func idlePlain(ctx context.Context, opts IdleOptions, dir string) (Comparison, error) {
 	request := InferRequest(noopModel, 256)
 	answer := Answer{Body: make([]byte, 1024), HeaderLength: 100}
 	var subjects []Subject
 	for _, st := range hopStarters(opts.Self, opts.Parts) {
-		s, err := st.run(ctx, dir, answer)
+		subject, err := idleSubject(ctx, opts, func() (*Server, error) { return st.run(ctx, dir, answer) },
+			func(ctx context.Context, s *Server) error {
+				_, err := askAnswer(ctx, s, request)
+				return err
+			},
+			func(*Server) talker { return newPlain(&Options{Request: request, Status: 200}) })
 		if errors.Is(err, ErrNotInstalled) {
 			fmt.Fprintf(opts.Words, "left out: %v\n", err)
 			continue
@@ -66,32 +87,86 @@ func Idle(ctx context.Context, opts IdleOptions) (Comparison, error) {
 		if err != nil {
 			return Comparison{}, err
 		}
-		s.Close() // it was started to see what it is
-		subjects = append(subjects, Subject{Name: s.Name, Version: s.Version, Note: s.Note, Measure: func(ctx context.Context) (Block, error) {
-			s, err := st.run(ctx, dir, answer)
-			if err != nil {
-				return Block{}, err
-			}
-			defer s.Close()
-			perConn, total, err := idleMemory(ctx, s, request, opts.Connections)
-			fmt.Fprintf(opts.Words, "%-20s %.1f KiB a connection, %.0f MiB in all\n", s.Name, perConn/(1<<10), total/(1<<20))
-			return Block{Cost: perConn / (1 << 10), Extra: total / (1 << 20)}, err
-		}})
+		subjects = append(subjects, subject)
 	}
+	return compareIdle(ctx, opts, "HTTP/1.1, one request a connection", bareName, subjects)
+}
+
+// idleCalls measures proxies of gRPC.
+func idleCalls(ctx context.Context, opts IdleOptions, dir string) (Comparison, error) {
+	p := &passing{opts: ProxyOptions{Self: opts.Self, Parts: opts.Parts, Words: opts.Words}, dir: dir}
+	p.opts.EnsureDefaults()
+	defer p.close()
+	var err error
+	if p.upstream, err = StartUpstream(ctx, opts.Self, 1); err != nil {
+		return Comparison{}, err
+	}
+	message, err := InferMessage(noopModel, tensor.FP32, 1<<10)
+	if err != nil {
+		return Comparison{}, err
+	}
+	call := &GRPC{Path: pb.GRPCInferenceService_ModelInfer_FullMethodName, Message: message}
+	var subjects []Subject
+	for _, st := range p.starters(ctx) {
+		subject, err := idleSubject(ctx, opts,
+			func() (*Server, error) {
+				h, err := p.hop(p.upstream)
+				if err != nil {
+					return nil, err
+				}
+				return st.start(h)
+			},
+			func(ctx context.Context, s *Server) error {
+				_, err := AskGRPC(ctx, s.Target, call)
+				return err
+			},
+			func(s *Server) talker { return newRPC(&Options{Target: s.Target, GRPC: call, Streams: 1}) })
+		if errors.Is(err, ErrNotInstalled) {
+			fmt.Fprintf(opts.Words, "left out: %v\n", err)
+			continue
+		}
+		if err != nil {
+			return Comparison{}, err
+		}
+		subjects = append(subjects, subject)
+	}
+	return compareIdle(ctx, opts, "gRPC over HTTP/2, one call a connection", relayName, subjects)
+}
+
+// idleSubject measures one server. It is started once before, to see what it is.
+func idleSubject(ctx context.Context, opts IdleOptions, start func() (*Server, error), ask func(context.Context, *Server) error, talk func(*Server) talker) (Subject, error) {
+	s, err := start()
+	if err != nil {
+		return Subject{}, err
+	}
+	s.Close()
+	return Subject{Name: s.Name, Version: s.Version, Note: s.Note, Measure: func(ctx context.Context) (Block, error) {
+		s, err := start()
+		if err != nil {
+			return Block{}, err
+		}
+		defer s.Close()
+		if err := ask(ctx, s); err != nil {
+			return Block{}, fmt.Errorf("%w; %w", err, s.Alive())
+		}
+		perConn, total, err := idleMemory(ctx, s, talk(s), opts.Connections)
+		fmt.Fprintf(opts.Words, "%-20s %.1f KiB a connection, %.0f MiB in all\n", s.Name, perConn/(1<<10), total/(1<<20))
+		return Block{Cost: perConn / (1 << 10), Extra: total / (1 << 20)}, err
+	}}, nil
+}
+
+func compareIdle(ctx context.Context, opts IdleOptions, load, anchor string, subjects []Subject) (Comparison, error) {
 	return Compare(ctx, Plan{
-		Title: fmt.Sprintf("%d idle connections after a request with 1 KiB of FP32", opts.Connections),
-		Load:  "HTTP/1.1, one request a connection",
-		Cost:  "KiB a connection", Extra: "MiB resident in all", Anchor: bareName,
+		Title: fmt.Sprintf("%d idle connections after a request with 1 KiB of FP32, %s", opts.Connections, strings.Split(load, ",")[0]),
+		Load:  load,
+		Cost:  "KiB a connection", Extra: "MiB resident in all", Anchor: anchorOf(subjects, anchor),
 		Effort: Effort{Rounds: opts.Rounds, MaxRounds: opts.Rounds},
 	}, subjects)
 }
 
 // idleMemory opens the connections one by one, uses each once and returns what they added to the server's memory, each
 // and with what the server had before.
-func idleMemory(ctx context.Context, s *Server, request []byte, n int) (each, total float64, err error) {
-	if _, err := askAnswer(ctx, s, request); err != nil {
-		return 0, 0, err
-	}
+func idleMemory(ctx context.Context, s *Server, t talker, n int) (each, total float64, err error) {
 	before, err := resident(s.Processes())
 	if err != nil {
 		return 0, 0, err
@@ -105,7 +180,6 @@ func idleMemory(ctx context.Context, s *Server, request []byte, n int) (each, to
 			_ = c.Close()
 		}
 	}()
-	var answer response
 	buf := make([]byte, 64<<10)
 	for len(conns) < n {
 		if err := ctx.Err(); err != nil {
@@ -116,7 +190,7 @@ func idleMemory(ctx context.Context, s *Server, request []byte, n int) (each, to
 			return 0, 0, fmt.Errorf("connection %d: %w", len(conns)+1, err)
 		}
 		conns = append(conns, c)
-		if err := exchangeOn(c, request, &answer, buf); err != nil {
+		if err := exchangeOn(c, t, buf); err != nil {
 			return 0, 0, fmt.Errorf("connection %d of %s: %w", len(conns), s.Name, err)
 		}
 	}
@@ -127,31 +201,38 @@ func idleMemory(ctx context.Context, s *Server, request []byte, n int) (each, to
 	return float64(after-before) / float64(n), float64(after), nil
 }
 
-// exchangeOn sends the request and reads one answer, which must be 200.
-func exchangeOn(c net.Conn, request []byte, answer *response, buf []byte) error {
+// exchangeOn begins a connection, sends the request and reads its answer, which must be right and leave the connection
+// open.
+func exchangeOn(c net.Conn, t talker, buf []byte) error {
 	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return err
 	}
-	if _, err := c.Write(request); err != nil {
-		return err
-	}
-	answer.reset()
+	t.reset()
+	t.ask(0)
 	for {
+		for p := t.pending(); len(p) > 0; p = t.pending() {
+			n, err := c.Write(p)
+			if err != nil {
+				return err
+			}
+			t.wrote(n)
+		}
 		n, err := c.Read(buf)
 		if err != nil {
 			return err
 		}
-		done, err := answer.feed(buf[:n])
-		if err != nil {
-			return err
+		for p := buf[:n]; len(p) > 0; {
+			var e event
+			if p, e, err = t.read(p); err != nil {
+				return err
+			}
+			if e.lane >= 0 {
+				if e.wrong == right && e.leaving {
+					e.cause = errors.New("the server closes the connection")
+				}
+				return e.cause
+			}
 		}
-		if !done {
-			continue
-		}
-		if answer.status != 200 || answer.close {
-			return fmt.Errorf("status %d, closing %v", answer.status, answer.close)
-		}
-		return nil
 	}
 }
 
@@ -187,9 +268,19 @@ func parseResident(status []byte) (int64, error) {
 }
 
 func idleGoals(all []Comparison) []Goal {
-	r, ok := all[0].Row(sluiceName)
-	if !ok || r.Cost.N == 0 {
-		return nil
+	var goals []Goal
+	for i := range all {
+		r, ok := all[i].Row(sluiceName)
+		if !ok || r.Cost.N == 0 {
+			continue
+		}
+		most := 24.0
+		if strings.Contains(all[i].Plan.Load, "gRPC") {
+			most = 10
+		}
+		goals = append(goals, Goal{
+			What: all[i].Plan.Title, Want: fmt.Sprintf("under %g KiB each", most), Got: number(r.Cost.Median) + " KiB", Met: r.Cost.Median < most,
+		})
 	}
-	return []Goal{{What: all[0].Plan.Title, Want: "under 24 KiB each", Got: number(r.Cost.Median) + " KiB", Met: r.Cost.Median < 24}}
+	return goals
 }

@@ -31,21 +31,23 @@ func TestIdle(t *testing.T) {
 	}
 	t.Setenv(asMain, "1")
 	var words bytes.Buffer
-	c, err := Idle(t.Context(), IdleOptions{Self: testSelf(), Parts: t.TempDir(), Connections: 200, Rounds: 1, Words: &words})
+	all, err := Idle(t.Context(), IdleOptions{Self: testSelf(), Parts: t.TempDir(), Connections: 200, Rounds: 1, Words: &words})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &words)
 	}
-	for _, name := range []string{sluiceName, bareName} {
-		r, ok := c.Row(name)
-		if !ok || r.Cost.Median <= 0 || r.Cost.Median > 200 || r.Extra.Median < 1 {
-			t.Errorf("%s: %g KiB a connection, %g MiB in all", name, r.Cost.Median, r.Extra.Median)
+	for i, names := range [][]string{{sluiceName, bareName}, {sluiceName, relayName}} {
+		for _, name := range names {
+			r, ok := all[i].Row(name)
+			if !ok || r.Cost.Median <= 0 || r.Cost.Median > 200 || r.Extra.Median < 1 {
+				t.Errorf("%s, %s: %g KiB a connection, %g MiB in all", all[i].Plan.Load, name, r.Cost.Median, r.Extra.Median)
+			}
 		}
 	}
-	doc := Document{Name: "idle", Comparisons: []Comparison{c}, Goals: idleGoals([]Comparison{c})}
+	doc := Document{Name: "idle", Comparisons: all, Goals: idleGoals(all)}
 	if md := doc.Markdown(false); bytes.Contains(md, []byte("requests/s")) || !bytes.Contains(md, []byte("KiB a connection")) {
 		t.Errorf("a report of memory tells rates:\n%s", md)
 	}
-	if len(doc.Goals) != 1 {
+	if len(doc.Goals) != 2 {
 		t.Errorf("goals %+v", doc.Goals)
 	}
 }

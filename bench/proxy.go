@@ -137,17 +137,7 @@ func (p *passing) start(ctx context.Context) (err error) {
 	if p.upstream, err = StartUpstream(ctx, o.Self, o.Workers); err != nil {
 		return err
 	}
-	starters := []struct {
-		name  string
-		start func(h hop) (*Server, error)
-	}{
-		{sluiceName, func(h hop) (*Server, error) { return startPassSluice(ctx, o.Self, h) }},
-		{haproxyName, func(h hop) (*Server, error) { return StartHAProxyHop(ctx, h) }},
-		{nginxName, func(h hop) (*Server, error) { return StartNginxHop(ctx, h, false) }},
-		{envoyName, func(h hop) (*Server, error) { return StartEnvoyHop(ctx, h) }},
-		{relayName, func(h hop) (*Server, error) { return StartRelay(ctx, o.Self, h.upstream, h.workers) }},
-	}
-	for _, st := range starters {
+	for _, st := range p.starters(ctx) {
 		if !o.wanted(st.name) || len(o.Loads) == 0 && st.name != sluiceName {
 			continue
 		}
@@ -166,6 +156,24 @@ func (p *passing) start(ctx context.Context) (err error) {
 		p.gRPC = append(p.gRPC, s)
 	}
 	return p.startPlain(ctx)
+}
+
+// proxyStarter starts one of the proxies that are compared.
+type proxyStarter struct {
+	name  string
+	start func(h hop) (*Server, error)
+}
+
+// starters are the proxies of gRPC: Sluice first.
+func (p *passing) starters(ctx context.Context) []proxyStarter {
+	self := p.opts.Self
+	return []proxyStarter{
+		{sluiceName, func(h hop) (*Server, error) { return startPassSluice(ctx, self, h) }},
+		{haproxyName, func(h hop) (*Server, error) { return StartHAProxyHop(ctx, h) }},
+		{nginxName, func(h hop) (*Server, error) { return StartNginxHop(ctx, h, false) }},
+		{envoyName, func(h hop) (*Server, error) { return StartEnvoyHop(ctx, h) }},
+		{relayName, func(h hop) (*Server, error) { return StartRelay(ctx, self, h.upstream, h.workers) }},
+	}
 }
 
 // hop describes a proxy that is to be started, with a folder of its own.

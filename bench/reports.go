@@ -133,9 +133,10 @@ func batchCommand(ctx context.Context, self Self, args []string, stdout, stderr 
 	}, stdout)
 }
 
-const idleText = `Each server answers one request on each of the connections, which then stay open. Memory is the growth of what the
-server's processes have resident (VmRSS) from before the first connection to after the last answer, over the connections;
-the clients are in another process. Every round starts the server anew.`
+const idleText = `Each server answers one request on each of the connections, which then stay open; over gRPC each is a proxy in front
+of the same upstream, as in proxy.md. Memory is the growth of what the server's processes have resident (VmRSS) from
+before the first connection to after the last answer, over the connections; the clients are in another process. Every
+round starts the server anew.`
 
 func idleCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
 	fs := flags("idle", "idle [-connections 10000] [-results DIR]", stderr)
@@ -148,11 +149,10 @@ func idleCommand(ctx context.Context, self Self, args []string, stdout, stderr i
 	if err := parse(fs, args); err != nil {
 		return err
 	}
-	c, err := Idle(ctx, opts)
+	all, err := Idle(ctx, opts)
 	if err != nil {
 		return err
 	}
-	all := []Comparison{c}
 	return rf.finish(&Document{
 		Name: "idle", Title: "What an idle connection keeps", Text: idleText,
 		Command: commandLine("idle", args), Comparisons: all, Goals: idleGoals(all),
