@@ -60,17 +60,15 @@ func (s *Slab) Release() {
 
 // Options configures a Pool.
 type Options struct {
-	// Keep bounds the bytes held in the free lists of large buffers (64 KiB and up).
-	// Default 64 MiB. More keeps bursts of large tensors from allocating, and holds the memory.
+	// Keep bounds the bytes held in the free lists of large buffers (64 KiB and up). Default half of the
+	// budget's limit, and at least 64 MiB: a fresh megabyte costs seven times what copying one does, and as
+	// much as was in flight will be again. More keeps bursts of large tensors from allocating, and holds the
+	// memory. Above 64 MiB, what is kept gives way to what is in use: together they stay within the limit.
 	Keep int64
 }
 
-// EnsureDefaults fills in what is not set.
-func (o *Options) EnsureDefaults() {
-	if o.Keep == 0 {
-		o.Keep = 64 << 20
-	}
-}
+// keepAlways is what the free lists may hold whatever the budget's limit.
+const keepAlways = 64 << 20
 
 // Pool hands out slabs of power-of-two classes, dirty, and charges them to one budget.
 type Pool struct {
@@ -91,7 +89,6 @@ type Pool struct {
 
 // NewPool returns a pool that charges budget.
 func NewPool(opts Options, budget *Budget) *Pool {
-	opts.EnsureDefaults()
 	return &Pool{opts: opts, budget: budget}
 }
 
@@ -154,6 +151,7 @@ func (p *Pool) reuse(class int8) *Slab {
 	free := &p.kept.free[class-(keptShift-minShift)]
 	n := len(*free)
 	if n == 0 {
+		p.giveWay()
 		return nil
 	}
 	s := (*free)[n-1]
@@ -161,6 +159,28 @@ func (p *Pool) reuse(class int8) *Slab {
 	*free = (*free)[:n-1]
 	p.kept.bytes -= int64(len(s.buf))
 	return s
+}
+
+// giveWay drops kept buffers while they and what is in use are more than the budget's limit: a fresh one is about
+// to be made. It runs under the lock of kept.
+func (p *Pool) giveWay() {
+	for class := range p.kept.free {
+		free := &p.kept.free[class]
+		for len(*free) > 0 && p.kept.bytes > keepAlways && p.kept.bytes+p.budget.InUse() > p.budget.Limit() {
+			n := len(*free) - 1
+			p.kept.bytes -= int64(len((*free)[n].buf))
+			(*free)[n] = nil
+			*free = (*free)[:n]
+		}
+	}
+}
+
+// keep is how much may be kept now.
+func (p *Pool) keep() int64 {
+	if p.opts.Keep > 0 {
+		return p.opts.Keep
+	}
+	return max(keepAlways, p.budget.Limit()/2)
 }
 
 func (p *Pool) put(s *Slab) {
@@ -180,7 +200,7 @@ func (p *Pool) recycle(s *Slab, size int64) {
 	}
 	p.kept.Lock()
 	defer p.kept.Unlock()
-	if p.kept.bytes+size > p.opts.Keep {
+	if p.kept.bytes+size > p.keep() {
 		return
 	}
 	free := &p.kept.free[s.class-(keptShift-minShift)]

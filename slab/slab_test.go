@@ -87,6 +87,37 @@ func TestLargeBuffersAreKeptWithinBound(t *testing.T) {
 	}
 }
 
+func TestKeptBuffersGiveWay(t *testing.T) {
+	const mib, limit = 1 << 20, 256 << 20
+	p := NewPool(Options{}, NewBudget(limit))
+	take := func(n, size int) (out []*Slab) {
+		for range n {
+			out = append(out, p.Get(size))
+		}
+		return out
+	}
+	release := func(slabs []*Slab) {
+		for _, s := range slabs {
+			s.Release()
+		}
+	}
+	release(take(200, mib))
+	if got := p.kept.bytes; got != limit/2 {
+		t.Errorf("kept %d bytes, want half of the limit", got)
+	}
+	others := take(50, 4*mib)
+	if got := p.kept.bytes; got > keepAlways {
+		t.Errorf("kept %d bytes beside %d in use, want no more than %d", got, p.Budget().InUse(), keepAlways)
+	}
+	release(others)
+	small := NewPool(Options{}, NewBudget(mib))
+	s := small.Get(4 * mib)
+	s.Release()
+	if small.kept.bytes != 4*mib {
+		t.Errorf("kept %d bytes of a budget of one MiB, want the 4 MiB that were charged beyond it", small.kept.bytes)
+	}
+}
+
 func TestMisuseIsABug(t *testing.T) {
 	mustPanic := func(name string, f func()) {
 		t.Helper()
