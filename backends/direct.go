@@ -1,7 +1,6 @@
 package backends
 
 import (
-	"bytes"
 	"math/rand/v2"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -61,7 +60,7 @@ func (v *Version) Pick(r *infer.Request, not *Remote) *Place {
 	case n == 0:
 		return nil
 	case v.Sticky:
-		if key := sequenceOf(r); key != 0 {
+		if key := r.Sequence(); key != 0 {
 			return v.home(usable, key, not)
 		}
 	}
@@ -144,28 +143,6 @@ func mix(x uint64) uint64 {
 	x *= 0x9e3779b97f4a7c15
 	return x ^ x>>29
 }
-
-// sequenceOf returns a number for the sequence that a request is of, 0 if it is of none.
-func sequenceOf(r *infer.Request) uint64 {
-	for i := range r.Params {
-		p := &r.Params[i]
-		if !bytes.Equal(p.Key, sequenceID) {
-			continue
-		}
-		if p.Kind != infer.ParamString {
-			return mix(uint64(p.Int))
-		}
-		h := uint64(0)
-		for _, c := range p.String {
-			h = mix(h ^ uint64(c) + 1)
-		}
-		return h
-	}
-	return 0
-}
-
-// sequenceID is the parameter that names a sequence. It is never written.
-var sequenceID = []byte("sequence_id")
 
 // aborter tells a batch's runner that nobody waits, and has no slots.
 type aborter struct{}

@@ -201,6 +201,8 @@ func (x *rpcStream) take() {
 	}
 	var c *infer.Call
 	if err == nil {
+		x.follow(req.Sequence())
+		e.sequence = req.Sequence()
 		c, err = e.open(req, x.deadline)
 	}
 	req.Release()
@@ -214,6 +216,27 @@ func (x *rpcStream) take() {
 		if err := e.submit(c, &x.burst); err != nil {
 			c.Fail(asError(err), &x.burst) // nobody has it but us
 		}
+	}
+}
+
+// follow waits until no request of a sequence is outstanding: the requests of one must reach its server in their
+// order, and calls of their own keep none.
+func (x *rpcStream) follow(sequence uint64) {
+	if sequence == 0 {
+		return
+	}
+	m := &x.mu
+	for {
+		m.Lock()
+		m.waiting = !m.over && (m.turns.has(sequence) || m.opened.has(sequence))
+		wait := m.waiting
+		m.Unlock()
+		if !wait {
+			return
+		}
+		x.burst.Flush()
+		<-x.wake
+		x.burst.Begin()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,6 +195,37 @@ func TestAStreamAnswersInOrder(t *testing.T) {
 		})
 	}
 	s.conserves(t, 9)
+}
+
+func TestTheRequestsOfASequenceFollowEachOther(t *testing.T) {
+	of := func(sequence int64, q *pb.ModelInferRequest) *pb.ModelInferRequest {
+		q.Parameters = map[string]*pb.InferParameter{"sequence_id": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: sequence}}}
+		return q
+	}
+	var flying atomic.Int64
+	started := make(chan int64, 4) // how many are then with the model, one for each request
+	s := newStreaming(t, puppet.Options{Hold: true, Slots: 8, Script: func(int64, *infer.Batch) puppet.Verdict {
+		started <- flying.Add(1)
+		return puppet.Verdict{}
+	}})
+	stream, _ := s.open(t)
+	send(t, stream, of(1, ask("echo", "a", 1, 1)), of(2, ask("echo", "b", 2, 1)), of(1, ask("echo", "c", 3, 1)), of(1, ask("echo", "d", 4, 1)))
+	var seen []int64
+	for _, ends := range []int{0, 1, 2, 1} { // none; a; then b, and c with it, since answers keep their order; d
+		seen = append(seen, <-started)
+		for range ends {
+			flying.Add(-1)
+			until(t, "a run can end", s.puppet.Step)
+		}
+	}
+	if got, want := fmt.Sprint(seen), "[1 2 2 1]"; got != want {
+		t.Errorf("requests with the model as each was started: %s, want %s", got, want)
+	}
+	all, err := answers(stream)
+	if got, want := briefs(all), "a 1 final, b 2 final, c 3 final, d 4 final"; err != nil || got != want {
+		t.Errorf("answered %q, %v, want %q", got, err, want)
+	}
+	s.conserves(t, 4)
 }
 
 // counted returns how many requests have been counted, and how many are in flight.

@@ -18,6 +18,7 @@ type streamed struct {
 	running   *infer.Call // nil if it did not get that far
 	life      uint64      // of running
 	decoupled bool
+	sequence  uint64 // 0: of none
 
 	// Guarded by the stream's mu.
 	prev, next *streamed
@@ -34,7 +35,7 @@ func newStreamed(s *Server) *streamed { return &streamed{rpcEdge: newRPCEdge(s, 
 // begin takes up a request.
 func (e *streamed) begin(x *rpcStream) {
 	e.x, e.from, e.received, e.requestID = x, x.stream, infer.Now(), x.requestID
-	e.running, e.decoupled, e.ready, e.final = nil, false, false, false
+	e.running, e.decoupled, e.sequence, e.ready, e.final = nil, false, 0, false, false
 }
 
 // end gives up a request that is answered.
@@ -201,6 +202,16 @@ func (e *streamed) respond(c *infer.Call, r *infer.Response) *infer.Error {
 
 // streamedList is the outstanding requests of a kind, oldest first.
 type streamedList struct{ first, last *streamed }
+
+// has tells whether a request of the sequence is outstanding.
+func (l *streamedList) has(sequence uint64) bool {
+	for e := l.first; e != nil; e = e.next {
+		if e.sequence == sequence {
+			return true
+		}
+	}
+	return false
+}
 
 func (l *streamedList) push(e *streamed) {
 	e.prev, e.next = l.last, nil
