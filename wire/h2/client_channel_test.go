@@ -2,7 +2,6 @@ package h2
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strings"
 	"time"
@@ -117,13 +116,15 @@ func (c *stubCall) one(reply any) error {
 	return proto.Unmarshal(flat(&c.Answer), reply.(proto.Message))
 }
 
-// err returns how the call ended.
+// err returns how the call ended. The deadline is the caller's: a server whose clock is the first to end the call
+// may say so with a reset.
 func (c *stubCall) err() error {
+	at, timed := c.ctx.Deadline()
 	switch {
 	case c.Status == OK:
 		return io.EOF
-	case c.Local && errors.Is(c.ctx.Err(), context.DeadlineExceeded):
-		return status.FromContextError(c.ctx.Err()).Err()
+	case c.Local && timed && !at.After(time.Now()):
+		return status.FromContextError(context.DeadlineExceeded).Err()
 	}
 	return status.Error(codes.Code(c.Status), c.Text)
 }
@@ -156,6 +157,9 @@ func (c *stubCall) Trailer() metadata.MD { return c.fields(c.NumTrailer(), c.Cal
 func (c *stubCall) Context() context.Context { return c.ctx }
 
 func (c *stubCall) CloseSend() error {
+	if c.ctx.Err() != nil { // what cancels is a goroutine that may be late
+		c.Cancel()
+	}
 	if conn := c.Call.CloseSend(); conn != nil {
 		conn.Flush()
 	}
