@@ -21,12 +21,13 @@ const (
 // nothing of its message.
 func (t *Triton) Method(path []byte) h2.Kind {
 	t.wait()
+	if string(path) == tritonService+"ModelInfer" { // compared without a copy
+		return h2.Unary
+	}
 	name, ok := strings.CutPrefix(string(path), tritonService)
 	switch {
 	case !ok:
 		return h2.Unknown
-	case name == "ModelInfer":
-		return h2.Unary
 	case name == "ModelStreamInfer":
 		return h2.Streaming
 	}
