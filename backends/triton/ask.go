@@ -14,6 +14,7 @@ import (
 const (
 	service      = "/inference.GRPCInferenceService/"
 	inferPath    = service + "ModelInfer"
+	streamPath   = service + "ModelStreamInfer"
 	livePath     = service + "ServerLive"
 	indexPath    = service + "RepositoryIndex"
 	metadataPath = service + "ModelMetadata"

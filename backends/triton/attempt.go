@@ -146,7 +146,12 @@ func timeout(members []infer.Member, now int64) time.Duration {
 		}
 		latest = max(latest, d)
 	}
-	return max(time.Duration(latest-now), time.Millisecond)
+	return remaining(latest, now)
+}
+
+// remaining returns the time until a deadline, for the server: one that has passed is about to be noticed here.
+func remaining(deadline, now int64) time.Duration {
+	return max(time.Duration(deadline-now), time.Millisecond)
 }
 
 // send hands the call to the endpoint's client.
@@ -214,7 +219,7 @@ func (a *attempt) Answered(call *h2.Call, by h2.Drainer) {
 // read makes a response of an answer, or an error of what is none.
 func (a *attempt) read(b *infer.Batch, call *h2.Call) (*infer.Response, *infer.Error) {
 	if call.Status != h2.OK {
-		return nil, a.judge(call)
+		return nil, judge(call, a.place)
 	}
 	asked := b
 	if a.single != nil {
@@ -245,7 +250,7 @@ func hasRows(r *infer.Response, n int64) bool {
 // failed goes on elsewhere where that makes sense, else it ends the run with err.
 func (a *attempt) failed(b *infer.Batch, err *infer.Error, burst *infer.Burst) {
 	if err.Retry == infer.Unsent && a.tries < mostTries && b.Live() > 0 {
-		if place := a.elsewhere(b); place != nil {
+		if place := elsewhere(a.place, b.Members[0].Call.Request); place != nil {
 			a.again(b, place, burst)
 			return
 		}
@@ -258,16 +263,15 @@ func (a *attempt) failed(b *infer.Batch, err *infer.Error, burst *infer.Burst) {
 }
 
 // elsewhere returns where a run goes on that no server has worked on: at another endpoint, or at the same one,
-// to which there may be another connection.
-func (a *attempt) elsewhere(b *infer.Batch) *backends.Place {
-	v := a.place.Version
-	if p := v.Pick(b.Members[0].Call.Request, a.place.Remote); p != nil {
+// to which there may be another connection; nil if it is not to be reached.
+func elsewhere(place *backends.Place, r *infer.Request) *backends.Place {
+	if p := place.Version.Pick(r, place.Remote); p != nil {
 		return p
 	}
-	if a.place.Remote.Suspected() {
+	if place.Remote.Suspected() {
 		return nil
 	}
-	return a.place
+	return place
 }
 
 // again goes on as another attempt: a call that may still be cancelled is never used twice.

@@ -110,7 +110,8 @@ type probe struct {
 	call *infer.Call
 	tag  uint32
 	rows int64
-	err  error
+	err  error        // unless it was answered with what it asked for
+	end  *infer.Error // as the call says
 	done chan struct{}
 }
 
@@ -126,7 +127,10 @@ func (b *bench) ask(m *infer.Model, rows int64, tag uint32) *probe {
 
 // Done implements [infer.Continuation].
 func (a *probe) Done(c *infer.Call, _ *infer.Burst) {
-	a.err = puppet.Answered(c, a.rows, width, a.tag)
+	a.end = c.Error
+	if c.Response != nil || c.Error != nil {
+		a.err = puppet.Answered(c, a.rows, width, a.tag)
+	}
 	close(a.done)
 }
 

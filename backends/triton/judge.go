@@ -38,8 +38,8 @@ func (e *endpoint) refusal(err error) *infer.Error {
 	return infer.ErrDraining
 }
 
-// judge makes an error of how a call ended.
-func (a *attempt) judge(call *h2.Call) *infer.Error {
+// judge makes an error of how a call at a place ended.
+func judge(call *h2.Call, place *backends.Place) *infer.Error {
 	if call.Local {
 		return judgeLocal(call)
 	}
@@ -49,7 +49,7 @@ func (a *attempt) judge(call *h2.Call) *infer.Error {
 		e.Code = infer.Invalid
 	case codeNotFound:
 		e.Code = infer.UnknownModel
-		a.place.Remote.Runner.(*endpoint).hurry() // what we know of it is old
+		place.Remote.Runner.(*endpoint).hurry() // what we know of it is old
 	case h2.Unavailable:
 		e.Code, e.Retry, e.After = infer.NotReady, infer.Safe, time.Second
 	case h2.ResourceExhausted:

@@ -28,6 +28,7 @@ type Pool struct {
 	endpoints []*endpoint
 
 	attempts sync.Pool
+	streams  sync.Pool
 	hints    atomic.Uint32
 
 	changed chan struct{} // one slot: what List tells has changed
@@ -76,6 +77,7 @@ func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap
 	}
 	p.list.Store(&listing{err: errUnknown})
 	p.attempts.New = func() any { return newAttempt(p) }
+	p.streams.New = func() any { return newOpened(p) }
 	for _, address := range opts.Endpoints {
 		if err := p.add(address); err != nil {
 			p.closeAll(context.Background()) //nolint:forbidigo // nothing runs there yet

@@ -49,7 +49,7 @@ func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
 	}
 	return &backends.Pool{
 		Kind: "triton", Slots: p.Fleet(), Catalog: p, Endpoints: p.Fleet().Status, Changed: p.Changed(),
-		Direct: p.Direct, Close: p.Close,
+		Direct: p.Direct, Open: p.Open, Close: p.Close,
 	}, nil
 }
 

@@ -2,7 +2,9 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -159,5 +161,55 @@ func TestTritonFailuresReachTheClient(t *testing.T) {
 	}
 	if status, body := r.infer("m"); status != 400 || body != "this is not what the model takes" {
 		t.Errorf("over REST: %d %s, want %s", status, body, infer.Invalid)
+	}
+}
+
+// TestStreamsThroughTriton sends requests to a decoupled model and to an ordinary one over one stream.
+func TestStreamsThroughTriton(t *testing.T) {
+	many := puppet.Raw("many", tensor.FP32, 0)
+	many.Decoupled = true
+	server := upstream(t, puppet.TritonOptions{
+		Models: []puppet.TritonModel{many, puppet.Raw("one", tensor.FP32, 8)},
+		Script: func(_ int64, q *puppet.TritonRequest) puppet.TritonVerdict {
+			return puppet.TritonVerdict{Responses: 50}
+		},
+	})
+	r := start(t, tritonPool(server))
+	client, _ := r.dial("http")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	stream, err := client.ModelStreamInfer(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, model := range []string{"many", "one"} {
+		q := echo(model, 1, 1)
+		q.Id = model
+		if err := stream.Send(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for {
+		a, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || a.GetErrorMessage() != "" {
+			t.Fatalf("%v, %v", a, err)
+		}
+		if raw := a.GetInferResponse().GetRawOutputContents(); len(raw) == 1 && len(raw[0]) == 8 {
+			got[a.GetInferResponse().GetId()]++
+		}
+	}
+	if got["many"] != 50 || got["one"] != 1 {
+		t.Errorf("responses %v, want 50 and 1", got)
+	}
+	_, err = client.ModelInfer(ctx, echo("many", 1, 1))
+	if status.Code(err) != codes.Unimplemented && err != nil {
+		t.Errorf("a decoupled model, asked for one answer: %v", err)
 	}
 }

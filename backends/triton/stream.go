@@ -1,0 +1,232 @@
+package triton
+
+import (
+	"sync/atomic"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire/h2"
+)
+
+// opener opens the streams of a decoupled model. It implements [infer.Opener].
+type opener struct {
+	pool  *Pool
+	model *infer.Model
+}
+
+// Open returns what opens the streams of a model of the pool, nil unless it is decoupled.
+func (p *Pool) Open(m *infer.Model) infer.Opener {
+	if !m.Decoupled {
+		return nil
+	}
+	return &opener{p, m}
+}
+
+// opened is a stream under way: a ModelStreamInfer of its own, half-closed behind its single request. It is the
+// source of its stream, and what is told when the stream's call is done.
+type opened struct {
+	// Immutable.
+	pool    *Pool
+	hint    uint32
+	encoder *kserve.RequestEncoder
+	decoder *kserve.ResponseDecoder
+
+	refs   atomic.Int32                 // its run 1, whoever pulls or cancels 1
+	stream atomic.Pointer[infer.Stream] // nil: not running
+	leg    atomic.Pointer[leg]          // nil: it was not sent yet
+	gone   atomic.Bool                  // nobody waits
+
+	// Owned by the run.
+	model     *infer.Model
+	place     *backends.Place
+	since     int64
+	tries     int
+	responded bool         // a message came
+	failure   *infer.Error // why we gave it up
+	message   slab.List
+	first     leg
+}
+
+// leg is one attempt at a stream. It is used once for each run of the stream that it belongs to, so that a
+// cancel that comes late meets nothing else.
+type leg struct {
+	*opened
+	call h2.Call
+}
+
+func newOpened(p *Pool) *opened {
+	return &opened{
+		pool: p, hint: p.hints.Add(1),
+		encoder: kserve.NewRequestEncoder(p.memory.Slabs), decoder: kserve.NewResponseDecoder(p.memory.Slabs),
+	}
+}
+
+// Open implements [infer.Opener].
+func (o *opener) Open(s *infer.Stream) error {
+	place := o.model.Handle.(*backends.Version).Pick(s.Call.Request, nil)
+	if place == nil {
+		return infer.ErrNoEndpoint
+	}
+	x := o.pool.streams.Get().(*opened)
+	x.model, x.place, x.tries, x.responded, x.failure = o.model, place, 1, false, nil
+	x.gone.Store(false)
+	x.refs.Store(1)
+	x.stream.Store(s)
+	if !s.Accept(x, x) {
+		x.stream.Store(nil)
+		x.drop()
+		return nil
+	}
+	v := place.Version
+	if err := x.encoder.EncodeCall(x.model, s.Call, v.Name, v.Number, &x.message); err != nil {
+		x.end(err, nil)
+		return nil
+	}
+	x.send(&x.first, nil)
+	return nil
+}
+
+// drop gives a reference back; the last one makes it ready for the next stream.
+func (x *opened) drop() {
+	if x.refs.Add(-1) > 0 {
+		return
+	}
+	if l := x.leg.Swap(nil); l != nil {
+		l.call.Reset()
+		l.call.Message.Release()
+	}
+	x.message.Release()
+	x.model, x.place = nil, nil
+	x.pool.streams.Put(x)
+}
+
+// hold takes a reference for who has none, if it runs for s.
+func (x *opened) hold(s *infer.Stream) bool {
+	for {
+		n := x.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if x.refs.CompareAndSwap(n, n+1) {
+			break
+		}
+	}
+	if x.stream.Load() == s {
+		return true
+	}
+	x.drop()
+	return false
+}
+
+// send makes an attempt at the place.
+func (x *opened) send(l *leg, burst *infer.Burst) {
+	l.opened = x
+	l.call.Path, l.call.Done, l.call.Messages = streamPath, l, l
+	l.call.Message.AppendList(&x.message)
+	x.leg.Store(l)
+	if x.gone.Load() {
+		x.end(infer.ErrClientGone, burst) // whoever told may have found nothing to cancel
+		return
+	}
+	x.since = burst.Clock()
+	l.call.Timeout = 0
+	if d := x.stream.Load().Call.Deadline; d != 0 {
+		l.call.Timeout = remaining(d, x.since)
+	}
+	e, place, since, hint := x.place.Remote.Runner.(*endpoint), x.place, x.since, x.hint
+	place.Enter(1)
+	conn, err := e.client.Start(&l.call)
+	if err != nil {
+		why := e.refusal(err)
+		place.Leave(1, why.Code, burst.Clock()-since, hint)
+		x.failed(why, burst)
+		return
+	}
+	if conn != nil {
+		burst.Mark(conn)
+	}
+}
+
+// Message implements [h2.Messages].
+func (l *leg) Message(call *h2.Call, m *slab.List, by h2.Drainer) {
+	x := l.opened
+	s := x.stream.Load()
+	r := x.pool.memory.NewResponse()
+	err := x.decoder.DecodeStream(x.model, s.Call, m, r)
+	switch {
+	case err == nil:
+	case err.Code == infer.Internal: // the server's own words, after which it may go on
+		r.Error = &infer.Error{Code: err.Code, Origin: err.Origin, Text: backends.PublicText(err.Text)}
+	default:
+		r.Release()
+		x.failure = err
+		call.Cancel() // Answered comes behind this
+		return
+	}
+	x.responded = true
+	s.Sink.Respond(s, r, of(by))
+	r.Release()
+}
+
+// Answered implements [h2.Answered].
+func (l *leg) Answered(call *h2.Call, by h2.Drainer) {
+	x, burst := l.opened, of(by)
+	err := x.failure
+	if err == nil && call.Status != h2.OK {
+		err = judge(call, x.place)
+	}
+	code := infer.OK
+	if err != nil {
+		code = err.Code
+	}
+	x.place.Leave(1, code, burst.Clock()-x.since, x.hint)
+	if err != nil {
+		x.failed(err, burst)
+		return
+	}
+	x.end(nil, burst)
+}
+
+// failed goes on elsewhere if no server has worked on it, else it ends the stream.
+func (x *opened) failed(err *infer.Error, burst *infer.Burst) {
+	if err.Retry == infer.Unsent && !x.responded && x.tries < mostTries && !x.gone.Load() {
+		if place := elsewhere(x.place, x.stream.Load().Call.Request); place != nil {
+			x.tries++
+			x.place = place
+			x.leg.Load().call.Message.Release()
+			x.send(new(leg), burst)
+			return
+		}
+	}
+	x.end(err, burst)
+}
+
+// end ends the stream, with what the sink was not told by then.
+func (x *opened) end(err *infer.Error, burst *infer.Burst) {
+	s := x.stream.Swap(nil)
+	s.End(err, burst)
+	x.drop()
+}
+
+// Pull implements [infer.Source].
+func (x *opened) Pull(s *infer.Stream) {
+	if x.hold(s) {
+		x.leg.Load().call.Pull()
+		x.drop()
+	}
+}
+
+// Done implements [infer.Continuation]: the stream's call is done, by whomever. If it was not by us, the server
+// is told.
+func (x *opened) Done(c *infer.Call, _ *infer.Burst) {
+	if !x.hold(&c.Stream) {
+		return
+	}
+	x.gone.Store(true)
+	if l := x.leg.Load(); l != nil {
+		l.call.Cancel()
+	}
+	x.drop()
+}
