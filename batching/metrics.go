@@ -56,6 +56,18 @@ func (m *Metrics) Queued(model, version string) int64 {
 	return total
 }
 
+// Counts keeps what is counted of a version while it has no queue: one whose server went goes on from there when
+// it comes back.
+type Counts struct{ metrics queueMetrics }
+
+// Counts returns a hold on what is counted of a version. Release gives it up.
+func (m *Metrics) Counts(model, version string) *Counts {
+	return &Counts{m.queue(&infer.Model{Name: model, Version: version})}
+}
+
+// Release lets what is counted of the version go, if nobody else keeps it.
+func (c *Counts) Release() { c.metrics.release() }
+
 // queueMetrics are the handles of one queue. The zero value counts nothing.
 type queueMetrics struct {
 	rows     *telemetry.Histogram

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-serving/sluice/batching"
 	"github.com/sluice-serving/sluice/config"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/router"
@@ -22,6 +23,7 @@ type generation struct {
 	pools  []*openPool // in the order of cfg.Pools
 	lanes  []*lanes
 	series []*server.Series
+	counts []*batching.Counts
 	table  *router.Table
 }
 
@@ -221,6 +223,7 @@ func (b *builder) route(m *modelView) (router.Model, error) {
 	out := router.Model{Name: m.name, Deadline: m.deadline, MaxBody: b.cfg.Limits.Body}
 	for i := range m.versions {
 		v := &m.versions[i]
+		b.count(m.name, v.name)
 		rv := router.Version{Name: v.name, Weight: v.weight, Labels: v.labels, Reason: v.publicReason()}
 		if v.state == infer.Ready && !v.disabled {
 			l, err := b.g.lanes.acquire(laneKey{
@@ -242,6 +245,12 @@ func (b *builder) route(m *modelView) (router.Model, error) {
 	return out, nil
 }
 
+// count keeps what is counted of a version for as long as a generation names it, whether or not it is ready.
+func (b *builder) count(model, version string) {
+	b.gen.series = append(b.gen.series, b.g.metrics.edge.Bind(model, version))
+	b.gen.counts = append(b.gen.counts, b.g.metrics.batching.Counts(model, version))
+}
+
 // publicReason is why a version does not serve, for clients: no paths, no texts of libraries.
 func (v *versionView) publicReason() string {
 	switch {
@@ -260,6 +269,9 @@ func (g *Gateway) drop(gen *generation) {
 	}
 	for _, s := range gen.series {
 		s.Release()
+	}
+	for _, c := range gen.counts {
+		c.Release()
 	}
 	for _, p := range gen.pools {
 		g.pools.release(p)

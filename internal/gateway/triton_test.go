@@ -132,7 +132,7 @@ func TestTritonComesAndGoes(t *testing.T) {
 	if status, body := r.infer("m"); status != 503 {
 		t.Errorf("without its server: %d %s", status, body)
 	}
-	for range 2 {
+	for round := range 2 {
 		server = upstream(t, puppet.TritonOptions{Address: address, Models: models})
 		waitFor(t, "the model serves", func() bool { status, _ := r.infer("m"); return status == 200 })
 		server.Close()
@@ -142,6 +142,15 @@ func TestTritonComesAndGoes(t *testing.T) {
 		})
 		if status, body := r.infer("m"); status != 503 || strings.Contains(body, address) {
 			t.Errorf("after its server: %d %s", status, body)
+		}
+		_, body := r.call("metrics", "GET", "/metrics", "")
+		for _, want := range []string{
+			fmt.Sprintf(`sluice_requests_total{code="OK",model="m",protocol="http",version="1"} %d`, round+1),
+			fmt.Sprintf(`sluice_batches_total{cause="direct",model="m",version="1"} %d`, round+1),
+		} {
+			if !strings.Contains(body, want) {
+				t.Errorf("the metrics lack %s", want)
+			}
 		}
 	}
 }
