@@ -39,7 +39,7 @@ func TestWhatADecoupledModelSays(t *testing.T) {
 		{"slowly", puppet.Speech{Responses: 3, Delay: time.Millisecond}, "a 1, a 3, a 1, a empty final", infer.Succeeded},
 		{"fails", puppet.Speech{Fail: trouble}, "a 1, a 3, a error", infer.Failed},
 		{"fails at once", puppet.Speech{Silent: true, Fail: trouble}, "a error", infer.Failed},
-		{"errs and goes on", puppet.Speech{Responses: 3, Err: trouble, ErrAt: 1}, "a 1, a error, a 1, a empty final", infer.Succeeded},
+		{"errs and goes on", puppet.Speech{Responses: 3, Err: trouble, ErrAt: 1}, "a 1, a error, a 1, a empty final", infer.Failed},
 		{"is refused", puppet.Speech{Refuse: infer.ErrNoEndpoint}, "a error", infer.Shed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -253,3 +253,16 @@ func TestAStreamTellsItsRequestID(t *testing.T) {
 		t.Errorf("%d answers, %v", len(all), err)
 	}
 }
+
+func TestAStrictStreamEndsWithAResponseThatFailed(t *testing.T) {
+	s := speaking(t, puppet.Speech{Responses: 3, Err: infer.Errorf(infer.Invalid, "the model had trouble"), ErrAt: 1})
+	stream, _ := s.open(t, "triton_grpc_error", "true")
+	if err := stream.Send(ask("repeat", "a", 1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	all, err := answers(stream)
+	if got := briefs(all); got != "a 1" || status.Code(err) != codes.InvalidArgument {
+		t.Errorf("answered %q, ended with %v", got, err)
+	}
+	s.conserves(t, 1)
+}

@@ -25,9 +25,10 @@ type streamed struct {
 	ready      bool // message is what answers it
 
 	// mu keeps responses from each other and from the end. It is held while one is encoded.
-	mu     sync.Mutex
-	opened *infer.Stream // nil once no response is taken any more
-	final  bool          // a response said that it is the last one
+	mu      sync.Mutex
+	opened  *infer.Stream // nil once no response is taken any more
+	final   bool          // a response said that it is the last one
+	trouble *infer.Error  // what the first response that failed said
 }
 
 func newStreamed(s *Server) *streamed { return &streamed{rpcEdge: newRPCEdge(s, streamPath)} }
@@ -35,7 +36,8 @@ func newStreamed(s *Server) *streamed { return &streamed{rpcEdge: newRPCEdge(s, 
 // begin takes up a request.
 func (e *streamed) begin(x *rpcStream) {
 	e.x, e.from, e.received, e.requestID = x, x.stream, infer.Now(), x.requestID
-	e.running, e.decoupled, e.sequence, e.ready, e.final = nil, false, 0, false, false
+	e.running, e.decoupled, e.sequence, e.ready = nil, false, 0, false
+	e.final, e.trouble = false, nil
 }
 
 // end gives up a request that is answered.
@@ -103,6 +105,9 @@ func (e *streamed) Done(c *infer.Call, burst *infer.Burst) {
 	if err != nil {
 		e.refuse(err, c, burst)
 		return
+	}
+	if e.trouble != nil {
+		e.failed(e.trouble)
 	}
 	e.answer(c, burst)
 }
@@ -179,11 +184,10 @@ func (e *streamed) Respond(s *infer.Stream, r *infer.Response, burst *infer.Burs
 		x.mu.Unlock()
 	}
 	e.mu.Unlock()
+	burst.Mark(conn)
 	if err != nil {
 		c.FailLife(life, err, burst)
-		return
 	}
-	burst.Mark(conn)
 }
 
 // respond makes e.message a response. It runs under e.mu.
@@ -194,6 +198,12 @@ func (e *streamed) respond(c *infer.Call, r *infer.Response) *infer.Error {
 		final = kserve.FinalYes
 	}
 	if r.Error != nil {
+		if e.trouble == nil {
+			e.trouble = r.Error
+		}
+		if e.x.strict {
+			return r.Error
+		}
 		e.tell(r.Error.Text, final)
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/internal/puppet/conformance"
 )
 
 // reader is a sink that pulls when it is told to.
@@ -167,5 +168,32 @@ func TestCloseEndsStreams(t *testing.T) {
 		if err := mem.Check(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestOpenerContract(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"at once": 0, "later": 50 * time.Microsecond} {
+		t.Run(name, func(t *testing.T) {
+			conformance.TestOpener(t, func(t *testing.T) conformance.StreamSubject {
+				p := New(Options{
+					Models: []*infer.Model{Repeat("repeat")},
+					Speak:  func(int64, *infer.Call) Speech { return Speech{Responses: 5, Delay: delay} },
+				})
+				t.Cleanup(func() {
+					p.Close()
+					if err := p.Check(); err != nil {
+						t.Error(err)
+					}
+				})
+				mem := newMemory()
+				return conformance.StreamSubject{
+					Opener: p, Model: p.Model("repeat"), Memory: mem, Responses: 5,
+					Fill: func(r *infer.Request, tag uint32) { Fill(r, mem.Slabs, 1, 4, tag) },
+					Check: func(r *infer.Response, _ int, tag uint32) error {
+						return sameNumbers(&r.Outputs[0].Tensor, 0, 4, tag)
+					},
+				}
+			})
+		})
 	}
 }
