@@ -30,6 +30,9 @@ func (c *Conn) Flush() {
 			if o != nil {
 				o.recycle(&c.srv.outputs)
 			}
+			if round > 0 && m.drain != serving {
+				c.poke() // the reader may have waited for this write alone
+			}
 			m.Unlock()
 			c.after(p)
 			return
