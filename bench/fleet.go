@@ -60,9 +60,13 @@ func newFleet(opts Options, write func(int, []byte) (int, error)) *fleet {
 		begin: opts.Warmup,
 		end:   opts.Warmup + opts.Duration,
 	}
+	var data []byte
+	if opts.GRPC != nil {
+		data = prefixed(opts.GRPC.Message)
+	}
 	for i := range f.links {
 		if opts.GRPC != nil {
-			f.links[i].talker = newRPC(&f.opts)
+			f.links[i].talker = newRPC(&f.opts, data)
 		} else {
 			f.links[i].talker = newPlain(&f.opts)
 		}

@@ -106,6 +106,7 @@ func idleCalls(ctx context.Context, opts IdleOptions, dir string) (Comparison, e
 		return Comparison{}, err
 	}
 	call := &GRPC{Path: pb.GRPCInferenceService_ModelInfer_FullMethodName, Message: message}
+	data := prefixed(message)
 	var subjects []Subject
 	for _, st := range p.starters(ctx) {
 		subject, err := idleSubject(ctx, opts,
@@ -120,7 +121,7 @@ func idleCalls(ctx context.Context, opts IdleOptions, dir string) (Comparison, e
 				_, err := AskGRPC(ctx, s.Target, call)
 				return err
 			},
-			func(s *Server) talker { return newRPC(&Options{Target: s.Target, GRPC: call, Streams: 1}) })
+			func(s *Server) talker { return newRPC(&Options{Target: s.Target, GRPC: call, Streams: 1}, data) })
 		if errors.Is(err, ErrNotInstalled) {
 			fmt.Fprintf(opts.Words, "left out: %v\n", err)
 			continue
@@ -244,7 +245,7 @@ func resident(pids []int) (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
 		}
-		n, err := parseResident(b)
+		n, err := parseStatus(b, "VmRSS")
 		if err != nil {
 			return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
 		}
@@ -253,16 +254,17 @@ func resident(pids []int) (int64, error) {
 	return sum, nil
 }
 
-func parseResident(status []byte) (int64, error) {
-	_, rest, ok := bytes.Cut(status, []byte("\nVmRSS:"))
+// parseStatus reads a size from /proc/PID/status, in bytes.
+func parseStatus(status []byte, name string) (int64, error) {
+	_, rest, ok := bytes.Cut(status, []byte("\n"+name+":"))
 	if !ok {
-		return 0, errors.New("no VmRSS")
+		return 0, fmt.Errorf("no %s", name)
 	}
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
 	number, ok := strings.CutSuffix(strings.TrimSpace(string(line)), " kB")
 	n, err := strconv.ParseInt(number, 10, 64)
 	if !ok || err != nil {
-		return 0, fmt.Errorf("VmRSS is %q", line)
+		return 0, fmt.Errorf("%s is %q", name, line)
 	}
 	return n << 10, nil
 }

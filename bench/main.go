@@ -19,6 +19,7 @@ const usage = `usage: sluice bench COMMAND [flags]
   hop       what it costs to terminate a request, beside nginx, HAProxy and a bare handler
   batch     what merging requests gains, and what it costs
   idle      what an idle connection keeps of memory, beside the same servers
+  pressure  what healthy calls and memory suffer from clients and upstreams that take nothing
   gateway   run the gateway with models that only pretend (--backend puppet=fixed:2ms,row:20us,slots:1)
 
 sluice bench COMMAND -h lists the flags of a command.
@@ -28,7 +29,7 @@ sluice bench COMMAND -h lists the flags of a command.
 // started again with Main's arguments to follow.
 func Main(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return usageError{errors.New("bench: which of grpc, http, proxy, hop, batch, idle and gateway?")}
+		return usageError{errors.New("bench: which of grpc, http, proxy, hop, batch, idle, pressure and gateway?")}
 	}
 	if args[0] != "gateway" { // which has its own way with signals
 		var stop context.CancelFunc
@@ -55,6 +56,8 @@ func command(ctx context.Context, self Self, name string, args []string, stdout,
 		return batchCommand(ctx, self, args, stdout, stderr)
 	case "idle":
 		return idleCommand(ctx, self, args, stdout, stderr)
+	case "pressure":
+		return pressureCommand(ctx, self, args, stdout, stderr)
 	case "http":
 		return httpCommand(ctx, args, stdout, stderr)
 	case "grpc":

@@ -159,6 +159,35 @@ func idleCommand(ctx context.Context, self Self, args []string, stdout, stderr i
 	}, stdout)
 }
 
+const pressureText = `A gateway of one thread serves healthy calls in an open loop while others misbehave: clients that send a large message
+and then read nothing of the answer, or one byte a second, or that ask for a model whose upstream has stopped (SIGSTOP).
+A client that is refused asks again after a second. Every block starts a gateway of its own, and measures once each client
+has had its message taken or was refused. Memory is the most that the gateway ever had resident (VmHWM).`
+
+func pressureCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("pressure", "pressure [-clients 200] [-results DIR]", stderr)
+	opts := PressureOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.register(fs, &opts.Block, 3*time.Second, &opts.Effort)
+	fs.IntVar(&opts.Clients, "clients", 200, "clients that misbehave")
+	fs.IntVar(&opts.Message, "bytes", 16<<20, "tensor bytes that each of them asks with")
+	budget := fs.Int64("in-flight", 128, "the gateway's budget of bytes in flight, in MiB")
+	fs.Float64Var(&opts.Rate, "rate", 1000, "healthy calls a second")
+	fs.StringVar(&opts.Only, "only", "", "measure only the scenes with this in their name")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	opts.InFlight = *budget << 20
+	c, err := Pressure(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return rf.finish(&Document{
+		Name: "pressure", Title: "What peers that take nothing cost", Text: pressureText,
+		Command: commandLine("pressure", args), Comparisons: []Comparison{c}, Goals: pressureGoals(&c, opts.InFlight),
+	}, stdout)
+}
+
 func (rf *reportFlags) register(fs *flag.FlagSet, block *time.Duration, usual time.Duration, e *Effort) {
 	rf.registerResults(fs)
 	fs.DurationVar(block, "block", usual, "measured time of a block")

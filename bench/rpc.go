@@ -95,10 +95,16 @@ type call struct {
 	credit  int64
 }
 
-func newRPC(opts *Options) *rpc {
-	t := &rpc{opts: opts, lanes: make([]call, opts.Streams)}
-	t.data = binary.BigEndian.AppendUint32([]byte{0}, uint32(len(opts.GRPC.Message)))
-	t.data = append(t.data, opts.GRPC.Message...)
+// prefixed is a message as gRPC frames it, uncompressed.
+func prefixed(message []byte) []byte {
+	b := make([]byte, 0, 5+len(message))
+	b = binary.BigEndian.AppendUint32(append(b, 0), uint32(len(message)))
+	return append(b, message...)
+}
+
+// newRPC returns an end of a connection. Data is the message, prefixed, which connections share.
+func newRPC(opts *Options, data []byte) *rpc {
+	t := &rpc{opts: opts, data: data, lanes: make([]call, opts.Streams)}
 	n := 4
 	for n < 4*opts.Streams {
 		n *= 2
