@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
@@ -12,9 +13,10 @@ import (
 
 // enter sends the clients in and returns when each has had its message taken or was refused, or after ten seconds: in a
 // gateway that makes them wait they may.
-func (c *crowd) enter(ctx context.Context, n int, target string, message []byte, slow bool) error {
+func (c *crowd) enter(ctx context.Context, n int, target, admin string, message []byte, slow bool) error {
 	c.slow = slow
 	ctx, c.stop = context.WithCancel(ctx)
+	c.wg.Go(func() { c.watch(ctx, admin) })
 	opts := &Options{Target: target, Streams: 1, GRPC: &GRPC{Path: pb.GRPCInferenceService_ModelInfer_FullMethodName, Message: message}}
 	data := prefixed(message)
 	settled := make(chan struct{}, n)
@@ -41,6 +43,27 @@ func (c *crowd) enter(ctx context.Context, n int, target string, message []byte,
 		}
 	}
 	return nil
+}
+
+// watch notes the gateway's bytes in flight while the clients are there.
+func (c *crowd) watch(ctx context.Context, admin string) {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if n, err := inFlightBytes(ctx, admin); err == nil {
+			raise(&c.most, n)
+		}
+	}
+}
+
+func raise(v *atomic.Int64, n int64) {
+	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
+	}
 }
 
 // leave ends the clients.
@@ -75,7 +98,7 @@ func (m *misfit) live(ctx context.Context) error {
 		stop()
 		_ = conn.Close()
 		m.settle()
-		pause(ctx, 200*time.Millisecond)
+		_ = pause(ctx, 200*time.Millisecond) // the loop looks
 	}
 	return nil
 }

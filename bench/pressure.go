@@ -121,7 +121,11 @@ func Pressure(ctx context.Context, opts PressureOptions) (Comparison, error) {
 		Load: fmt.Sprintf("gRPC; healthy calls of 1 KiB at %g/s on 4 connections, blocks of %s; budget of bytes in flight %s",
 			opts.Rate, opts.Block, bytesText(int(opts.InFlight))),
 		Cost: "p99 of healthy calls, us", Extra: "most MiB resident", Anchor: calmScene,
-		Effort: opts.Effort, Tell: tellBlock(opts.Words),
+		Effort: opts.Effort,
+		Tell: func(b Block) {
+			fmt.Fprintf(opts.Words, "%.0f MiB resident  ", b.Extra)
+			tellBlock(opts.Words)(b)
+		},
 	}, subjects)
 	for i := range c.Rows {
 		c.Rows[i].Note = scenes[c.Rows[i].Name].note()
@@ -234,7 +238,7 @@ func (sc *scene) press(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	return st.crowd.enter(ctx, sc.opts.Clients, st.gateway.Target, message, sc.name == slowScene)
+	return st.crowd.enter(ctx, sc.opts.Clients, st.gateway.Target, st.admin, message, sc.name == slowScene)
 }
 
 // observe adds to a block what the gateway's memory was.

@@ -1,0 +1,58 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestPressure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts whole gateways")
+	}
+	t.Setenv(asMain, "1")
+	c, err := Pressure(t.Context(), PressureOptions{
+		Self: testSelf(), Clients: 6, Message: 20 << 20, InFlight: 64 << 20, Rate: 200, Block: 100 * time.Millisecond,
+		Effort: Effort{Rounds: 1, MaxRounds: 1, MaxForeign: 100},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Blocks) != 4 || len(c.Rows) != 4 {
+		t.Fatalf("%d blocks in %d rows, want one of each of four scenes", len(c.Blocks), len(c.Rows))
+	}
+	calm := c.Blocks[0].Extra
+	for i, b := range c.Blocks {
+		if b.PerSec < 50 || b.Extra < 1 || i > 0 && b.Extra < calm+20 {
+			t.Errorf("%s: %.0f calls a second, %.0f MiB resident, %.0f of them without pressure", b.Subject, b.PerSec, b.Extra, calm)
+		}
+	}
+}
+
+func TestParseInFlight(t *testing.T) {
+	got, err := parseInFlight([]byte(`{"build":{"version":"x"},"memory":{"limit":9,"in_flight_bytes":4096}}`))
+	if err != nil || got != 4096 {
+		t.Errorf("parseInFlight = %d, %v, want 4096", got, err)
+	}
+	for _, bad := range []string{`{}`, `{"in_flight_bytes":"x"}`, `x`} {
+		if got, err := parseInFlight([]byte(bad)); err == nil {
+			t.Errorf("parseInFlight(%s) = %d", bad, got)
+		}
+	}
+}
+
+func TestPressureGoals(t *testing.T) {
+	row := func(name string, ratio, mib float64) Row {
+		return Row{Name: name, Ratio: Estimate{ratio, ratio, ratio, 5}, Extra: Estimate{mib, mib, mib, 5}}
+	}
+	c := Comparison{Rows: []Row{row(calmScene, 1, 30), row(deafScene, 1.4, 150), row(slowScene, 1.6, 250)}}
+	var got []string
+	for _, g := range pressureGoals(&c, 128<<20) {
+		got = append(got, fmt.Sprint(g.Got, " ", g.Met))
+	}
+	want := []string{"1.40 [1.40, 1.40]x true", "150 MiB true", "1.60 [1.60, 1.60]x false", "250 MiB false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("goals %q, want %q", got, want)
+	}
+}
