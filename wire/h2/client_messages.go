@@ -89,9 +89,10 @@ func (c *ClientConn) resumed(s *clientStream) {
 	m := &c.mu
 	m.Lock()
 	s.resumed = false
-	call, emptied, failed := s.call, s.emptied, s.inflated
+	call, failed := s.call, s.inflated
+	emptied := call != nil && s.emptied && failed == nil && !call.sends.closed
 	s.emptied, s.inflated = false, nil
-	s.telling = call != nil && emptied && failed == nil
+	s.telling = emptied
 	m.Unlock()
 	switch {
 	case call == nil:

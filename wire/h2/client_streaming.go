@@ -19,8 +19,8 @@ type Messages interface {
 // Emptied is told when there is room for more of a request.
 type Emptied interface {
 	// Emptied is called, on the stack of the connection's reader, when all messages that were sent so far have
-	// left into the connection's output: the server's windows and the socket took what came before. It does
-	// not follow CloseSend. It must not block, and may call anything of the call but Reset.
+	// left into the connection's output: the server's windows and the socket took what came before. None is
+	// begun behind CloseSend. It must not block, and may call anything of the call but Reset.
 	Emptied(call *Call, by Drainer)
 }
 
@@ -117,7 +117,11 @@ func (call *Call) Unsent() int64 {
 		cl.mu.Lock()
 		if call.queued {
 			defer cl.mu.Unlock()
-			return int64(call.Message.Size()) + call.sends.bytes
+			n := call.sends.bytes
+			if size := call.Message.Size(); size > 0 || !call.Streaming {
+				n += prefixSize + int64(size)
+			}
+			return n
 		}
 		cl.mu.Unlock()
 		if c = call.conn.Load(); c == nil {

@@ -13,7 +13,16 @@ import (
 // TestClientStreamStorm holds that of many streams whose connections break, which are cancelled, pulled and sent on from
 // other goroutines, each ends once and none gets what is another's.
 func TestClientStreamStorm(t *testing.T) {
-	a := newStreams(t, ClientOptions{MaxConnections: 3, SpreadStreams: 8, MinBackoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond})
+	opts := ClientOptions{MaxConnections: 3, SpreadStreams: 8, MinBackoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}
+	t.Run("grpc-go", func(t *testing.T) { runStreamStorm(t, newStreams(t, opts), "/go.Stream/Echo") })
+	t.Run("our server", func(t *testing.T) {
+		r := newRig(t, Options{MaxConnectionAge: 30 * time.Millisecond})
+		opts.Address = r.addr
+		runStreamStorm(t, newAsker(t, opts), "/test.Stream/Queue")
+	})
+}
+
+func runStreamStorm(t *testing.T, a *asker, path string) {
 	stop := make(chan struct{})
 	var killer, wg sync.WaitGroup
 	killer.Go(func() {
@@ -40,7 +49,7 @@ func TestClientStreamStorm(t *testing.T) {
 	}
 	var st streamStorm
 	for w := range 16 {
-		wg.Go(func() { st.work(t, a, uint64(w), rounds) })
+		wg.Go(func() { st.work(t, a, path, uint64(w), rounds) })
 	}
 	wg.Wait()
 	close(stop)
@@ -54,9 +63,9 @@ func TestClientStreamStorm(t *testing.T) {
 
 type streamStorm struct{ accepted, ended, ok, cancelled, lost, wrong atomic.Int64 }
 
-func (st *streamStorm) work(t *testing.T, a *asker, worker uint64, rounds int) {
+func (st *streamStorm) work(t *testing.T, a *asker, path string, worker uint64, rounds int) {
 	rng := rand.New(rand.NewPCG(worker, 9))
-	f := newFlow(a, "/go.Stream/Echo")
+	f := newFlow(a, path)
 	for i := range rounds {
 		f.eager = rng.IntN(2) == 0
 		f.ended = false
