@@ -160,6 +160,58 @@ func TestClientStreamsDoNotAllocate(t *testing.T) {
 	}
 }
 
+// pulledApart pulls what comes from another goroutine than the reader's.
+type pulledApart struct{ came, over chan struct{} }
+
+func (p *pulledApart) Message(*Call, *slab.List, Drainer) { p.came <- struct{}{} }
+func (p *pulledApart) Answered(*Call, Drainer)            { p.over <- struct{}{} }
+
+// open starts a stream of n messages.
+func (p *pulledApart) open(a *asker, n, size int) *Call {
+	call := &Call{Path: "/test.Stream/Many", Messages: p, Done: p}
+	call.Message.AppendOwned(slab.View{B: many(n, size)})
+	a.start(call)
+	return call
+}
+
+func (p *pulledApart) take(call *Call, n int) {
+	for range n {
+		<-p.came
+		call.Pull()
+	}
+}
+
+// TestClientStreamsPulledApart holds that a pull from another goroutine allocates no more than what package net
+// makes of the deadline that wakes the reader.
+func TestClientStreamsPulledApart(t *testing.T) {
+	r := newRig(t, Options{})
+	a := newAsker(t, ClientOptions{Address: r.addr, MaxConnections: 1})
+	p := &pulledApart{came: make(chan struct{}, 1), over: make(chan struct{}, 1)}
+	const warm, rounds, each = 500, 51, 50
+	call := p.open(a, warm+rounds*each, 1<<10)
+	p.take(call, warm)
+	if got := testing.AllocsPerRun(rounds-1, func() { p.take(call, each) }); got > each {
+		t.Errorf("%v allocations for %d messages in both roles, want at most one each", got, each)
+	}
+	<-p.over
+	if call.Status != OK {
+		t.Errorf("status %d %q", call.Status, call.Text)
+	}
+	call.Reset()
+}
+
+// BenchmarkClientStreamPulled takes messages of one stream that are pulled by another goroutine than the reader's.
+func BenchmarkClientStreamPulled(b *testing.B) {
+	r := newRig(b, Options{})
+	a := newAsker(b, ClientOptions{Address: r.addr, MaxConnections: 1})
+	p := &pulledApart{came: make(chan struct{}, 1), over: make(chan struct{}, 1)}
+	b.ReportAllocs()
+	call := p.open(a, b.N, 1<<10)
+	p.take(call, b.N)
+	<-p.over
+	call.Reset()
+}
+
 // BenchmarkClientStream sends messages to and fro over one stream.
 func BenchmarkClientStream(b *testing.B) {
 	for _, size := range []int{100, 1 << 10, 64 << 10} {

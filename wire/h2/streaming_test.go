@@ -164,6 +164,7 @@ func serveCount(s *Stream) {
 // pulled sends messages one by one, each when it is told that the one before has gone.
 type pulled struct {
 	left, size int
+	message    slab.List
 	done       chan struct{}
 }
 
@@ -176,9 +177,8 @@ func (p *pulled) Sent(s *Stream) {
 		return
 	}
 	p.left--
-	var m slab.List
-	m.AppendOwned(s.c.srv.pool.Get(p.size).View(0, p.size))
-	if !s.Send(&m) {
+	p.message.AppendOwned(s.c.srv.pool.Get(p.size).View(0, p.size))
+	if !s.Send(&p.message) {
 		return
 	}
 	s.Conn().Flush()
