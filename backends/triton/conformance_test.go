@@ -1,6 +1,8 @@
 package triton
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -29,4 +31,32 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestOpenerConformance puts the opener to the test that all openers pass.
+func TestOpenerConformance(t *testing.T) {
+	conformance.TestOpener(t, func(t *testing.T) conformance.StreamSubject {
+		b, _ := scripted(t, decoupled(), func(int64, *puppet.TritonRequest) puppet.TritonVerdict {
+			return puppet.TritonVerdict{Responses: 5}
+		})
+		m := b.model("m")
+		return conformance.StreamSubject{
+			Opener: b.pool.Open(m), Model: m, Memory: b.memory, Responses: 5,
+			Fill: func(r *infer.Request, tag uint32) { puppet.Fill(r, b.memory.Slabs, 1, width, tag) },
+			Check: func(r *infer.Response, i int, tag uint32) error {
+				want := b.memory.NewRequest()
+				defer want.Release()
+				puppet.Fill(want, b.memory.Slabs, 1, width, tag)
+				got, ask := make([]byte, 4*width), make([]byte, 4*width)
+				want.Inputs[0].Data.CopyTo(ask)
+				if len(r.Outputs) != 1 || r.Outputs[0].Data.Size() != len(got) {
+					return fmt.Errorf("response %d has %d outputs", i, len(r.Outputs))
+				}
+				if r.Outputs[0].Data.CopyTo(got); !bytes.Equal(got, ask) {
+					return fmt.Errorf("response %d is somebody else's", i)
+				}
+				return nil
+			},
+		}
+	})
 }

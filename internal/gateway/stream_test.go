@@ -8,16 +8,22 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/tensor"
+	"github.com/sluice-serving/sluice/wire/h2"
 )
 
 // stream opens a stream to a port, which the test bounds.
@@ -217,5 +223,80 @@ pools:
 	}
 	if right < len(images)*95/100 {
 		t.Errorf("%d of %d digits are right", right, len(images))
+	}
+}
+
+// TestStreamsThroughTritonUnderStress cuts streams at any moment while their server breaks connections, answers with
+// failures and takes its leave.
+func TestStreamsThroughTritonUnderStress(t *testing.T) {
+	decoupled := puppet.Raw("d", tensor.FP32, 0)
+	decoupled.Decoupled = true
+	server := upstream(t, puppet.TritonOptions{
+		Models: []puppet.TritonModel{decoupled, puppet.Raw("m", tensor.FP32, 8)},
+		Script: func(run int64, _ *puppet.TritonRequest) (v puppet.TritonVerdict) {
+			v.Responses = int(run % 7)
+			switch run % 97 {
+			case 3:
+				v.Drop = true
+			case 31:
+				v.GoAway = true
+			case 47:
+				v.Status, v.Text = h2.InvalidArgument, "the script says so"
+			}
+			return v
+		},
+	})
+	r := start(t, tritonPool(server))
+	const clients, requests = 6, 40
+	streams := 20
+	if testing.Short() {
+		streams = 5
+	}
+	var answered, failed, broken atomic.Int64
+	var wg sync.WaitGroup
+	for c := range clients {
+		client, _ := r.dial("http")
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(c), 7))
+			for range streams {
+				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+				if rng.IntN(2) == 0 {
+					time.AfterFunc(time.Duration(rng.IntN(5000))*time.Microsecond, cancel)
+				}
+				if stream, err := client.ModelStreamInfer(ctx); err == nil {
+					wg.Go(func() {
+						for i := range requests {
+							if stream.Send(echo([]string{"m", "d"}[i%2], float32(i), 1)) != nil {
+								return
+							}
+						}
+						_ = stream.CloseSend()
+					})
+					for err == nil {
+						var a *pb.ModelStreamInferResponse
+						if a, err = stream.Recv(); err == nil && a.GetErrorMessage() == "" {
+							answered.Add(1)
+						} else if err == nil {
+							failed.Add(1)
+						}
+					}
+					if !errors.Is(err, io.EOF) {
+						broken.Add(1)
+						if status.Code(err) != codes.Canceled {
+							t.Errorf("a stream ended with %v", err)
+						}
+					}
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	waitFor(t, "nothing is in flight", func() bool {
+		_, body := r.call("metrics", "GET", "/metrics", "")
+		return strings.Contains(body, `sluice_in_flight_requests{model="m"} 0`) && strings.Contains(body, `sluice_in_flight_requests{model="d"} 0`)
+	})
+	if answered.Load() == 0 || failed.Load() == 0 || broken.Load() == 0 {
+		t.Errorf("%d answers, %d failures, %d streams cut: want some of each", answered.Load(), failed.Load(), broken.Load())
 	}
 }

@@ -100,9 +100,9 @@ func TestPassesThroughToTriton(t *testing.T) {
 func TestRenamesForTriton(t *testing.T) {
 	m := puppet.Raw("theirs", tensor.FP32, 0)
 	m.Version = "7"
-	var saw string
+	saw := make(chan string, 1)
 	server := upstream(t, puppet.TritonOptions{Models: []puppet.TritonModel{m}, Script: func(_ int64, q *puppet.TritonRequest) puppet.TritonVerdict {
-		saw = string(q.Model) + " " + string(q.Version)
+		saw <- string(q.Model) + " " + string(q.Version)
 		return puppet.TritonVerdict{}
 	}})
 	r := start(t, strings.Replace(tritonPool(server), "    discover: true\n", "", 1)+`models:
@@ -116,8 +116,8 @@ func TestRenamesForTriton(t *testing.T) {
 	if err != nil || a.GetModelName() != "ours" || a.GetModelVersion() != "2" {
 		t.Errorf("answered %v, %v", a, err)
 	}
-	if saw != "theirs 7" {
-		t.Errorf("the server was asked for %q", saw)
+	if got := <-saw; got != "theirs 7" {
+		t.Errorf("the server was asked for %q", got)
 	}
 }
 
