@@ -224,7 +224,7 @@ func (b *builder) route(m *modelView) (router.Model, error) {
 	for i := range m.versions {
 		v := &m.versions[i]
 		b.count(m.name, v.name)
-		rv := router.Version{Name: v.name, Weight: v.weight, Labels: v.labels, Reason: v.publicReason()}
+		rv := router.Version{Name: v.name, Weight: v.weight, Labels: v.labels, Reason: b.gen.publicReason(v)}
 		if v.state == infer.Ready && !v.disabled {
 			l, err := b.g.lanes.acquire(laneKey{
 				pool: b.gen.pools[v.at], model: v.model, name: m.name, version: v.name,
@@ -252,12 +252,14 @@ func (b *builder) count(model, version string) {
 }
 
 // publicReason is why a version does not serve, for clients: no paths, no texts of libraries.
-func (v *versionView) publicReason() string {
+func (gen *generation) publicReason(v *versionView) string {
 	switch {
 	case v.disabled:
 		return "an operator has switched it off"
 	case v.state == infer.Loading:
 		return "it is being loaded"
+	case gen.pools[v.at].elsewhere():
+		return "no server has it ready"
 	}
 	return "it could not be loaded"
 }
@@ -296,7 +298,7 @@ func (gen *generation) statuses() []infer.VersionStatus {
 	for _, m := range gen.models {
 		for i := range m.versions {
 			v := &m.versions[i]
-			s := infer.VersionStatus{Name: m.name, Version: v.name, State: v.state, Reason: v.publicReason()}
+			s := infer.VersionStatus{Name: m.name, Version: v.name, State: v.state, Reason: gen.publicReason(v)}
 			if v.disabled {
 				s.State = infer.Unavailable
 			}

@@ -25,6 +25,9 @@ type openPool struct {
 	done chan struct{}
 }
 
+// elsewhere tells whether the pool's models run in servers, and not in this process.
+func (p *openPool) elsewhere() bool { return p.pool != nil && p.pool.Endpoints != nil }
+
 // pools holds what outlives generations by identity: pools, and one scheduler for each set of slots.
 type pools struct {
 	// Immutable after newPools.

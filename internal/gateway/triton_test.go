@@ -140,7 +140,7 @@ func TestTritonComesAndGoes(t *testing.T) {
 			status, _ := r.call("http", "GET", "/v2/models/m/ready", "")
 			return status == 400
 		})
-		if status, body := r.infer("m"); status != 503 || strings.Contains(body, address) {
+		if status, body := r.infer("m"); status != 503 || !strings.Contains(body, "no server has it ready") || strings.Contains(body, address) {
 			t.Errorf("after its server: %d %s", status, body)
 		}
 		_, body := r.call("metrics", "GET", "/metrics", "")

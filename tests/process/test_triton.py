@@ -2,12 +2,16 @@
 
 import collections
 import pathlib
+import re
+import signal
 import tempfile
 import threading
 import time
 import unittest
 
 import grpc
+import numpy
+from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 import sluice
@@ -26,6 +30,15 @@ pools:
     discover: true
 drain: {{delay: 0s, grace: 5s}}
 """
+
+
+def repeat(count, delay=0.0):
+    """A request of a stream for so many answers."""
+    made = pb.ModelInferRequest(model_name="repeat")
+    for name, dtype, kind, value in (("count", "INT32", numpy.int32, count), ("delay", "FP32", numpy.float32, delay)):
+        made.inputs.add(name=name, datatype=dtype, shape=[1])
+        made.raw_input_contents.append(numpy.array([value], kind).tobytes())
+    return made
 
 
 class Load:
@@ -80,17 +93,25 @@ class Load:
 class Case(unittest.TestCase):
     CALLERS = 8
 
-    def start(self, tritons=1, **options):
-        """So many Tritons, a Sluice in front, and load on it."""
-        self.tritons = [triton.Triton("digits") for _ in range(tritons)]
+    def serve(self, *models, tritons=1, extra=""):
+        """So many Tritons with these models, and a Sluice in front."""
+        self.tritons = [triton.Triton(*models) for _ in range(tritons)]
         for one in self.tritons:
             self.addCleanup(one.close)
         folder = tempfile.TemporaryDirectory(prefix="sluice-config-")
         self.addCleanup(folder.cleanup)
-        file = pathlib.Path(folder.name) / "sluice.yaml"
-        file.write_text(CONFIGURATION.format(endpoints="\n".join(f'      - {{address: "{one.grpc}"}}' for one in self.tritons)))
-        self.server = sluice.Sluice(arguments=("-c", str(file)))
+        self.file = pathlib.Path(folder.name) / "sluice.yaml"
+        self.configure(self.tritons, extra)
+        self.server = sluice.Sluice(arguments=("-c", str(self.file)))
         self.addCleanup(self.server.kill)
+
+    def configure(self, tritons, extra=""):
+        endpoints = "\n".join(f'      - {{address: "{one.grpc}"}}' for one in tritons)
+        self.file.write_text(CONFIGURATION.format(endpoints=endpoints) + extra)
+
+    def start(self, tritons=1, **options):
+        """The same with digits, and load on it."""
+        self.serve("digits", tritons=tritons)
         self.load = Load(self.server.grpc, self.CALLERS, **options)
         self.addCleanup(self.load.stop)
         self.serves(self.load.counts(), 200)
@@ -147,6 +168,29 @@ class TestDeath(Case):
         self.assertEqual(set(self.settled()) - {"UNAVAILABLE"}, {"OK"})
 
 
+    def test_streams_end_with_it(self):
+        """No stream of a Triton that died goes on waiting, and the same client is served when it is back."""
+        self.serve("repeat")
+        with grpc.insecure_channel(self.server.grpc) as channel:
+            infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer
+            calls = [infer(iter([repeat(1000, delay=0.01)]), timeout=30) for _ in range(20)]
+            for call in calls:
+                self.assertEqual(next(call).error_message, "")
+            begun = time.monotonic()
+            self.tritons[0].kill()
+            for call in calls:
+                answers = list(call)
+                self.assertTrue(answers[-1].error_message, "a stream ended as if all had been said")
+                self.assertEqual([answer.error_message for answer in answers[:-1]], [""] * (len(answers) - 1))
+                self.assertEqual(call.code(), grpc.StatusCode.OK)
+            self.assertLess(time.monotonic() - begun, 5)
+            self.tritons[0].start()
+            until(lambda: [answer.error_message for answer in infer(iter([repeat(3)]), timeout=5)] == [""] * 3, "streams are not served again")
+        until(lambda: metric(self.server, "sluice_in_flight_requests") == 0, "requests are still in flight")
+        self.assertEqual(metric(self.server, "sluice_inflight_bytes"), 0)
+        self.server.stop()
+
+
 class TestFreeze(Case):
     def test_the_only_one_freezes_and_wakes(self):
         self.start(timeout=1.0)
@@ -166,6 +210,57 @@ class TestFreeze(Case):
         until(lambda: metric(self.server, "sluice_endpoint_healthy") == 2, "it is not taken back")
         self.serves_without_failure()
         self.settled()
+
+
+    def test_what_a_frozen_one_does_not_take_stays_within_the_budget(self):
+        size, budget = 4 << 20, 64 << 20
+        self.serve("identity", extra="limits: {in_flight: 64MiB}\n")
+        asked = pb.ModelInferRequest(model_name="identity", raw_input_contents=[bytes(size)])
+        asked.inputs.add(name="IN_UINT8", datatype="UINT8", shape=[1, size])
+        channels = [grpc.insecure_channel(self.server.grpc, (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)))
+                    for _ in range(8)]
+        for channel in channels:
+            self.addCleanup(channel.close)
+        stubs = [service_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in channels]
+        for stub in stubs:
+            stub.ModelInfer(asked, timeout=30)
+        before = self.memory()
+        self.tritons[0].freeze()
+        calls = [stub.ModelInfer.future(asked, timeout=4) for stub in stubs for _ in range(8)]
+        while not all(call.done() for call in calls):
+            self.assertLessEqual(metric(self.server, "sluice_inflight_bytes"), budget + size)
+            self.assertLess(self.memory() - before, 2 * budget)
+            time.sleep(0.05)
+        self.assertLessEqual({call.code() for call in calls},
+                             {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE})
+        self.tritons[0].wake()
+
+        def served():
+            try:
+                return stubs[0].ModelInfer(asked, timeout=5).raw_output_contents[0] == bytes(size)
+            except grpc.RpcError:
+                return False
+
+        until(served, "it is not served again")
+        until(lambda: metric(self.server, "sluice_inflight_bytes") == 0, "bytes are still in flight")
+        self.server.stop()
+
+    def memory(self):
+        """Bytes that the process of Sluice has in memory."""
+        status = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
+        return 1024 * int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1])
+
+
+class TestReload(Case):
+    def test_endpoints_come_and_go_under_load(self):
+        self.start(tritons=2)
+        for names in ([0], [1], [0, 1], [1], [0]):
+            before = self.load.counts()
+            self.configure([self.tritons[i] for i in names])
+            self.server.process.send_signal(signal.SIGHUP)
+            until(lambda: metric(self.server, "sluice_endpoint_healthy") == len(names), "the endpoints do not change")
+            self.serves(before, 300)
+        self.assertEqual(set(self.settled()), {"OK"})
 
 
 class TestBegin(unittest.TestCase):
