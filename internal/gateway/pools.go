@@ -26,7 +26,7 @@ type openPool struct {
 }
 
 // elsewhere tells whether the pool's models run in servers, and not in this process.
-func (p *openPool) elsewhere() bool { return p.pool != nil && p.pool.Endpoints != nil }
+func (o *openPool) elsewhere() bool { return o.pool != nil && o.pool.Endpoints != nil }
 
 // pools holds what outlives generations by identity: pools, and one scheduler for each set of slots.
 type pools struct {
