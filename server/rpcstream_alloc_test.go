@@ -3,7 +3,6 @@
 package server_test
 
 import (
-	"errors"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -15,36 +14,6 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
-// readData reads until n bytes of DATA have come, whatever else comes.
-func (c *rpcClient) readData(n int) error {
-	have := 0
-	for {
-		k, err := c.conn.Read(c.buf[have:])
-		if err != nil {
-			return err
-		}
-		have += k
-		b := c.buf[:have]
-		for len(b) >= frame.HeadSize {
-			h := frame.ParseHead(b)
-			if len(b) < frame.HeadSize+h.Length {
-				break
-			}
-			if h.Type == frame.Data {
-				n -= h.Length
-			}
-			b = b[frame.HeadSize+h.Length:]
-		}
-		have = copy(c.buf, b)
-		if n <= 0 {
-			if n < 0 {
-				return errors.New("more came than was asked for")
-			}
-			return nil
-		}
-	}
-}
-
 func TestStreamedRequestsDoNotAllocate(t *testing.T) {
 	for _, tc := range []struct {
 		model string
@@ -53,7 +22,7 @@ func TestStreamedRequestsDoNotAllocate(t *testing.T) {
 		t.Run(tc.model, func(t *testing.T) {
 			e := newEdge(t, puppet.Options{Models: []*infer.Model{puppet.Echo("echo", 32), puppet.Repeat("repeat")}}, server.Options{})
 			c := newRPCClient(t, e, 0)
-			open := rpcHead(1, "/inference.GRPCInferenceService/ModelStreamInfer")
+			open := rpcHead(1, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName, "50S")
 			open = append(open, frame.AppendWindow(nil, 1, 1<<30)...)
 			if _, err := c.conn.Write(open); err != nil {
 				t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -18,6 +19,8 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/server"
+	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
 // until waits for something that other goroutines bring about.
@@ -146,6 +149,50 @@ func TestTheDeadlineOfAStreamEndsIt(t *testing.T) {
 			by := s.metric.Outcomes("echo", "1")
 			if by[infer.Expired]+by[infer.Abandoned] != int64(tc.requests) {
 				t.Errorf("outcomes %v", by)
+			}
+		})
+	}
+}
+
+// TestTheServerItselfEndsAStreamInTime speaks frames, since the clocks of clients end a stream before its server can.
+func TestTheServerItselfEndsAStreamInTime(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		requests int
+	}{{"idle", 0}, {"busy", 2}} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := newEdge(t, puppet.Options{Fixed: time.Hour, Models: []*infer.Model{puppet.Echo("echo", 0)}}, server.Options{})
+			c := newRPCClient(t, e, 0)
+			message, err := proto.Marshal(ask("echo", "", 1, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := rpcHead(1, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName, "30m")
+			for range tc.requests {
+				out = rpcMessage(out, 1, 0, message)
+			}
+			if _, err := c.conn.Write(out); err != nil {
+				t.Fatal(err)
+			}
+			trailers := ""
+			d := hpack.NewDecoder(4096, func(f hpack.HeaderField) { trailers += f.Name + ": " + f.Value + "\n" })
+			messages := 0
+			err = c.frames(func(h frame.Head, payload []byte) (done bool) {
+				switch h.Type {
+				case frame.Data:
+					messages++
+				case frame.Headers:
+					trailers = ""
+					_, _ = d.Write(payload)
+					return h.Has(frame.EndStream)
+				}
+				return false
+			})
+			if err != nil || messages != tc.requests || !strings.Contains(trailers, "grpc-status: 4\n") || !strings.Contains(trailers, "deadline") {
+				t.Errorf("%d messages, then %q, %v", messages, trailers, err)
+			}
+			if n := e.metric.Outcomes("echo", "1")[infer.Expired]; n != int64(tc.requests) {
+				t.Errorf("%d requests expired", n)
 			}
 		})
 	}
