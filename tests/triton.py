@@ -4,6 +4,8 @@ A class of tests under @both runs twice: against Triton itself, which says what
 is right, and against Sluice, where the same must hold.
 """
 
+import contextlib
+import os
 import pathlib
 import signal
 import socket
@@ -46,8 +48,8 @@ class Triton:
     def start(self):
         """Start it, the first time or again, and wait until its models are ready."""
         self._shared_memory = f"triton_test_{uuid.uuid4().hex}"
-        # The kernel ends it if this process ends first, however that is; its
-        # models, a process each, notice by themselves that it has gone.
+        # The kernel ends it if this process ends first, however that is. Its models,
+        # a process each, mostly notice by themselves that it has gone.
         command = [
             "setpriv", "--pdeathsig", "KILL", PROGRAM, f"--model-repository={MODELS}", "--allow-metrics=false",
             "--disable-auto-complete-config",
@@ -76,14 +78,19 @@ class Triton:
     def freeze(self):
         """Stop it where it stands: its connections stay, and nothing answers."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def wake(self):
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self):
-        """End it at once, as a crash does."""
+        """End it and its models at once, as a crash does."""
         self.process.kill()
         self.process.wait()
+        for place in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it is ending by itself
+                if self._shared_memory.encode() in (place / "cmdline").read_bytes():
+                    os.kill(int(place.name), signal.SIGKILL)
         for left in pathlib.Path("/dev/shm").glob(self._shared_memory + "*"):
             left.unlink(missing_ok=True)
 

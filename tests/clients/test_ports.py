@@ -147,12 +147,6 @@ class TestMessages(Channel):
                 error = self.refusal(lambda: send(iter([digit().SerializeToString()] * count), timeout=30))
                 self.assertIn("message", error.details())
 
-    def test_what_is_not_there_yet(self):
-        for path in ("/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
-            with self.subTest(path=path):
-                error = self.refusal(lambda: list(self.channel.unary_stream(path)(b"", timeout=30)))
-                self.assertEqual(error.code(), grpc.StatusCode.UNIMPLEMENTED)
-
     def test_nonsense(self):
         for method in ("ModelInfer", "ModelMetadata", "ServerReady"):
             with self.subTest(method=method):
