@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
@@ -176,11 +177,15 @@ func TestTheServerItselfEndsAStreamInTime(t *testing.T) {
 			}
 			trailers := ""
 			d := hpack.NewDecoder(4096, func(f hpack.HeaderField) { trailers += f.Name + ": " + f.Value + "\n" })
-			messages := 0
+			messages, data := 0, []byte(nil)
 			err = c.frames(func(h frame.Head, payload []byte) (done bool) {
 				switch h.Type {
-				case frame.Data:
-					messages++
+				case frame.Data: // which may hold several
+					data = append(data, payload...)
+					for len(data) >= 5 && len(data)-5 >= int(binary.BigEndian.Uint32(data[1:])) {
+						data = data[5+binary.BigEndian.Uint32(data[1:]):]
+						messages++
+					}
 				case frame.Headers:
 					trailers = ""
 					_, _ = d.Write(payload)
