@@ -54,6 +54,9 @@ func (b *Burst) Mark(f Flusher) {
 	first.Flush()
 }
 
+// Marked tells whether there is something to flush.
+func (b *Burst) Marked() bool { return b != nil && b.n > 0 }
+
 // Flush sends what was marked.
 func (b *Burst) Flush() {
 	if b == nil {

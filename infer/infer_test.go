@@ -447,7 +447,7 @@ func TestBurstFlushesEachConnectionOnce(t *testing.T) {
 			b.Mark(&conns[i])
 		}
 	}
-	if conns[0].n != 0 {
+	if conns[0].n != 0 || !b.Marked() {
 		t.Fatal("flushed before the burst was over")
 	}
 	b.Mark(&conns[burstConns])
@@ -461,6 +461,9 @@ func TestBurstFlushesEachConnectionOnce(t *testing.T) {
 		}
 	}
 	var none *Burst
+	if b.Marked() || none.Marked() {
+		t.Error("a burst that was flushed, or is none, has marks")
+	}
 	none.Mark(&conns[0])
 	none.Flush()
 	if conns[0].n != 2 {

@@ -147,7 +147,7 @@ func (e *inference) run(c *infer.Call) *infer.Error {
 	if err := e.server.front.Submit(c, &e.burst); err != nil {
 		return asError(err)
 	}
-	e.burst.Flush()
+	flush(&e.burst)
 	select {
 	case <-c.Woken():
 	default:
