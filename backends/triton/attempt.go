@@ -167,7 +167,7 @@ func (a *attempt) send(b *infer.Batch, burst *infer.Burst) {
 		return
 	}
 	if conn != nil {
-		burst.Mark(conn)
+		burst.Mark((*h2.Gatherer)(conn))
 	}
 }
 

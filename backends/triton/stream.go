@@ -145,7 +145,7 @@ func (x *opened) send(l *leg, burst *infer.Burst) {
 		return
 	}
 	if conn != nil {
-		burst.Mark(conn)
+		burst.Mark((*h2.Gatherer)(conn))
 	}
 }
 
