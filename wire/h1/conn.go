@@ -66,8 +66,10 @@ type conn struct {
 	recvErr   error
 	why       Reason // why it closes
 	linger    bool
-	handed    bool // it is somebody else's now
-	one       [1]byte
+	handed    bool // it is for who speaks HTTP/2
+
+	handedRead []byte // what was read of it
+	one        [1]byte
 
 	// Shared.
 	state  atomic.Int32
@@ -195,9 +197,9 @@ func (c *conn) speaksHTTP2() bool {
 	}
 }
 
-// handOver gives the connection to who speaks HTTP/2 and returns when that is done with it.
+// handOver leaves the connection to who speaks HTTP/2. fasthttp takes it for ended.
 func (c *conn) handOver() {
-	read := append([]byte(nil), c.req.buf[:c.req.w]...)
+	c.handedRead = append([]byte(nil), c.req.buf[:c.req.w]...)
 	c.srv.release(c.req)
 	c.req = nil
 	c.handed = true
@@ -206,7 +208,6 @@ func (c *conn) handOver() {
 	c.srv.metrics.closed(c.why)
 	// It fails only on a closed connection, and then so does what follows.
 	_ = c.Conn.SetDeadline(time.Time{})
-	c.srv.opts.HTTP2(c.Conn, read)
 }
 
 // rewind moves what was read beyond the last request to the start of the buffer, or lets it go.

@@ -122,9 +122,21 @@ func (s *Server) ServeConn(sock net.Conn, tls *TLS) {
 	}
 	go func() {
 		defer s.leave()
-		defer s.rescue(c)
-		_ = s.fast.ServeConn(c) // counted by reason in Close
+		// What HTTP/2 is handed has nothing of HTTP/1.1 left on its stack: it may be idle for long.
+		if sock, read := s.serveConn(c); sock != nil {
+			s.opts.HTTP2(sock, read)
+		}
 	}()
+}
+
+// serveConn serves c until it ends, or returns what there is of it if it speaks HTTP/2.
+func (s *Server) serveConn(c *conn) (sock net.Conn, read []byte) {
+	defer s.rescue(c)
+	_ = s.fast.ServeConn(c) // counted by reason in Close
+	if !c.handed {
+		return nil, nil
+	}
+	return c.Conn, c.handedRead
 }
 
 // rescue keeps a fault of the transport itself to the connection that it happened on.
