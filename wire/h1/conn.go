@@ -66,10 +66,8 @@ type conn struct {
 	recvErr   error
 	why       Reason // why it closes
 	linger    bool
-	handed    bool // it is for who speaks HTTP/2
-
-	handedRead []byte // what was read of it
-	one        [1]byte
+	handed    handed // set if it is for who speaks HTTP/2
+	one       [1]byte
 
 	// Shared.
 	state  atomic.Int32
@@ -199,12 +197,11 @@ func (c *conn) speaksHTTP2() bool {
 
 // handOver leaves the connection to who speaks HTTP/2. fasthttp takes it for ended.
 func (c *conn) handOver() {
-	c.handedRead = append([]byte(nil), c.req.buf[:c.req.w]...)
+	c.handed = handed{sock: c.Conn, read: append([]byte(nil), c.req.buf[:c.req.w]...), key: c.key}
 	c.srv.release(c.req)
 	c.req = nil
-	c.handed = true
 	c.why = ClosedHandedOn
-	c.srv.forget(c)
+	c.srv.handOn(c)
 	c.srv.metrics.closed(c.why)
 	// It fails only on a closed connection, and then so does what follows.
 	_ = c.Conn.SetDeadline(time.Time{})
@@ -399,7 +396,7 @@ func (c *conn) refuse(r *refusal) {
 
 // Close ends the connection. fasthttp calls it when its loop is over.
 func (c *conn) Close() error {
-	if c.handed {
+	if c.handed.sock != nil {
 		return nil
 	}
 	c.srv.forget(c)

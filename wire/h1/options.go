@@ -35,7 +35,8 @@ type Options struct {
 	// MaxTarget bounds the request target. Default 8 KiB, at most 12 KiB.
 	MaxTarget int
 
-	// MaxConnections bounds open connections; one more is answered 503 and closed. Default 10000.
+	// MaxConnections bounds open connections, those of HTTP2 among them; one more is answered 503 and closed.
+	// Default 10000.
 	MaxConnections int
 
 	// MaxConnectionsPerIP bounds open connections of one IPv4 address or IPv6 /64. Default 0: no bound.

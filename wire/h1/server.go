@@ -40,6 +40,7 @@ type Server struct {
 	mu struct {
 		sync.Mutex
 		conns     map[*conn]struct{}
+		handed    int // connections that somebody else serves; they count as conns do
 		perIP     map[addrKey]int
 		listeners map[net.Listener]struct{}
 		refusing  int
@@ -53,6 +54,7 @@ type Server struct {
 type Stats struct {
 	Connections int
 	Active      int // connections within a request
+	Handed      int // connections that Options.HTTP2 has; they are none of Connections
 }
 
 // New returns a server that has handler answer requests whose bodies lie in slabs of pool.
@@ -103,6 +105,9 @@ func (s *Server) Stats() Stats {
 			st.Active++
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Handed = s.mu.handed
 	return st
 }
 
@@ -123,20 +128,25 @@ func (s *Server) ServeConn(sock net.Conn, tls *TLS) {
 	go func() {
 		defer s.leave()
 		// What HTTP/2 is handed has nothing of HTTP/1.1 left on its stack: it may be idle for long.
-		if sock, read := s.serveConn(c); sock != nil {
-			s.opts.HTTP2(sock, read)
+		if h := s.serveConn(c); h.sock != nil {
+			defer s.handBack(h.key)
+			s.opts.HTTP2(h.sock, h.read)
 		}
 	}()
 }
 
-// serveConn serves c until it ends, or returns what there is of it if it speaks HTTP/2.
-func (s *Server) serveConn(c *conn) (sock net.Conn, read []byte) {
+// handed is a connection that speaks HTTP/2: all of it that is kept while somebody else serves it.
+type handed struct {
+	sock net.Conn
+	read []byte // what was read of it
+	key  addrKey
+}
+
+// serveConn serves c until it ends, or until it shows that it speaks HTTP/2.
+func (s *Server) serveConn(c *conn) handed {
 	defer s.rescue(c)
 	_ = s.fast.ServeConn(c) // counted by reason in Close
-	if !c.handed {
-		return nil, nil
-	}
-	return c.Conn, c.handedRead
+	return c.handed
 }
 
 // rescue keeps a fault of the transport itself to the connection that it happened on.
@@ -158,7 +168,7 @@ func (s *Server) admit(c *conn) bool {
 	case s.mu.stopped:
 		_ = c.sock.Close()
 		return false
-	case len(s.mu.conns) >= s.opts.MaxConnections,
+	case len(s.mu.conns)+s.mu.handed >= s.opts.MaxConnections,
 		s.opts.MaxConnectionsPerIP > 0 && c.key.Addr.IsValid() && s.mu.perIP[c.key] >= s.opts.MaxConnectionsPerIP:
 		s.turnAway(c)
 		return false
@@ -213,11 +223,33 @@ func (s *Server) forget(c *conn) {
 		return
 	}
 	delete(s.mu.conns, c)
-	if c.key.Addr.IsValid() {
-		if s.mu.perIP[c.key]--; s.mu.perIP[c.key] == 0 {
-			delete(s.mu.perIP, c.key)
+	s.discount(c.key)
+}
+
+// discount counts a connection of a client down. It holds mu.
+func (s *Server) discount(key addrKey) {
+	if key.Addr.IsValid() {
+		if s.mu.perIP[key]--; s.mu.perIP[key] == 0 {
+			delete(s.mu.perIP, key)
 		}
 	}
+}
+
+// handOn takes c out, but goes on counting it.
+func (s *Server) handOn(c *conn) {
+	s.watch.remove(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.mu.conns, c)
+	s.mu.handed++
+}
+
+// handBack ends the count of a connection that was handed on.
+func (s *Server) handBack(key addrKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.handed--
+	s.discount(key)
 }
 
 // snapshot returns the connections that there are now.
