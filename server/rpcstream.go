@@ -170,7 +170,7 @@ func (x *rpcStream) room() bool {
 // receive waits for the next message. It returns false behind the last one.
 func (x *rpcStream) receive() bool {
 	if !x.stream.Pending() {
-		x.burst.Flush()
+		flush(&x.burst)
 	}
 	err := x.stream.Recv(&x.message)
 	x.burst.Begin()
