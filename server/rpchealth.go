@@ -68,7 +68,7 @@ func (h *healthService) Watch(q *grpc_health_v1.HealthCheckRequest, stream grpc_
 		}
 		select {
 		case <-changed:
-		case <-s.stopping:
+		case <-s.stop.begun:
 			stopping = true // once more: what stops may have said so just before
 		case <-stream.Context().Done():
 			return stream.Context().Err()

@@ -99,6 +99,8 @@ func (s *Server) streamOf(stream *h2.Stream) *rpcStream {
 func (s *Server) serveStream(stream *h2.Stream) {
 	x := s.streamOf(stream)
 	x.begin(stream)
+	s.stop.add(x)
+	defer s.stop.remove(x)
 	for x.room() && x.receive() {
 		x.take()
 	}

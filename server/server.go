@@ -61,8 +61,7 @@ type Server struct {
 	unknown *Series // of requests that name no model
 	prefix  []byte
 
-	stop     sync.Once
-	stopping chan struct{} // closed by EndWatches
+	stop *stopping
 
 	access   atomic.Pointer[telemetry.AccessLog]
 	pool     sync.Pool // of *inference
@@ -78,17 +77,13 @@ func New(opts Options, deps Deps) (*Server, error) {
 	s := &Server{
 		opts: opts, front: deps.Front, memory: deps.Memory, metrics: deps.Metrics, log: deps.Log,
 		ids: telemetry.NewIDs(), unknown: deps.Metrics.Bind(unknownModel, ""), prefix: []byte(opts.Prefix),
-		stopping: make(chan struct{}),
+		stop: newStopping(),
 	}
 	s.SetAccessLog(telemetry.NewAccessLog(telemetry.AccessOptions{Errors: telemetry.ErrorsNone}, zap.NewNop()))
 	s.pool.New = func() any { return newInference(s) }
 	s.streamed.New = func() any { return newStreamed(s) }
 	return s, nil
 }
-
-// EndWatches ends the calls that have no end of their own, those that watch health, so that the transports need
-// not wait for them.
-func (s *Server) EndWatches() { s.stop.Do(func() { close(s.stopping) }) }
 
 // Close gives up what the server holds. No exchange is being served.
 func (s *Server) Close() { s.unknown.Release() }

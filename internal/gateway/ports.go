@@ -328,7 +328,7 @@ func (n *port) listener() net.Listener {
 func (n *port) close(ctx context.Context) error {
 	var err error
 	if n.data != nil {
-		n.edge.EndWatches()
+		n.edge.EndStreams()
 		// The connections of HTTP/2 are served on goroutines of HTTP/1's, so both end together.
 		var both sync.WaitGroup
 		var err2 error

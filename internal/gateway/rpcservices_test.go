@@ -341,3 +341,27 @@ func TestManyWatch(t *testing.T) {
 		}
 	}
 }
+
+// TestIdleStreamsDoNotHoldUpTheEnd has a client that keeps its stream of inferences open, as clients do.
+func TestIdleStreamsDoNotHoldUpTheEnd(t *testing.T) {
+	r := start(t, oneModel)
+	client, _ := r.dial("http")
+	stream, err := client.ModelStreamInfer(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(echo("m", 1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := stream.Recv(); err != nil || a.GetErrorMessage() != "" {
+		t.Fatalf("%v, %v", a, err)
+	}
+	began := time.Now()
+	r.signals <- syscall.SIGTERM
+	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the stream ends with %v", err)
+	}
+	if err := r.end(); err != nil || time.Since(began) > 3*time.Second {
+		t.Errorf("the end took %v: %v", time.Since(began), err)
+	}
+}
