@@ -46,6 +46,7 @@ func newUnsteady(t testing.TB, resets bool) *unsteady {
 	u := &unsteady{t: t, resets: resets, own: "127.0.0.1:0"}
 	u.pool = slab.NewPool(slab.Options{}, slab.NewBudget(256<<20))
 	u.begin()
+	u.own = u.ln.Addr().String()
 	if u.addr = u.own; resets {
 		u.putBetween()
 	}
@@ -62,7 +63,7 @@ func (u *unsteady) begin() {
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	u.srv, u.ln, u.own = srv, ln, ln.Addr().String()
+	u.srv, u.ln = srv, ln
 	u.serving.Go(func() {
 		for {
 			c, err := ln.Accept()
