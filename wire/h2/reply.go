@@ -102,6 +102,7 @@ func (s *Stream) hand() {
 func (c *Conn) letGo(s *Stream) bool {
 	m := &c.mu
 	s.st.handler = false
+	s.replied.Store(s.gen.Load() + 1)
 	s.st.watcher, s.st.sentWatcher = nil, nil
 	if s.st.gone || m.ended || m.failed {
 		s.send.release()
@@ -141,10 +142,9 @@ func (c *Conn) countRefusal(r *callRefusal) {
 
 // refuseHeld answers a call whose handler failed, unless it has answered.
 func (c *Conn) refuseHeld(s *Stream, gen uint32, r *callRefusal) {
-	c.mu.Lock()
-	held := s.gen.Load() == gen && s.st.handler
-	c.mu.Unlock()
-	if !held {
+	// Once answered, the stream may serve another call. So nothing else of it is looked at, and this before the use:
+	// it may be of a later one only if that has changed.
+	if s.replied.Load() == gen+1 || s.gen.Load() != gen {
 		return
 	}
 	c.srv.metrics.rejected(r.reason)

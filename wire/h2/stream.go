@@ -18,6 +18,7 @@ type Stream struct {
 	run      func() // serves the stream on a goroutine; made once
 	attached any
 	gen      atomic.Uint32 // counts the uses
+	replied  atomic.Uint32 // the last use that was answered, and one; never reset
 
 	// Written by the reader before the request is handed on, and read-only from then on.
 	id        uint32
