@@ -355,20 +355,26 @@ func (x *rpcStream) Sent(*h2.Stream) {
 	m.Unlock()
 }
 
-// stop ends the stream once nothing is outstanding: nothing more is read. The first reason counts.
+// stop ends the stream once nothing is outstanding: nothing more is read.
 func (x *rpcStream) stop(reason *infer.Error, burst *infer.Burst) {
 	m := &x.mu
 	m.Lock()
-	m.over = true
-	if m.reason == nil {
-		m.reason = reason
-	}
-	ends := x.ends()
-	x.poke()
+	ends := x.halt(reason)
 	m.Unlock()
 	if ends {
 		x.reply(burst)
 	}
+}
+
+// halt is stop under mu. It returns true if the caller is to reply. The first reason counts.
+func (x *rpcStream) halt(reason *infer.Error) (ends bool) {
+	m := &x.mu
+	m.over = true
+	if m.reason == nil {
+		m.reason = reason
+	}
+	x.poke()
+	return x.ends()
 }
 
 // ends tells whether the caller is to reply: all is said. It runs under mu.
@@ -381,7 +387,8 @@ func (x *rpcStream) ends() bool {
 	return true
 }
 
-// cancel stops the stream and ends every call that is outstanding.
+// cancel stops the stream and ends every call that is outstanding. The caller is a watcher of the stream, serves it
+// or has a request outstanding, so that x is not somebody else's before cancel returns.
 func (x *rpcStream) cancel(reason, why *infer.Error, burst *infer.Burst) {
 	m := &x.mu
 	m.Lock()
@@ -418,9 +425,10 @@ func (x *rpcStream) expire() {
 	m := &x.mu
 	m.Lock()
 	due := m.until != 0 && m.until <= infer.Now()
+	ends := due && x.halt(errStreamExpired)
 	m.Unlock()
-	if due {
-		x.stop(errStreamExpired, nil)
+	if ends {
+		x.reply(nil)
 	}
 }
 
