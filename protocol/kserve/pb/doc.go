@@ -1,3 +1,3 @@
 // Package pb holds the messages and the service of the Open Inference Protocol over gRPC, with Triton's
-// extensions, as generated from the .proto files beside this one by generate.sh.
+// extensions, as generated from the .proto files beside this one by protocol/generate.sh.
 package pb

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Generate the Go code of the .proto files in this folder. What it needs lands in
+# Generate the Go code of the .proto files in the pb folders beside this script. What it needs lands in
 # .cache/: protoc from the grpcio-tools wheel, and the two plugins.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/../../.." && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd)
 cache=$root/.cache
 protoc=1.85.1         # grpcio-tools; brings libprotoc 35.1
 messages=v1.36.12     # google.golang.org/protobuf/cmd/protoc-gen-go
@@ -25,4 +25,4 @@ cd "$root"
 PATH=$tools:$PATH "$venv/bin/python" -m grpc_tools.protoc -I . \
 	--go_out=. --go_opt=paths=source_relative \
 	--go-grpc_out=. --go-grpc_opt=paths=source_relative \
-	protocol/kserve/pb/*.proto
+	protocol/*/pb/*.proto
