@@ -89,18 +89,14 @@ func (c *ClientConn) resumed(s *clientStream) {
 	m := &c.mu
 	m.Lock()
 	s.resumed = false
-	call, failed := s.call, s.inflated
-	emptied := call != nil && s.emptied && failed == nil && !call.sends.closed
-	s.emptied, s.inflated = false, nil
-	s.telling = emptied
+	call := s.call
+	emptied := call != nil && s.emptied && !call.sends.closed
+	s.emptied, s.telling = false, emptied
 	m.Unlock()
-	switch {
-	case call == nil:
+	if call == nil {
 		return
-	case failed != nil:
-		c.fail(s, failed, frame.Cancel)
-		return
-	case emptied:
+	}
+	if emptied {
 		c.in.told = true
 		if !c.tell(s, call, nil) {
 			return
@@ -240,15 +236,20 @@ func (c *ClientConn) inflateAhead(s *clientStream) {
 	}()
 }
 
-// deliver hands the message that is whole on if it was pulled. It returns whether it was, and the stream is still
-// there.
+// deliver hands the message that is whole on if it was pulled, and fails the call if it could not be decompressed.
+// It returns whether it was handed on, and the stream is still there.
 func (c *ClientConn) deliver(s *clientStream) bool {
 	m := &c.mu
 	m.Lock()
-	call := s.call
-	s.waiting = !s.wanted && !s.inflating
+	call, failed := s.call, s.inflated
+	s.waiting = !s.wanted && !s.inflating && failed == nil
 	if call == nil || s.waiting || s.inflating {
 		m.Unlock()
+		return false
+	}
+	if failed != nil {
+		m.Unlock()
+		c.fail(s, failed, frame.Cancel)
 		return false
 	}
 	s.wanted, s.telling = false, true
