@@ -5,8 +5,10 @@ import "sync/atomic"
 // Budget counts bytes in flight against a limit. New bodies ask it ([Budget.TryReserve]); what follows
 // from a body that was let in is charged and never waits, so nothing waits while it holds.
 type Budget struct {
-	limit atomic.Int64
-	used  atomic.Int64
+	limit   atomic.Int64
+	used    atomic.Int64
+	waiting atomic.Int32 // how many are in line
+	line    line
 }
 
 // NewBudget returns a budget of limit bytes.
@@ -20,7 +22,10 @@ func NewBudget(limit int64) *Budget {
 func (b *Budget) Limit() int64 { return b.limit.Load() }
 
 // SetLimit changes the limit. What is in use stays; a lower limit refuses until enough has gone.
-func (b *Budget) SetLimit(n int64) { b.limit.Store(n) }
+func (b *Budget) SetLimit(n int64) {
+	b.limit.Store(n)
+	b.tell()
+}
 
 // InUse returns the bytes that are out now. It is zero when nothing is in flight.
 func (b *Budget) InUse() int64 { return b.used.Load() }
@@ -45,5 +50,8 @@ func (b *Budget) Charge(n int64) { b.used.Add(n) }
 func (b *Budget) Release(n int64) {
 	if b.used.Add(-n) < 0 {
 		panic("BUG: slab: budget released more than was taken")
+	}
+	if b.waiting.Load() > 0 {
+		b.tell()
 	}
 }

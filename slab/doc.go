@@ -6,7 +6,7 @@
 // A [Slab] is a buffer with a count. A [View] is a run of its bytes. A [List] is an ordered list of
 // views and stands for one logical run of bytes (a body, a tensor) that nobody has to copy together:
 // appending merges, ranging splits. A [Pool] hands slabs out dirty, and charges each one to its
-// [Budget] until the last reference is gone.
+// [Budget] until the last reference is gone. Who finds the budget full may take a place in its line ([Waiter]).
 //
 // # Ownership
 //

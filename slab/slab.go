@@ -113,6 +113,12 @@ func (p *Pool) TryGet(n int) *Slab {
 	return p.take(class, size)
 }
 
+// SizeOf returns how many bytes a slab of at least n bytes takes from the budget.
+func SizeOf(n int) int {
+	_, size := classOf(n)
+	return size
+}
+
 // classOf returns the class of n bytes and the size of its buffers.
 func classOf(n int) (class int8, size int) {
 	if n < 0 {

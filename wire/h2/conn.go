@@ -40,6 +40,7 @@ type Conn struct {
 	// Owned by the reader.
 	in      input
 	credit  connCredit
+	room    waitingRoom // of which the streams are guarded by mu
 	decoder hpack.Decoder
 	trailer hpack.Fields // of requests; nobody reads them
 	budget  budgets
@@ -183,9 +184,13 @@ func (c *Conn) settle() {
 		}
 		free = kept
 	}
+	waiting := len(c.room.streams) > 0
 	m.Unlock()
 	for _, s := range free {
 		s.recycle()
+	}
+	if waiting || c.room.dueAt != 0 {
+		c.findRoom()
 	}
 }
 
@@ -203,6 +208,7 @@ func (c *Conn) drop(s *Stream) bool {
 	if st.inTable {
 		st.inTable = false
 		delete(m.streams, s.id)
+		c.stopsWaiting(s)
 		if !st.recvDone {
 			m.orphans = append(m.orphans, s)
 			if s.kind == Streaming {
@@ -350,6 +356,7 @@ func (c *Conn) end(why *fault) {
 		s.recycle()
 	}
 	_ = c.sock.Close()
+	c.leaveLine()
 	c.in.release()
 	c.srv.forget(c, c.closedWhy(why))
 	m.Lock()

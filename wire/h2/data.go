@@ -155,6 +155,12 @@ func (c *Conn) messageBytes(s *Stream, p []byte, after int) {
 			}
 			continue
 		}
+		if m.waits {
+			if !s.inbox.held.append(c.srv.pool, p) {
+				c.refuse(s, &callMemory)
+			}
+			return
+		}
 		if m.n == m.size {
 			c.refuse(s, &callMany)
 			return
@@ -177,13 +183,17 @@ func (c *Conn) messageStarts(s *Stream, coming int) {
 	if size == 0 {
 		return
 	}
-	m.slab = c.srv.pool.TryGet(int(size))
-	if m.slab == nil {
-		c.refuse(s, &callMemory)
+	m.size = int(size)
+	if m.slab = c.srv.pool.TryGet(m.size); m.slab != nil {
+		c.grant(s, size-int64(coming))
 		return
 	}
-	m.size = int(size)
-	c.grant(s, size-int64(coming))
+	c.mu.Lock()
+	m.waits = c.waits(s, size, int64(coming))
+	c.mu.Unlock()
+	if !m.waits {
+		c.refuse(s, &callMemory)
+	}
 }
 
 // refusesMessage tells why a message with the prefix in s.msg is not taken.

@@ -11,14 +11,22 @@
 //	bytes -> reader -> frames -> stream -> Unary | Serve | wire.Handler
 //	bytes <- flush  <- output <- pump   <- Reply
 //
+// A call of any number of messages each way is Serve's from the moment its head is read: [Stream].Recv takes
+// messages from an [inbox], Send queues them behind each other, and Reply ends what Send began.
+//
+//	reader -> inbox -> Recv
+//	pump   <- queue <- Send, SendWait, Reply
+//
 // Reply puts a stream on its connection's queue; [Conn].Flush turns the queue into frames, as windows allow,
 // and writes them in one system call that never blocks. What the socket does not take is parked for a writer
 // that starts then and ends when all is written. So a burst of answers costs one write, and a reader never
 // waits for a writer.
 //
 // Windows of streams are reservations: a stream starts with 128 KiB, and a message that says it is longer gets the
-// rest at once, from the budget of bytes in flight, or is refused. The connection's window is wider than sockets
-// are, and so never what holds a peer back.
+// rest at once, from the budget of bytes in flight. One for which the budget has no room waits for a second, or
+// until its deadline, and is refused then ([waitingRoom]). In a stream of messages the next one gets its window when
+// the one before was taken. The connection's window is wider than sockets are, and so never what holds a peer
+// back.
 //
 // A client that is merely odd pays from budgets ([budgets]) that good use refills; one that is out of them is
 // told to calm down, and its connection ends.
@@ -40,9 +48,8 @@
 //
 // What a connection reads with belongs to its reader. What is sent, and the table of streams, is guarded by
 // the connection's mutex, which is never held across a system call or a callback. The mutex of a stream's inbox
-// is taken before it. Whoever sets writing is the
-// only one to write until it is cleared; others leave their bytes to him. A client's mutex, which guards its
-// queue and its list of connections, is taken before a connection's.
+// is taken before it, and so is a client's, which guards its queue and its list of connections. Whoever sets
+// writing is the only one to write until it is cleared; others leave their bytes to him.
 //
 // A client's reader tells a call all that it is told but a cancellation: what others bring about, a pull of a
 // message that waits or room for more of a request, is put on a list (resume) that the reader looks at before it

@@ -21,6 +21,9 @@ const firstHeld = 4 << 10
 // to lie in, and the window for all of it and for what may be held behind it. So a client whose messages are
 // not taken has brought in one of them and a window, and can send no more.
 //
+// A message for which the budget has no room waits with its prefix assembled ([waitingRoom]), and what comes of it is
+// held as if another one were whole. Of a unary call, what is held while its message waits is the reader's alone.
+//
 // The reader assembles, but for what is held, which Recv assembles when it takes the message before: then
 // nothing can be under assembly. The slab that the reader has the kernel write to is given back when both
 // sides have ended, and no sooner.
@@ -199,7 +202,7 @@ func (c *Conn) streamEnds(s *Stream) {
 func (s *Stream) takeBytes(p []byte) *callRefusal {
 	b := &s.inbox
 	for len(p) > 0 && !b.shut {
-		if b.full {
+		if b.full || s.msg.waits {
 			if !b.held.append(s.c.srv.pool, p) {
 				return &callMemory
 			}
@@ -217,7 +220,7 @@ func (s *Stream) takeBytes(p []byte) *callRefusal {
 // unhold assembles what is held, as far as there is room for a message. It runs under inbox.mu.
 func (s *Stream) unhold() *callRefusal {
 	b := &s.inbox
-	for b.held.len() > 0 && !b.full && !b.shut {
+	for b.held.len() > 0 && !b.full && !s.msg.waits && !b.shut {
 		n, r := s.assemble(b.held.bytes())
 		if r != nil {
 			return r
@@ -259,19 +262,46 @@ func (s *Stream) starts(have int) *callRefusal {
 	if r := c.refusesMessage(s, size); r != nil {
 		return r
 	}
-	if size > 0 {
-		if m.slab = c.srv.pool.TryGet(int(size)); m.slab == nil {
-			return &callMemory
-		}
-		m.size = int(size)
-	}
+	m.size = int(size)
 	m.partial = m.size > have
 	b := &s.inbox
 	b.end += int64(len(m.prefix)) + size
+	if size > 0 {
+		if m.slab = c.srv.pool.TryGet(m.size); m.slab == nil {
+			return s.startWaits()
+		}
+	}
 	if c.openWindow(s, b.end, m.partial) {
 		b.grant = true
 	}
 	return nil
+}
+
+// startWaits has the message that starts wait for room, if it may. It runs under inbox.mu.
+func (s *Stream) startWaits() *callRefusal {
+	m, b, c := &s.msg, &s.inbox, s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	have := int64(m.size) - (b.end - s.st.announced)
+	if m.waits = c.waits(s, int64(m.size), have); !m.waits {
+		return &callMemory
+	}
+	c.poke() // the reader, who waits for room, may be another
+	return nil
+}
+
+// startsLate gives the message that waits its place, and goes on with what is held. The reader calls it.
+func (s *Stream) startsLate(place *slab.Slab) *callRefusal {
+	m, b := &s.msg, &s.inbox
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m.waits = false; b.shut {
+		place.Release()
+		return nil
+	}
+	m.slab = place
+	s.c.openWindow(s, b.end, true)
+	return s.unhold()
 }
 
 // completes moves the message under assembly to where Recv finds it, if it is whole. It runs under inbox.mu.

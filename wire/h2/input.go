@@ -67,6 +67,7 @@ func (c *Conn) fill() *fault {
 				return f
 			}
 			c.settle()
+			c.Flush()
 			c.arm()
 		}
 		c.aim()

@@ -124,6 +124,7 @@ func (c *Conn) refuse(s *Stream, r *callRefusal) {
 		return
 	}
 	s.msg.discard = true
+	s.inbox.held.release()
 	c.mu.Lock()
 	s.st.handler = true
 	c.mu.pins++

@@ -75,6 +75,9 @@ type streamState struct {
 	partialMark int64 // announced at that time
 	announced   int64 // bytes in the DATA frames whose heads were read
 
+	waitSize  int64 // of the message that waits for room in the budget; 0: none does
+	waitUntil int64 // when it is refused
+
 	credit     int   // of a body of unknown length: used and not yet given back
 	recvWindow int64 // what the client may still send
 
@@ -94,6 +97,7 @@ type assembly struct {
 	size, n int
 	discard bool // the call was refused
 	partial bool // of a stream of messages: it did not come at once
+	waits   bool // for room in the budget; what comes is held in the inbox
 }
 
 // Kind returns how the method is served.

@@ -73,6 +73,9 @@ func (c *Conn) due() int64 {
 	if c.finalAt != 0 {
 		due = min(due, c.finalAt)
 	}
+	if at := c.room.dueAt; at != 0 {
+		due = min(due, at)
+	}
 	return max(due, 1)
 }
 
@@ -96,6 +99,7 @@ func (c *Conn) expired(now int64) *fault {
 	if c.finalAt != 0 && now >= c.finalAt {
 		c.lastCall()
 	}
+	c.outOfRoom(now)
 	c.slowBodies(now)
 	f := c.slowAnswers(now)
 	c.Flush()

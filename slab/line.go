@@ -1,0 +1,90 @@
+package slab
+
+import "sync"
+
+// Waiter is told when bytes may fit a budget that it did not fit before. It is in the line of one budget.
+type Waiter struct {
+	wake       func()
+	need       int64
+	queued     bool
+	prev, next *Waiter
+}
+
+// NewWaiter returns a waiter that calls wake. That runs on the stack of whoever releases bytes, under whatever
+// locks he holds: it must not block.
+func NewWaiter(wake func()) *Waiter { return &Waiter{wake: wake} }
+
+// line is who waits for room, first come, first told.
+type line struct {
+	mu          sync.Mutex
+	first, last *Waiter
+}
+
+// Await puts w in line for n bytes; one that is in line already stays where it is. It is told once, when so many
+// bytes are free, and has to try again: others may have been faster. To miss nothing, it tries once more
+// after Await.
+func (b *Budget) Await(w *Waiter, n int64) {
+	l := &b.line
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.need = n
+	if w.queued {
+		return
+	}
+	w.queued, w.prev = true, l.last
+	if l.last == nil {
+		l.first = w
+	} else {
+		l.last.next = w
+	}
+	l.last = w
+	b.waiting.Add(1)
+}
+
+// Leave takes w out of the line, if it is there. Who was told leaves, too, when he has tried: what he did not take
+// is for others.
+func (b *Budget) Leave(w *Waiter) {
+	b.line.mu.Lock()
+	b.remove(w)
+	b.line.mu.Unlock()
+	if b.waiting.Load() > 0 {
+		b.tell()
+	}
+}
+
+// remove takes w out of the line. It runs under the line's mutex.
+func (b *Budget) remove(w *Waiter) {
+	if !w.queued {
+		return
+	}
+	l := &b.line
+	if w.prev == nil {
+		l.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		l.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.queued, w.prev, w.next = false, nil, nil
+	b.waiting.Add(-1)
+}
+
+// tell wakes those in front for whom there is room, as long as there is room for all of them.
+func (b *Budget) tell() {
+	free := b.limit.Load() - b.used.Load()
+	for {
+		b.line.mu.Lock()
+		w := b.line.first
+		if w == nil || w.need > free {
+			b.line.mu.Unlock()
+			return
+		}
+		free -= w.need
+		b.remove(w)
+		b.line.mu.Unlock()
+		w.wake()
+	}
+}

@@ -1,0 +1,183 @@
+package h2
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// squeeze takes all of the budget but so many bytes, until the function that it returns is called.
+func (r *rig) squeeze(but int64) (release func()) {
+	b := r.pool.Budget()
+	n := b.Limit() - b.InUse() - but
+	b.Charge(n)
+	return func() { b.Release(n) }
+}
+
+// TestLongMessagesWaitForRoom holds that a message which is longer than its window waits until others are done, and
+// comes through whole whatever of it was sent by then; one that is here is refused.
+func TestLongMessagesWaitForRoom(t *testing.T) {
+	const size = 1 << 20
+	whole := message(pattern(size))
+	for _, tc := range []struct {
+		name   string
+		fields []string
+	}{
+		{"unary", call("Unary")},
+		{"generic", call("Generic")},
+		{"stream", streamCall("Echo")},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 24})
+			p.must(p.fr.WriteWindowUpdate(0, 1<<24))
+			id := uint32(1)
+			for _, first := range []int{5, 6, 20_000, streamWindow} {
+				from := time.Now()
+				release := r.squeeze(size / 2)
+				p.headers(id, false, tc.fields...)
+				p.data(id, false, whole[:first])
+				if got := p.grants(); got[id] != 0 {
+					t.Fatalf("%v was granted while there is no room", got)
+				}
+				p.headers(id+2, false, tc.fields...) // another one, behind it
+				p.data(id+2, false, whole[:first])
+				p.unary(id+4, "Unary", []byte("small"))
+				p.wantAnswer(id+4, "grpc-status: 0")
+				release()
+				granted := map[uint32]int{}
+				for granted[id] < size+5-streamWindow || granted[id+2] < size+5-streamWindow {
+					f, err := p.fr.ReadFrame()
+					p.must(err)
+					if w, ok := f.(*http2.WindowUpdateFrame); ok {
+						granted[w.StreamID] += int(w.Increment)
+					}
+				}
+				if time.Since(from) >= time.Duration(roomWait) {
+					t.Error("the clock found the room, and not who was told of it")
+				}
+				for _, id := range []uint32{id, id + 2} {
+					p.data(id, true, whole[first:])
+					if got := p.wantAnswer(id, "grpc-status: 0"); !bytes.Equal(got, whole) {
+						t.Fatalf("%d bytes came back as %d others", len(whole), len(got))
+					}
+				}
+				id += 6
+			}
+			release := r.squeeze(100)
+			p.headers(id, false, tc.fields...)
+			p.data(id, true, message(pattern(1000)))
+			p.wantAnswer(id, "grpc-status: 8")
+			release()
+		})
+	}
+}
+
+// TestNextMessagesWaitForRoom is about a message of a stream that Recv has start, not the reader.
+func TestNextMessagesWaitForRoom(t *testing.T) {
+	const size = 1 << 20
+	r := newRig(t, Options{})
+	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 24})
+	p.must(p.fr.WriteWindowUpdate(0, 1<<24))
+	p.headers(1, false, streamCall("Late")...)
+	whole := append(message([]byte("one")), message(pattern(size))...)
+	p.data(1, false, whole[:50_000])
+	p.grants()
+	release := r.squeeze(size / 2)
+	close(r.echo.release)
+	f, err := p.next()
+	p.must(err)
+	if h, ok := f.(*http2.MetaHeadersFrame); !ok || h.StreamEnded() {
+		t.Fatalf("%v came", f)
+	}
+	p.grants()
+	release()
+	for granted := 0; granted < len(whole)-streamWindow; {
+		f, err := p.fr.ReadFrame()
+		p.must(err)
+		if w, ok := f.(*http2.WindowUpdateFrame); ok && w.StreamID == 1 {
+			granted += int(w.Increment)
+		}
+	}
+	p.data(1, true, whole[50_000:])
+	if got := p.wantAnswer(1, "grpc-status: 0"); !bytes.HasSuffix(whole, got) {
+		t.Errorf("%d bytes came back", len(got))
+	}
+}
+
+// TestWaitingForRoomEnds refuses a message that has waited for a second, or until its deadline.
+func TestWaitingForRoomEnds(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		fields []string
+		after  time.Duration
+	}{
+		{"unary", call("Unary"), time.Second},
+		{"unary with a deadline", call("Unary", "grpc-timeout", "300m"), 300 * time.Millisecond},
+		{"unary with a late deadline", call("Unary", "grpc-timeout", "3S"), time.Second},
+		{"stream", streamCall("Echo"), time.Second},
+		{"stream with a deadline", streamCall("Echo", "grpc-timeout", "300m"), 300 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, Options{}, func(r *rig, p *peer) {
+				frames := p.greet()
+				release := r.squeeze(200_000)
+				defer release()
+				from := time.Now()
+				p.headers(1, false, tc.fields...)
+				p.must(p.fr.WriteData(1, false, message(pattern(1 << 20))[:1000]))
+				for f := range frames {
+					if h, ok := f.(*http2.MetaHeadersFrame); ok && h.StreamEnded() {
+						if got := fields(h); !strings.Contains(got, "grpc-status: 8\n") {
+							t.Errorf("refused with %q", got)
+						}
+						break
+					}
+				}
+				if got := time.Since(from); got != tc.after {
+					t.Errorf("refused after %v, want %v", got, tc.after)
+				}
+				if n := r.counted(r.said, "memory"); n != 1 {
+					t.Errorf("%d refusals were counted", n)
+				}
+			})
+		})
+	}
+}
+
+// TestWhoeverWaitsForRoomMayGo ends streams and connections while they wait, and wants the others served.
+func TestWhoeverWaitsForRoomMayGo(t *testing.T) {
+	bubble(t, Options{}, func(r *rig, p *peer) {
+		frames := p.greet()
+		release := r.squeeze(600_000)
+		whole := message(pattern(1 << 20))
+		for i, fields := range [][]string{call("Unary"), streamCall("Echo"), call("Unary"), streamCall("Refuse"), call("Unary")} {
+			id := uint32(1 + 2*i)
+			p.headers(id, false, fields...)
+			p.must(p.fr.WriteData(id, false, whole[:1000]))
+			if i < 2 {
+				synctest.Wait()
+				p.must(p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
+			}
+		}
+		synctest.Wait()
+		release()
+		synctest.Wait()
+		if got := r.pool.Budget().InUse(); got < 2<<20 || got > 3<<20 {
+			t.Errorf("%d bytes are in flight for two messages of 1 MiB", got)
+		}
+		release = r.squeeze(600_000)
+		p.headers(101, false, call("Unary")...)
+		p.must(p.fr.WriteData(101, false, whole[:1000]))
+		synctest.Wait()
+		_ = p.conn.Close()
+		synctest.Wait()
+		release()
+		for range frames {
+		}
+	})
+}
