@@ -290,7 +290,7 @@ func (cl *Client) gone(c *ClientConn) {
 	cl.retire(c)
 	m := &cl.mu
 	m.Lock()
-	if !c.greeted {
+	if !c.in.settled {
 		m.dialing = false
 	}
 	if c.useful {

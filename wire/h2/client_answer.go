@@ -10,48 +10,6 @@ import (
 // inlineInflate is the largest compressed message that the reader decompresses itself.
 const inlineInflate = 64 << 10
 
-// headersFrame takes a HEADERS frame.
-func (c *ClientConn) headersFrame(h frame.Head, p []byte) *fault {
-	if h.Stream == 0 {
-		return &faultStreamZero
-	}
-	p, ok := frame.Unpad(h, p)
-	if !ok {
-		return &faultPadding
-	}
-	if h.Has(frame.Prioritized) {
-		if len(p) < 5 {
-			return &faultSize
-		}
-		p = p[5:]
-	}
-	if h.Has(frame.EndHeaders) {
-		return c.headers(h.Stream, p, h.Has(frame.EndStream))
-	}
-	b := &c.in.block
-	b.stream, b.end, b.parts = h.Stream, h.Has(frame.EndStream), 1
-	b.buf = append(b.buf[:0], p...)
-	return nil
-}
-
-// continuationFrame takes a CONTINUATION frame.
-func (c *ClientConn) continuationFrame(h frame.Head, p []byte) *fault {
-	b := &c.in.block
-	if b.stream == 0 {
-		return &faultBlock
-	}
-	if b.parts++; b.parts > mostParts || len(b.buf)+len(p) > 2*c.client.opts.MaxHeaderBytes {
-		return &faultManyParts
-	}
-	b.buf = append(b.buf, p...)
-	if !h.Has(frame.EndHeaders) {
-		return nil
-	}
-	id, block := b.stream, b.buf
-	b.stream, b.buf = 0, nil // it was rare enough to come in parts
-	return c.headers(id, block, b.end)
-}
-
 // headers takes a whole header block.
 func (c *ClientConn) headers(id uint32, block []byte, end bool) *fault {
 	m := &c.mu
@@ -170,8 +128,8 @@ func (c *ClientConn) finish(s *clientStream, code frame.Code) *Call {
 	if call == nil {
 		return nil // it is an orphan
 	}
-	if c.in.data.s == s {
-		c.in.data.s = nil
+	if c.in.of == s {
+		c.in.of = nil
 	}
 	c.in.called = true
 	return call

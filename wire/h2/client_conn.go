@@ -40,7 +40,6 @@ type ClientConn struct {
 	spare   []*clientStream // for resumes
 	budget  budgets
 	timer   clientTimer
-	greeted bool // the server has said its settings
 	useful  bool // a call was answered
 
 	// Said from anywhere.
@@ -61,31 +60,28 @@ type ClientConn struct {
 		going   bool // no more calls: the server, or the ids, said so
 
 		sendWindow int64
-		peer       struct {
-			window   int64 // initial window of streams
-			maxFrame int
-		}
-		encoder hpack.Encoder
-		scratch []byte
-		queue   clientQueue
-		starved bool // the queue waits for the connection's window
-		out     *output
-		outputs uint64 // which output out is
-		begun   uint64 // the last output of which a byte may have been written
-		writing bool   // somebody writes
-		parked  *output
-		failed  bool // writing failed
-		good    int  // answers since the reader last looked, for budgets
-		ended   bool // the reader reads no more
-		gone    bool // and is no more
-		pins    int  // goroutines that need the connection
+		peer       peerLimits
+		encoder    hpack.Encoder
+		scratch    []byte
+		queue      clientQueue
+		starved    bool // the queue waits for the connection's window
+		out        *output
+		outputs    uint64 // which output out is
+		begun      uint64 // the last output of which a byte may have been written
+		writing    bool   // somebody writes
+		parked     *output
+		failed     bool // writing failed
+		good       int  // answers since the reader last looked, for budgets
+		ended      bool // the reader reads no more
+		gone       bool // and is no more
+		pins       int  // goroutines that need the connection
 	}
 }
 
 // newClientConn returns a connection over a socket that is connected.
 func newClientConn(cl *Client, sock net.Conn) *ClientConn {
 	c := &ClientConn{client: cl, sock: sock, wake: make(chan struct{}, 1)}
-	c.in.pool = &cl.buffers
+	c.in.pool, c.in.most = &cl.buffers, clientFrame
 	c.raw = newRawSock(sock, &c.in.readBuffer)
 	c.write = c.writeParked
 	c.decoder.Init(hpack.Limits{
@@ -99,7 +95,7 @@ func newClientConn(cl *Client, sock net.Conn) *ClientConn {
 	m.streams = make(map[uint32]*clientStream)
 	m.nextID, m.outputs, m.pins = 1, 1, 1
 	m.sendWindow = frame.DefaultWindow
-	m.peer.window, m.peer.maxFrame = frame.DefaultWindow, frame.DefaultSize
+	m.peer = peerLimits{frame.DefaultWindow, frame.DefaultSize}
 	m.encoder.Init(clientTable)
 	return c
 }
@@ -217,8 +213,8 @@ func (c *ClientConn) settle() {
 
 // letGo gives back a stream that was given up, unless an inflater is at it.
 func (c *ClientConn) letGo(s *clientStream) {
-	if c.in.data.s == s {
-		c.in.data.s = nil
+	if c.in.of == s {
+		c.in.of = nil
 	}
 	m := &c.mu
 	m.Lock()
@@ -264,7 +260,7 @@ func (c *ClientConn) end(why *fault) {
 		c.complain(why)
 	}
 	_ = c.sock.Close()
-	c.in.data.s = nil
+	c.in.of = nil
 	if lost := c.lose(false); lost > 0 && why.quiet && !cl.closed.Load() {
 		cl.log.Info("connection to an endpoint lost", zap.String("endpoint", cl.opts.Address),
 			zap.String("text", why.text), zap.Int("calls", lost))

@@ -11,18 +11,10 @@ import (
 
 // settingsFrame takes a SETTINGS frame. The first one has calls come.
 func (c *ClientConn) settingsFrame(h frame.Head, p []byte) *fault {
-	switch {
-	case h.Stream != 0:
-		return &faultHasStream
-	case h.Has(frame.Ack):
-		if len(p) != 0 {
-			return &faultSize
-		}
-		return c.budget.spend()
-	case len(p)%6 != 0:
-		return &faultSize
+	if f := checkSettings(h, p); f != nil {
+		return f
 	}
-	if f := c.budget.spend(); f != nil {
+	if f := c.budget.spend(); f != nil || h.Has(frame.Ack) {
 		return f
 	}
 	m := &c.mu
@@ -40,8 +32,8 @@ func (c *ClientConn) settingsFrame(h frame.Head, p []byte) *fault {
 	out.b = frame.AppendSettingsAck(out.b)
 	m.Unlock()
 	switch {
-	case !c.greeted:
-		c.greeted = true
+	case !c.in.settled:
+		c.in.settled = true
 		c.timer.heard = c.in.now
 		c.open.Store(true)
 		c.client.ready(c)
@@ -53,28 +45,19 @@ func (c *ClientConn) settingsFrame(h frame.Head, p []byte) *fault {
 
 // setting applies one setting. It runs under mu.
 func (c *ClientConn) setting(v frame.Value) *fault {
-	m := &c.mu
 	switch v.Setting {
-	case frame.HeaderTableSize:
-		m.encoder.SetLimit(v.Value)
 	case frame.EnablePush:
 		if v.Value != 0 {
 			return &faultSetting
 		}
 	case frame.MaxConcurrentStreams:
 		c.limit.Store(int32(min(int64(v.Value), int64(c.client.opts.MaxStreams))))
-	case frame.InitialWindowSize:
-		if v.Value > frame.LargestWindow {
-			return &faultWindowSet
-		}
-		return c.shiftWindows(int64(v.Value) - m.peer.window)
-	case frame.MaxFrameSize:
-		if v.Value < frame.DefaultSize || v.Value > frame.LargestSize {
-			return &faultSetting
-		}
-		m.peer.maxFrame = int(v.Value)
 	}
-	return nil
+	shift, f := c.mu.peer.set(v, &c.mu.encoder)
+	if f != nil {
+		return f
+	}
+	return c.shiftWindows(shift)
 }
 
 // shiftWindows changes the windows of all streams. It runs under mu.
@@ -83,7 +66,6 @@ func (c *ClientConn) shiftWindows(delta int64) *fault {
 	if delta == 0 {
 		return nil
 	}
-	m.peer.window += delta
 	for _, s := range m.streams {
 		if s.sendWindow += delta; s.sendWindow > frame.LargestWindow {
 			return &faultWindowSet
@@ -192,8 +174,8 @@ func (c *ClientConn) resetFrame(h frame.Head, p []byte) *fault {
 
 // abandon ends a call that was taken off its stream, on which the server sends nothing more.
 func (c *ClientConn) abandon(s *clientStream, call *Call, v *verdict, sent bool) {
-	if c.in.data.s == s {
-		c.in.data.s = nil
+	if c.in.of == s {
+		c.in.of = nil
 	}
 	c.in.called = true
 	call.Sent = sent

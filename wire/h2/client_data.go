@@ -7,54 +7,19 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
-// clientData is a DATA frame on its way in.
-type clientData struct {
-	on   bool
-	s    *clientStream // nil: passed over
-	left int           // bytes of data
-	pad  int           // bytes of padding behind it
-	end  bool
-}
-
-// dataHead takes the head of a DATA frame and of its padding.
-func (c *ClientConn) dataHead(h frame.Head, p []byte) (whole bool, f *fault) {
-	in := &c.in
-	d := clientData{on: true, left: h.Length, end: h.Has(frame.EndStream)}
-	skip := frame.HeadSize
-	if h.Has(frame.Padded) {
-		switch {
-		case h.Length == 0:
-			return false, &faultSize
-		case len(p) == 0:
-			return false, nil
-		case int(p[0]) >= h.Length:
-			return false, &faultPadding
-		}
-		skip++
-		d.pad = int(p[0])
-		d.left -= 1 + d.pad
-		if f := c.budget.spend(); f != nil {
-			return false, f
-		}
+// dataFrame takes the head of a DATA frame.
+func (c *ClientConn) dataFrame(h frame.Head) *fault {
+	if f := c.admitData(h); f != nil {
+		return f
 	}
-	if h.Stream == 0 {
-		return false, &faultStreamZero
-	}
-	if f := c.budget.data(d.left == 0 && !d.end); f != nil {
-		return false, f
-	}
-	in.r += skip
-	if f := c.admitData(h, &d); f != nil {
-		return false, f
-	}
-	in.data = d
-	c.consumed(h.Length - d.left) // padding and its length
-	return true, nil
+	c.consumed(h.Length - c.in.data.left) // padding and its length
+	return nil
 }
 
 // admitData finds the stream of a DATA frame and takes the frame from the windows.
-func (c *ClientConn) admitData(h frame.Head, d *clientData) *fault {
+func (c *ClientConn) admitData(h frame.Head) *fault {
 	m := &c.mu
+	c.in.of = nil
 	m.Lock()
 	s := c.find(h.Stream)
 	if s == nil {
@@ -75,7 +40,7 @@ func (c *ClientConn) admitData(h frame.Head, d *clientData) *fault {
 	case !s.answered:
 		c.fail(s, &verdictDataFirst, frame.ProtocolError)
 	default:
-		d.s = s
+		c.in.of = s
 	}
 	return nil
 }
@@ -98,32 +63,18 @@ func (c *ClientConn) consumed(n int) {
 // dataBytes takes what there is of a DATA frame.
 func (c *ClientConn) dataBytes() {
 	in := &c.in
-	d := &in.data
-	if s := d.s; s != nil && s.many && s.msg.complete() { // it was read straight to its place
-		c.wholeMessage(s)
-	}
-	if n := min(d.left, in.w-in.r); n > 0 {
-		p := in.buf[in.r : in.r+n]
-		in.r += n
-		d.left -= n
-		if d.s != nil {
-			c.messageBytes(d.s, p, d.left)
+	if p := in.chunk(); len(p) > 0 {
+		if in.of != nil {
+			c.messageBytes(in.of, p, in.data.left)
 		}
-		c.consumed(n)
+		c.consumed(len(p))
 	}
-	if d.left > 0 {
+	over, end := in.over()
+	if !over {
 		return
 	}
-	if n := min(d.pad, in.w-in.r); n > 0 {
-		in.r += n
-		d.pad -= n
-	}
-	if d.pad > 0 {
-		return
-	}
-	s, end := d.s, d.end
-	*d = clientData{}
-	if s != nil && end {
+	s := in.of
+	if in.of = nil; s != nil && end {
 		c.fail(s, &verdictCut, frame.NoError)
 	}
 }
@@ -135,7 +86,7 @@ func (c *ClientConn) messageBytes(s *clientStream, p []byte, after int) {
 		return
 	}
 	m := &s.msg
-	for len(p) > 0 && c.in.data.s != nil {
+	for len(p) > 0 && c.in.of != nil {
 		if m.head < len(m.prefix) {
 			n := copy(m.prefix[m.head:], p)
 			m.head += n

@@ -11,13 +11,10 @@ import (
 
 // clientInput is where the reader stands in what the server sends.
 type clientInput struct {
-	readBuffer
-
-	skip   int // bytes of a frame that is passed over
-	data   clientData
-	block  headerBlock
-	called bool // a call was answered, or a message handed on, since Drained
-	told   bool // there was room for more of a request, since Drained
+	framing
+	of     *clientStream // whose the DATA frame is; nil: it is passed over
+	called bool          // a call was answered, or a message handed on, since Drained
+	told   bool          // there was room for more of a request, since Drained
 	now    int64
 }
 
@@ -34,7 +31,7 @@ func (c *ClientConn) arm() {
 	t, o := &c.timer, &c.client.opts
 	due := int64(0)
 	switch {
-	case !c.greeted:
+	case !c.in.settled:
 		due = t.began + int64(o.ConnectTimeout)
 	case o.KeepAlive > 0 && t.pinged > 0:
 		due = t.pinged + int64(o.KeepAlive)
@@ -57,9 +54,9 @@ func (c *ClientConn) expired() *fault {
 	t, o := &c.timer, &c.client.opts
 	now := c.client.clock()
 	switch {
-	case !c.greeted && now >= t.began+int64(o.ConnectTimeout):
+	case !c.in.settled && now >= t.began+int64(o.ConnectTimeout):
 		return &faultNoPreface
-	case !c.greeted || o.KeepAlive == 0:
+	case !c.in.settled || o.KeepAlive == 0:
 		return nil
 	case t.pinged > 0 && now >= t.pinged+int64(o.KeepAlive):
 		return &faultSilent
@@ -138,7 +135,7 @@ func (c *ClientConn) read() (int, error) {
 func (c *ClientConn) aim() {
 	var room []byte
 	d := &c.in.data
-	if s := d.s; s != nil && s.msg.slab != nil {
+	if s := c.in.of; s != nil && s.msg.slab != nil {
 		room = s.msg.slab.Bytes()[s.msg.n:s.msg.size]
 	}
 	c.in.aim(room, d.left, d.pad)
@@ -150,11 +147,14 @@ func (c *ClientConn) arrived(n int) {
 	c.in.now = c.client.clock()
 	c.timer.heard, c.timer.pinged = in.now, 0
 	if k := min(n, len(in.direct)); k > 0 {
-		d := &in.data
-		d.s.msg.n += k
-		d.left -= k
+		s := in.of
+		s.msg.n += k
+		in.data.left -= k
 		c.consumed(k)
 		n -= k
+		if s.many && s.msg.complete() {
+			c.wholeMessage(s)
+		}
 	}
 	in.direct = nil
 	in.w += n
@@ -165,69 +165,45 @@ func (c *ClientConn) process() *fault {
 	in := &c.in
 	c.budget.refill(in.now)
 	for {
-		if in.skip > 0 {
-			n := min(in.skip, in.w-in.r)
-			in.skip -= n
-			in.r += n
-		}
-		if in.data.on {
+		do, h, p, f := in.next(&c.budget)
+		switch {
+		case f != nil:
+		case do == stepFrame:
+			f = c.frame(h, p)
+		case do == stepData:
+			f = c.dataFrame(h)
+		case do == stepBytes:
 			c.dataBytes()
-		}
-		b := in.buf[in.r:in.w]
-		if in.skip > 0 || in.data.on || len(b) < frame.HeadSize {
+		default:
 			return nil
 		}
-		h := frame.ParseHead(b)
-		whole, f := c.frame(h, b[frame.HeadSize:])
-		if f != nil || !whole {
+		if f != nil {
 			return f
 		}
 	}
 }
 
-// frame handles the frame with head h at the start of the buffer if it is whole; p is what there is behind
-// the head. DATA and what is passed over need not be whole.
-func (c *ClientConn) frame(h frame.Head, p []byte) (whole bool, f *fault) {
-	in := &c.in
-	switch {
-	case h.Length > clientFrame:
-		return false, &faultSize
-	case in.block.stream != 0 && (h.Type != frame.Continuation || h.Stream != in.block.stream):
-		return false, &faultBlock
-	case !c.greeted && (h.Type != frame.Settings || h.Has(frame.Ack)):
-		return false, &faultFirst
-	case h.Type == frame.Data:
-		return c.dataHead(h, p)
-	case h.Type > frame.Continuation:
-		in.r += frame.HeadSize
-		in.skip = h.Length
-		return true, c.budget.spend()
-	case h.Length > mostWhole && (h.Type == frame.Headers || h.Type == frame.Continuation):
-		return false, &faultBomb
-	case h.Length > mostWhole:
-		return false, &faultSize
-	case h.Length > len(p):
-		return false, nil
-	}
-	in.r += frame.HeadSize + h.Length
-	p = p[:h.Length]
+// frame takes a frame that is whole.
+func (c *ClientConn) frame(h frame.Head, p []byte) *fault {
 	switch h.Type {
-	case frame.Headers:
-		return true, c.headersFrame(h, p)
-	case frame.Continuation:
-		return true, c.continuationFrame(h, p)
+	case frame.Headers, frame.Continuation:
+		b, whole, f := c.in.block.add(h, p, 2*c.client.opts.MaxHeaderBytes)
+		if !whole {
+			return f
+		}
+		return c.headers(b.stream, b.buf, b.end)
 	case frame.Settings:
-		return true, c.settingsFrame(h, p)
+		return c.settingsFrame(h, p)
 	case frame.Ping:
-		return true, c.pingFrame(h, p)
+		return c.pingFrame(h, p)
 	case frame.WindowUpdate:
-		return true, c.windowFrame(h, p)
+		return c.windowFrame(h, p)
 	case frame.Reset:
-		return true, c.resetFrame(h, p)
+		return c.resetFrame(h, p)
 	case frame.Priority:
-		return true, c.priorityFrame(h, p)
+		return c.priorityFrame(h, p)
 	case frame.GoAway:
-		return true, c.goAwayFrame(h, p)
+		return c.goAwayFrame(h, p)
 	}
-	return true, &faultPushed
+	return &faultPushed
 }

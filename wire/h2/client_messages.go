@@ -122,7 +122,7 @@ func (c *ClientConn) streamBytes(s *clientStream, p []byte) {
 			return
 		case !s.msg.complete():
 		case !c.wholeMessage(s):
-			if c.in.data.s == s && len(p) > 0 {
+			if c.in.of == s && len(p) > 0 {
 				in.held.append(c.client.pool, p)
 			}
 			return
@@ -162,7 +162,7 @@ func (c *ClientConn) nextStarts(s *clientStream, behind int) bool {
 		m.slab = c.client.pool.Get(int(size))
 		m.size = int(size)
 	}
-	if c.in.data.s == s {
+	if c.in.of == s {
 		behind += c.in.data.left
 	}
 	c.grantNext(s, size-int64(behind))

@@ -64,22 +64,19 @@ type Conn struct {
 		nresets int
 
 		sendWindow int64
-		peer       struct {
-			window   int64 // initial window of streams
-			maxFrame int
-		}
-		encoder   hpack.Encoder
-		queue     sendQueue
-		starved   bool  // the queue waits for the connection's window
-		stuckAt   int64 // since when, or since when a write is parked; 0: not
-		sent      int64 // bytes of DATA since stuckAt
-		out       *output
-		writing   bool    // somebody writes
-		parked    *output // what the writer goroutine starts with
-		parkedFor pumped
-		failed    bool // writing failed
-		slow      bool // because the client took nothing
-		good      int  // answers and frames since the reader last looked, for budgets
+		peer       peerLimits
+		encoder    hpack.Encoder
+		queue      sendQueue
+		starved    bool  // the queue waits for the connection's window
+		stuckAt    int64 // since when, or since when a write is parked; 0: not
+		sent       int64 // bytes of DATA since stuckAt
+		out        *output
+		writing    bool    // somebody writes
+		parked     *output // what the writer goroutine starts with
+		parkedFor  pumped
+		failed     bool // writing failed
+		slow       bool // because the client took nothing
+		good       int  // answers and frames since the reader last looked, for budgets
 
 		drain drainState
 		ended bool // the reader is gone
@@ -93,7 +90,7 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	if a := sock.RemoteAddr(); a != nil {
 		c.remote = a.String()
 	}
-	c.in.pool = &srv.buffers
+	c.in.pool, c.in.most = &srv.buffers, srv.opts.MaxFrame
 	c.raw = newRawSock(sock, &c.in.readBuffer)
 	c.write = c.writeParked
 	c.decoder.Init(hpack.Limits{
@@ -105,7 +102,7 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	m := &c.mu
 	m.streams = make(map[uint32]*Stream)
 	m.sendWindow = frame.DefaultWindow
-	m.peer.window, m.peer.maxFrame = frame.DefaultWindow, frame.DefaultSize
+	m.peer = peerLimits{frame.DefaultWindow, frame.DefaultSize}
 	m.encoder.Init(encoderTable)
 	m.pins = 1
 	return c
@@ -175,8 +172,8 @@ func (c *Conn) settle() {
 		kept := free[:0]
 		for _, s := range free {
 			s.st.recvDone = true
-			if c.in.data.s == s {
-				c.in.data.s = nil
+			if c.in.of == s {
+				c.in.of = nil
 			}
 			if c.freeable(s) {
 				kept = append(kept, s)

@@ -8,17 +8,12 @@ import (
 
 // settingsFrame takes a SETTINGS frame.
 func (c *Conn) settingsFrame(h frame.Head, p []byte) *fault {
-	switch {
-	case h.Stream != 0:
-		return &faultHasStream
-	case h.Has(frame.Ack):
-		if len(p) != 0 {
-			return &faultSize
-		}
+	if f := checkSettings(h, p); f != nil {
+		return f
+	}
+	if h.Has(frame.Ack) {
 		c.timer.acked = true
 		return c.budget.spend()
-	case len(p)%6 != 0:
-		return &faultSize
 	}
 	c.in.settled = true
 	if f := c.budget.spend(); f != nil {
@@ -39,26 +34,14 @@ func (c *Conn) settingsFrame(h frame.Head, p []byte) *fault {
 
 // setting applies one setting. It runs under mu.
 func (c *Conn) setting(v frame.Value) *fault {
-	m := &c.mu
-	switch v.Setting {
-	case frame.HeaderTableSize:
-		m.encoder.SetLimit(v.Value)
-	case frame.EnablePush:
-		if v.Value > 1 {
-			return &faultSetting
-		}
-	case frame.InitialWindowSize:
-		if v.Value > frame.LargestWindow {
-			return &faultWindowSet
-		}
-		return c.shiftWindows(int64(v.Value) - m.peer.window)
-	case frame.MaxFrameSize:
-		if v.Value < frame.DefaultSize || v.Value > frame.LargestSize {
-			return &faultSetting
-		}
-		m.peer.maxFrame = int(v.Value)
+	if v.Setting == frame.EnablePush && v.Value > 1 {
+		return &faultSetting
 	}
-	return nil
+	shift, f := c.mu.peer.set(v, &c.mu.encoder)
+	if f != nil {
+		return f
+	}
+	return c.shiftWindows(shift)
 }
 
 // shiftWindows changes the windows of all streams. It runs under mu.
@@ -67,7 +50,6 @@ func (c *Conn) shiftWindows(delta int64) *fault {
 	if delta == 0 {
 		return nil
 	}
-	m.peer.window += delta
 	for _, s := range m.streams {
 		if s.st.sendWindow += delta; s.st.sendWindow > frame.LargestWindow {
 			return &faultWindowSet

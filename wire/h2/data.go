@@ -7,47 +7,19 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
-// dataHead takes the head of a DATA frame and of its padding.
-func (c *Conn) dataHead(h frame.Head, p []byte) (whole bool, f *fault) {
-	in := &c.in
-	d := dataFrame{on: true, left: h.Length, end: h.Has(frame.EndStream)}
-	skip := frame.HeadSize
-	if h.Has(frame.Padded) {
-		switch {
-		case h.Length == 0:
-			return false, &faultSize
-		case len(p) == 0:
-			return false, nil
-		case int(p[0]) >= h.Length:
-			return false, &faultPadding
-		}
-		skip++
-		d.pad = int(p[0])
-		d.left -= 1 + d.pad
+// dataFrame takes the head of a DATA frame.
+func (c *Conn) dataFrame(h frame.Head) *fault {
+	if f := c.admitData(h); f != nil {
+		return f
 	}
-	if h.Stream == 0 {
-		return false, &faultStreamZero
-	}
-	if f := c.budget.data(d.left == 0 && !d.end); f != nil {
-		return false, f
-	}
-	if d.pad > 0 {
-		if f := c.budget.spend(); f != nil {
-			return false, f
-		}
-	}
-	in.r += skip
-	if f := c.admitData(h, &d); f != nil {
-		return false, f
-	}
-	in.data = d
-	c.consumed(h.Length - d.left) // padding and its length
-	return true, nil
+	c.consumed(h.Length - c.in.data.left) // padding and its length
+	return nil
 }
 
 // admitData finds the stream of a DATA frame and takes the frame from the windows.
-func (c *Conn) admitData(h frame.Head, d *dataFrame) *fault {
-	m := &c.mu
+func (c *Conn) admitData(h frame.Head) *fault {
+	m, left := &c.mu, int64(c.in.data.left)
+	c.in.of = nil
 	m.Lock()
 	defer m.Unlock()
 	s := m.streams[h.Stream]
@@ -67,11 +39,11 @@ func (c *Conn) admitData(h frame.Head, d *dataFrame) *fault {
 	if s.st.recvWindow -= int64(h.Length); s.st.recvWindow < 0 {
 		return c.streamFault(s, frame.FlowControlError)
 	}
-	if s.length >= 0 && s.total+int64(d.left) > s.length {
+	if s.length >= 0 && s.total+left > s.length {
 		return c.streamFault(s, frame.ProtocolError)
 	}
-	s.st.announced += int64(d.left)
-	d.s = s
+	s.st.announced += left
+	c.in.of = s
 	return nil
 }
 
@@ -79,8 +51,8 @@ func (c *Conn) admitData(h frame.Head, d *dataFrame) *fault {
 // and leaves it for a moment.
 func (c *Conn) streamFault(s *Stream, code frame.Code) *fault {
 	s.st.recvDone = true
-	if c.in.data.s == s {
-		c.in.data.s = nil
+	if c.in.of == s {
+		c.in.of = nil
 	}
 	l := c.lose(s)
 	c.resetStream(s, code)
@@ -106,37 +78,26 @@ func (c *Conn) consumed(n int) {
 // dataBytes takes what there is of a DATA frame.
 func (c *Conn) dataBytes() *fault {
 	in := &c.in
-	d := &in.data
-	if n := min(d.left, in.w-in.r); n > 0 {
-		p := in.buf[in.r : in.r+n]
-		in.r += n
-		d.left -= n
-		if s := d.s; s != nil {
-			s.total += int64(n)
+	if p := in.chunk(); len(p) > 0 {
+		if s := in.of; s != nil {
+			s.total += int64(len(p))
 			switch {
 			case s.kind == Streaming:
 				c.streamBytes(s, p)
 			case s.grpc:
-				c.messageBytes(s, p, d.left)
+				c.messageBytes(s, p, in.data.left)
 			default:
 				c.bodyBytes(s, p)
 			}
 		}
-		c.consumed(n)
+		c.consumed(len(p))
 	}
-	if d.left > 0 {
+	over, end := in.over()
+	if !over {
 		return nil
 	}
-	if n := min(d.pad, in.w-in.r); n > 0 {
-		in.r += n
-		d.pad -= n
-	}
-	if d.pad > 0 {
-		return nil
-	}
-	s, end := d.s, d.end
-	*d = dataFrame{}
-	if s != nil && end {
+	s := in.of
+	if in.of = nil; s != nil && end {
 		return c.requestEnds(s)
 	}
 	return nil

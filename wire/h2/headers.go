@@ -9,53 +9,6 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
 )
 
-// mostParts bounds the frames of a header block; empty ones cost as much as full ones.
-const mostParts = 32
-
-// headersFrame takes a HEADERS frame.
-func (c *Conn) headersFrame(h frame.Head, p []byte) *fault {
-	if h.Stream == 0 {
-		return &faultStreamZero
-	}
-	p, ok := frame.Unpad(h, p)
-	if !ok {
-		return &faultPadding
-	}
-	self := false
-	if h.Has(frame.Prioritized) {
-		if len(p) < 5 {
-			return &faultSize
-		}
-		self = frame.ParsePriority(p) == h.Stream
-		p = p[5:]
-	}
-	if h.Has(frame.EndHeaders) {
-		return c.headers(h.Stream, p, h.Has(frame.EndStream), self)
-	}
-	b := &c.in.block
-	b.stream, b.end, b.self, b.parts = h.Stream, h.Has(frame.EndStream), self, 1
-	b.buf = append(b.buf[:0], p...)
-	return nil
-}
-
-// continuationFrame takes a CONTINUATION frame.
-func (c *Conn) continuationFrame(h frame.Head, p []byte) *fault {
-	b := &c.in.block
-	if b.stream == 0 {
-		return &faultBlock
-	}
-	if b.parts++; b.parts > mostParts || len(b.buf)+len(p) > 2*c.srv.opts.MaxHeaderBytes {
-		return &faultManyParts
-	}
-	b.buf = append(b.buf, p...)
-	if !h.Has(frame.EndHeaders) {
-		return nil
-	}
-	id, block := b.stream, b.buf
-	b.stream, b.buf = 0, nil // it was rare enough to come in parts
-	return c.headers(id, block, b.end, b.self)
-}
-
 // headers takes a whole header block.
 func (c *Conn) headers(id uint32, block []byte, end, self bool) *fault {
 	switch {

@@ -9,41 +9,15 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
-const (
-	// mostWhole is the largest frame other than DATA that is read: it must lie whole in the buffer.
-	mostWhole = inputSize - frame.HeadSize
-)
-
 // input is where the reader stands in what the client sends.
 type input struct {
-	readBuffer
-	greeted  bool // the preface is over
-	settled  bool // and so is the first SETTINGS frame
-	skip     int  // bytes of a frame that is passed over
-	data     dataFrame
-	block    headerBlock
-	called   bool // Unary was called since Drained
+	framing
+	greeted  bool    // the preface is over
+	of       *Stream // whose the DATA frame is; nil: it is passed over
+	called   bool    // Unary was called since Drained
 	now      int64
 	nowTime  time.Time
 	openedAt int64 // when what is incomplete began; 0: nothing is
-}
-
-// dataFrame is a DATA frame on its way in.
-type dataFrame struct {
-	on   bool
-	s    *Stream // nil: passed over
-	left int     // bytes of data
-	pad  int     // bytes of padding behind it
-	end  bool
-}
-
-// headerBlock is a header block that goes on in CONTINUATION frames.
-type headerBlock struct {
-	stream uint32 // 0: none
-	end    bool   // of the stream
-	self   bool   // it depends on itself
-	parts  int
-	buf    []byte
 }
 
 // take puts what somebody else has read into the buffer.
@@ -105,7 +79,7 @@ func (c *Conn) read() (int, error) {
 func (c *Conn) aim() {
 	var room []byte
 	d := &c.in.data
-	if s := d.s; s != nil && s.grpc {
+	if s := c.in.of; s != nil && s.grpc {
 		if m := &s.msg; s.kind == Streaming {
 			room = s.streamRoom()
 		} else if !m.discard && m.slab != nil {
@@ -119,14 +93,14 @@ func (c *Conn) aim() {
 func (c *Conn) arrived(n int) {
 	in := &c.in
 	if k := min(n, len(in.direct)); k > 0 {
-		d := &in.data
-		if d.s.kind == Streaming {
-			d.s.streamDirect(k)
+		s := in.of
+		if s.kind == Streaming {
+			s.streamDirect(k)
 		} else {
-			d.s.msg.n += k
+			s.msg.n += k
 		}
-		d.s.total += int64(k)
-		d.left -= k
+		s.total += int64(k)
+		in.data.left -= k
 		c.consumed(k)
 		n -= k
 	}
@@ -144,31 +118,23 @@ func (c *Conn) process() *fault {
 	}
 	c.budget.refill(in.now)
 	for {
-		if in.skip > 0 {
-			n := min(in.skip, in.w-in.r)
-			in.skip -= n
-			in.r += n
+		do, h, p, f := in.next(&c.budget)
+		switch {
+		case f != nil:
+		case do == stepFrame:
+			f = c.frame(h, p)
+		case do == stepData:
+			f = c.dataFrame(h)
+		case do == stepBytes:
+			f = c.dataBytes()
+		default:
+			c.timeIncomplete()
+			return nil
 		}
-		if in.data.on {
-			if f := c.dataBytes(); f != nil {
-				return f
-			}
-		}
-		b := in.buf[in.r:in.w]
-		if in.skip > 0 || in.data.on || len(b) < frame.HeadSize {
-			break
-		}
-		h := frame.ParseHead(b)
-		whole, f := c.frame(h, b[frame.HeadSize:])
 		if f != nil {
 			return f
 		}
-		if !whole {
-			break
-		}
 	}
-	c.timeIncomplete()
-	return nil
 }
 
 // timeIncomplete starts the clock of what has begun and not ended, and stops it if there is nothing.
@@ -208,49 +174,27 @@ func IsPreface(b []byte) (match, more bool) {
 	return n == len(frame.Preface), n < len(frame.Preface)
 }
 
-// frame handles the frame with head h at the start of the buffer if it is whole; p is what there is behind
-// the head. DATA and what is passed over need not be whole.
-func (c *Conn) frame(h frame.Head, p []byte) (whole bool, f *fault) {
-	in := &c.in
-	switch {
-	case h.Length > c.srv.opts.MaxFrame:
-		return false, &faultSize
-	case in.block.stream != 0 && (h.Type != frame.Continuation || h.Stream != in.block.stream):
-		return false, &faultBlock
-	case !in.settled && (h.Type != frame.Settings || h.Has(frame.Ack)):
-		return false, &faultFirst
-	case h.Type == frame.Data:
-		return c.dataHead(h, p)
-	case h.Type > frame.Continuation:
-		in.r += frame.HeadSize
-		in.skip = h.Length
-		return true, c.budget.spend()
-	case h.Length > mostWhole && (h.Type == frame.Headers || h.Type == frame.Continuation):
-		return false, &faultBomb
-	case h.Length > mostWhole:
-		return false, &faultSize
-	case h.Length > len(p):
-		return false, nil
-	}
-	in.r += frame.HeadSize + h.Length
-	p = p[:h.Length]
+// frame takes a frame that is whole.
+func (c *Conn) frame(h frame.Head, p []byte) *fault {
 	switch h.Type {
-	case frame.Headers:
-		return true, c.headersFrame(h, p)
-	case frame.Continuation:
-		return true, c.continuationFrame(h, p)
+	case frame.Headers, frame.Continuation:
+		b, whole, f := c.in.block.add(h, p, 2*c.srv.opts.MaxHeaderBytes)
+		if !whole {
+			return f
+		}
+		return c.headers(b.stream, b.buf, b.end, b.self)
 	case frame.Settings:
-		return true, c.settingsFrame(h, p)
+		return c.settingsFrame(h, p)
 	case frame.Ping:
-		return true, c.pingFrame(h, p)
+		return c.pingFrame(h, p)
 	case frame.WindowUpdate:
-		return true, c.windowFrame(h, p)
+		return c.windowFrame(h, p)
 	case frame.Reset:
-		return true, c.resetFrame(h, p)
+		return c.resetFrame(h, p)
 	case frame.Priority:
-		return true, c.priorityFrame(h, p)
+		return c.priorityFrame(h, p)
 	case frame.GoAway:
-		return true, c.goAwayFrame(h, p)
+		return c.goAwayFrame(h, p)
 	}
-	return true, &faultPush
+	return &faultPush
 }

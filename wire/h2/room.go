@@ -118,8 +118,8 @@ func (c *Conn) startsLate(s *Stream, place *slab.Slab) {
 	}
 	held.release()
 	coming := 0
-	if d := &c.in.data; d.s == s {
-		coming = d.left
+	if c.in.of == s {
+		coming = c.in.data.left
 	}
 	c.grant(s, int64(m.size-m.n-coming))
 }
