@@ -25,7 +25,8 @@ func PublicText(text string) string {
 
 // isAddress tells whether a word is an IP address, with or without a port.
 func isAddress(word string) bool {
-	word = strings.Trim(word, ",;.'\"()")
+	word = strings.TrimRight(strings.Trim(word, ",;.'\"()"), ":")
+	word = strings.TrimPrefix(strings.TrimPrefix(word, "ipv4:"), "ipv6:") // as gRPC names its peers
 	if _, err := netip.ParseAddrPort(word); err == nil {
 		return true
 	}

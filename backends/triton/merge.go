@@ -1,7 +1,9 @@
 package triton
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -45,14 +47,16 @@ func (p *Pool) mergeOnce() {
 	for i, e := range p.endpoints {
 		reports[i] = e.last.Load()
 		if r := reports[i]; r != nil {
-			p.fleet.SetHealth(e.remote, r.healthy, r.reason)
+			p.fleet.SetHealth(e.remote, r.healthy, cmp.Or(r.reason, p.odd[e]))
 		}
 	}
 	ids := sortedIDs(reports)
 	l := &listing{}
+	odd := map[*endpoint]string{}
 	for _, key := range ids {
-		l.versions = append(l.versions, p.mergeVersion(key, reports))
+		l.versions = append(l.versions, p.mergeVersion(key, reports, odd))
 	}
+	p.tellOdd(odd, reports)
 	for key, v := range p.versions {
 		if _, found := slices.BinarySearchFunc(ids, key, compareIDs); !found {
 			delete(p.versions, key)
@@ -100,8 +104,8 @@ func (l *listing) equal(o *listing) bool {
 	return (l.err == nil) == (o.err == nil) && slices.Equal(l.versions, o.versions)
 }
 
-// mergeVersion puts together what the endpoints say of a version.
-func (p *Pool) mergeVersion(key id, reports []*report) infer.VersionStatus {
+// mergeVersion puts together what the endpoints say of a version, and notes who describes it otherwise.
+func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string) infer.VersionStatus {
 	d := choose(p.versions[key], key, reports)
 	if d != nil {
 		p.keep(key, d)
@@ -119,12 +123,12 @@ func (p *Pool) mergeVersion(key id, reports []*report) infer.VersionStatus {
 		if v != nil {
 			v.handle.Put(e.remote, fits && at.state == infer.Ready, p.slots(at.desc))
 		}
-		p.tellOddity(oddity{e, key}, at.desc != nil && !fits)
 		switch {
 		case !there:
 		case fits && r.healthy:
 			s.State = infer.Ready
 		case at.desc != nil && !fits:
+			odd[e] = fmt.Sprintf("it describes version %.32q of model %.64q otherwise than others and gets no requests for it", key.version, key.name)
 			reasons = append(reasons, "another endpoint describes it otherwise")
 		case at.state != infer.Unavailable && r.healthy && s.State == infer.Unavailable:
 			s.State = infer.Loading
@@ -195,16 +199,16 @@ func (p *Pool) slots(d *description) int {
 	return d.instances
 }
 
-// tellOddity logs that an endpoint describes a version otherwise than others, once.
-func (p *Pool) tellOddity(o oddity, is bool) {
-	if p.odd[o] == is {
-		return
+// tellOdd has it known, in the log once, where endpoints disagree.
+func (p *Pool) tellOdd(odd map[*endpoint]string, reports []*report) {
+	for i, e := range p.endpoints {
+		if p.odd[e] == odd[e] {
+			continue
+		}
+		if odd[e] != "" {
+			p.log.Warn("endpoints disagree", zap.String("endpoint", e.address), zap.String("reason", odd[e]))
+		}
+		p.fleet.SetHealth(e.remote, reports[i].healthy, cmp.Or(reports[i].reason, odd[e]))
 	}
-	if !is {
-		delete(p.odd, o)
-		return
-	}
-	p.odd[o] = true
-	p.log.Warn("an endpoint describes a version otherwise than others and gets no requests for it",
-		zap.String("endpoint", o.endpoint.address), zap.String("model", o.id.name), zap.String("version", o.id.version))
+	p.odd = odd
 }

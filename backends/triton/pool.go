@@ -42,7 +42,7 @@ type Pool struct {
 
 	// Owned by the goroutine that merges.
 	versions map[id]*version
-	odd      map[oddity]bool // what was logged
+	odd      map[*endpoint]string // who describes a version otherwise than others
 }
 
 // listing is what List tells.
@@ -58,12 +58,6 @@ type version struct {
 	handle *backends.Version
 }
 
-// oddity is a version that an endpoint describes otherwise than others.
-type oddity struct {
-	endpoint *endpoint
-	id       id
-}
-
 // New starts to look at the endpoints. It does not wait for them.
 func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
 	opts.EnsureDefaults()
@@ -73,7 +67,7 @@ func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap
 	p := &Pool{
 		opts: opts, log: log, memory: memory, fleet: backends.NewFleet(opts.Name, metrics),
 		changed: make(chan struct{}, 1), due: make(chan struct{}, 1), first: make(chan struct{}),
-		versions: map[id]*version{}, odd: map[oddity]bool{},
+		versions: map[id]*version{}, odd: map[*endpoint]string{},
 	}
 	p.list.Store(&listing{err: errUnknown})
 	p.attempts.New = func() any { return newAttempt(p) }

@@ -1,0 +1,250 @@
+package backends
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/slab"
+)
+
+// nobody runs batches by failing them.
+type nobody struct{}
+
+func (nobody) Run(b *infer.Batch, burst *infer.Burst) error {
+	b.Fail(infer.ErrInternal, burst)
+	return nil
+}
+
+// newFleet returns a fleet of healthy servers named a, b, c ... that have the version it returns.
+func newFleet(t *testing.T, servers, slots int, alone, sticky bool) (*Fleet, *Version, []*Remote) {
+	t.Helper()
+	f := NewFleet("p", NewMetrics(nil))
+	t.Cleanup(f.Close)
+	v := f.NewVersion("m", "1", alone, sticky)
+	var remotes []*Remote
+	for i := range servers {
+		r, err := f.Add(string(rune('a'+i)), nobody{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.SetHealth(r, true, "")
+		v.Put(r, true, slots)
+		remotes = append(remotes, r)
+	}
+	return f, v, remotes
+}
+
+func TestSlotsBelongToVersionAndServer(t *testing.T) {
+	f, v, remotes := newFleet(t, 2, 2, false, false)
+	m := &infer.Model{Handle: v}
+	var taken []infer.Slot
+	for range 4 {
+		s, ok := f.TryAcquire(m)
+		if !ok {
+			t.Fatal("no slot, though one is free")
+		}
+		taken = append(taken, s)
+	}
+	if _, ok := f.TryAcquire(m); ok {
+		t.Fatal("a fifth slot of four")
+	}
+	other := f.NewVersion("m", "2", false, false)
+	other.Put(remotes[0], true, 1)
+	if _, ok := f.TryAcquire(&infer.Model{Handle: other}); !ok {
+		t.Error("one version takes the slots of another")
+	}
+	by := map[string]int{}
+	for _, s := range taken {
+		by[s.Endpoint.(*Place).Remote.Name]++
+		f.Release(s)
+	}
+	if by["a"] != 2 || by["b"] != 2 {
+		t.Errorf("slots at %v", by)
+	}
+	if _, ok := f.TryAcquire(m); !ok {
+		t.Error("no slot, though all were released")
+	}
+}
+
+// TestNobodyWaitsForNothing checks that a version which no server takes is refused, not queued.
+func TestNobodyWaitsForNothing(t *testing.T) {
+	f, v, remotes := newFleet(t, 1, 1, false, false)
+	m := &infer.Model{Handle: v}
+	rooms := 0
+	f.OnRoom(func() { rooms++ })
+	held, _ := f.TryAcquire(m)
+	f.SetHealth(remotes[0], false, "gone")
+	if rooms != 1 {
+		t.Errorf("told of room %d times, want once: those that wait are to be refused", rooms)
+	}
+	s, ok := f.TryAcquire(m)
+	if !ok {
+		t.Fatal("made to wait")
+	}
+	memory := infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<20)))
+	r := memory.NewRequest()
+	r.Route = &infer.Route{Model: m}
+	c := memory.NewCall(r)
+	r.Release()
+	var got *infer.Error
+	c.Then(infer.RoleEdge, told(func(c *infer.Call) { got = c.Error }))
+	b := c.OpenSingle()
+	b.Model, b.Slot = m, s
+	b.Add(c, infer.AllRows)
+	b.Seal()
+	if err := s.Runner.Run(b, nil); err != nil || got != infer.ErrNoEndpoint {
+		t.Errorf("ended with %v, %v", got, err)
+	}
+	c.Release()
+	f.Release(s)
+	f.Release(held)
+	if err := memory.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// told is a continuation.
+type told func(*infer.Call)
+
+func (f told) Done(c *infer.Call, _ *infer.Burst) { f(c) }
+
+func TestPickPrefersWhoHasLessToDo(t *testing.T) {
+	_, v, remotes := newFleet(t, 2, 1, true, false)
+	r := &infer.Request{}
+	remotes[0].inFlight.Store(5)
+	for range 20 {
+		if p := v.Pick(r, nil); p.Remote != remotes[1] {
+			t.Fatal("the busier of two was picked")
+		}
+	}
+	remotes[1].Suspect()
+	for range 20 {
+		if p := v.Pick(r, nil); p.Remote != remotes[0] {
+			t.Fatal("one that could not be reached was picked")
+		}
+	}
+	remotes[0].Suspect()
+	if p := v.Pick(r, nil); p == nil || p.Remote != remotes[1] {
+		t.Error("of two that could not be reached, the one with less to do is to be tried")
+	}
+	if p := v.Pick(r, remotes[1]); p == nil || p.Remote != remotes[0] {
+		t.Error("the one that is not wanted was picked, or none")
+	}
+	v.Put(remotes[0], false, 0)
+	if p := v.Pick(r, remotes[1]); p != nil {
+		t.Errorf("picked %s, which is the only one and not wanted", p.Remote.Name)
+	}
+}
+
+// TestPickSpreads picks among many, each with what it was picked for before.
+func TestPickSpreads(t *testing.T) {
+	_, v, remotes := newFleet(t, 5, 1, true, false)
+	r := &infer.Request{}
+	const each = 200
+	for range each * len(remotes) {
+		v.Pick(r, nil).Enter(1)
+	}
+	for _, r := range remotes {
+		if n := r.InFlight(); n < each-20 || n > each+20 {
+			t.Errorf("server %s has %d of %d", r.Name, n, each*len(remotes))
+		}
+	}
+}
+
+func TestSequencesStayAtTheirServer(t *testing.T) {
+	_, v, remotes := newFleet(t, 4, 1, true, true)
+	used := map[string]int{}
+	homes := map[int]string{}
+	ask := func(n int) *infer.Request {
+		if n%2 == 0 {
+			return &infer.Request{Params: []infer.Param{{Key: []byte("sequence_id"), Kind: infer.ParamInt, Int: int64(n)}}}
+		}
+		return &infer.Request{Params: []infer.Param{{Key: []byte("sequence_id"), String: fmt.Appendf(nil, "s%d", n)}}}
+	}
+	for n := 1; n <= 200; n++ {
+		p := v.Pick(ask(n), nil)
+		homes[n] = p.Remote.Name
+		used[p.Remote.Name]++
+		p.Remote.inFlight.Add(1) // load does not move them
+	}
+	if len(used) != len(remotes) {
+		t.Errorf("sequences live at %v", used)
+	}
+	gone := remotes[2]
+	v.Put(gone, false, 0)
+	for n, home := range homes {
+		p := v.Pick(ask(n), nil)
+		if home != gone.Name && p.Remote.Name != home {
+			t.Errorf("sequence %d moved from %s to %s, though its server is there", n, home, p.Remote.Name)
+		}
+		if p.Remote == gone {
+			t.Errorf("sequence %d is at a server that has not got its model", n)
+		}
+	}
+}
+
+func TestDrainingServersTakeNothingNew(t *testing.T) {
+	f, v, _ := newFleet(t, 2, 1, false, false)
+	if f.SetDraining("z", true) {
+		t.Error("a server that there is not drains")
+	}
+	f.SetDraining("a", true)
+	if p := v.Pick(&infer.Request{}, nil); p.Remote.Name != "b" {
+		t.Errorf("picked %s", p.Remote.Name)
+	}
+	if st := f.Status(); !st[0].Draining || st[1].Draining {
+		t.Errorf("status %+v", st)
+	}
+	f.SetDraining("a", false)
+	if n := len(*v.usable.Load()); n != 2 {
+		t.Errorf("%d servers take requests", n)
+	}
+}
+
+func TestPulse(t *testing.T) {
+	for _, tc := range []struct{ looks, healthy string }{
+		{"+", "1"},
+		{"-", "0"},
+		{"+-+-+", "11111"},
+		{"+--+---+-++", "11111100001"},
+		{"-+-++", "00001"},
+		{"-++---", "001110"},
+	} {
+		p := Pulse{HealthyAfter: 2, UnhealthyAfter: 3}
+		got := ""
+		for _, look := range tc.looks {
+			if p.Beat(look == '+') {
+				got += "1"
+			} else {
+				got += "0"
+			}
+		}
+		if got != tc.healthy {
+			t.Errorf("%s: healthy %s, want %s", tc.looks, got, tc.healthy)
+		}
+	}
+}
+
+func TestPublicText(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                "",
+		"batch-size must be <= 8 for 'm'": "batch-size must be <= 8 for 'm'",
+		"failed to connect to 10.0.0.7:8001: refused": "failed to connect to ... refused",
+		"at [::1]:80, or ::1, or 10.1.2.3.":           "at ... or ... or ...",
+		"Load model from /models/x/1/m.onnx failed":   "Load model from ... failed",
+		`in C:\models\x`: "in ...",
+		"a\n\tb":         "a b",
+		"version 1.2 of shape [-1,4] costs 3.5 times": "version 1.2 of shape [-1,4] costs 3.5 times",
+		"ipv4:10.0.0.7:8001: Connection refused":      "... Connection refused",
+		"\xff":                                        "?",
+	} {
+		if got := PublicText(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	long := PublicText(fmt.Sprintf("%0500d", 0))
+	if len(long) != mostText+len("...") {
+		t.Errorf("%d bytes of a long text", len(long))
+	}
+}
