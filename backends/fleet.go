@@ -95,6 +95,25 @@ func (f *Fleet) Add(name string, runner infer.Runner) (*Remote, error) {
 	return r, nil
 }
 
+// Remove takes a server out: it has no more requests. What runs there ends as it would.
+func (f *Fleet) Remove(r *Remote) {
+	f.mu.Lock()
+	f.mu.remotes = slices.DeleteFunc(f.mu.remotes, func(o *Remote) bool { return o == r })
+	for _, v := range f.mu.versions {
+		v.places = slices.DeleteFunc(v.places, func(p *Place) bool {
+			if p.Remote != r {
+				return false
+			}
+			p.outcomes.Release()
+			return true
+		})
+		v.publish()
+	}
+	f.mu.Unlock()
+	f.metrics.remove(r)
+	f.Room()
+}
+
 // NewVersion makes a version known, which no server has yet.
 func (f *Fleet) NewVersion(name, number string, alone, sticky bool) *Version {
 	v := &Version{Name: name, Number: number, Alone: alone, Sticky: sticky, fleet: f}

@@ -249,8 +249,8 @@ func hasRows(r *infer.Response, n int64) bool {
 
 // failed goes on elsewhere where that makes sense, else it ends the run with err.
 func (a *attempt) failed(b *infer.Batch, err *infer.Error, burst *infer.Burst) {
-	if err.Retry == infer.Unsent && a.tries < mostTries && b.Live() > 0 {
-		if place := elsewhere(a.place, b.Members[0].Call.Request); place != nil {
+	if b.Live() > 0 {
+		if place := elsewhere(a.place, err, a.tries, b.Members[0].Call.Request); place != nil {
 			a.again(b, place, burst)
 			return
 		}
@@ -262,13 +262,18 @@ func (a *attempt) failed(b *infer.Batch, err *infer.Error, burst *infer.Burst) {
 	a.over(b, nil, err, burst)
 }
 
-// elsewhere returns where a run goes on that no server has worked on: at another endpoint, or at the same one,
-// to which there may be another connection; nil if it is not to be reached.
-func elsewhere(place *backends.Place, r *infer.Request) *backends.Place {
+// elsewhere returns where a run goes on that ended with err at its place, nil if nowhere. What the server did not
+// work on goes to another endpoint, or to the same one, to which there may be another connection. What it turned
+// away, because it shuts down or has the model no more, goes to another endpoint, once: those may all be full.
+func elsewhere(place *backends.Place, err *infer.Error, tries int, r *infer.Request) *backends.Place {
+	away := err.Origin == infer.FromBackend && (err.Code == infer.NotReady || err.Code == infer.UnknownModel)
+	if err.Retry != infer.Unsent && (!away || tries > 1) || tries >= mostTries {
+		return nil
+	}
 	if p := place.Version.Pick(r, place.Remote); p != nil {
 		return p
 	}
-	if place.Remote.Suspected() {
+	if away || place.Remote.Suspected() {
 		return nil
 	}
 	return place

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,6 +237,28 @@ func TestUnsentGoesOnElsewhere(t *testing.T) {
 	}
 	if n := there.Stats().Calls; n != 200 {
 		t.Errorf("the server that is there was asked %d times", n)
+	}
+}
+
+// TestTurnedAwayGoesElsewhere has one of two servers refuse whatever comes.
+func TestTurnedAwayGoesElsewhere(t *testing.T) {
+	for _, status := range []h2.Status{5, 14} {
+		models := []puppet.TritonModel{echo("m", 0)}
+		var refused atomic.Int32
+		leaving := serve(t, puppet.TritonOptions{Models: models, Script: func(int64, *puppet.TritonRequest) puppet.TritonVerdict {
+			refused.Add(1)
+			return puppet.TritonVerdict{Status: status, Text: "it shuts down"}
+		}})
+		b := newBench(t, Options{Interval: time.Hour}, leaving, serve(t, puppet.TritonOptions{Models: models}))
+		m := b.model("m")
+		for i := range 50 {
+			if err := b.direct(m, uint32(i)).wait(); err != nil {
+				t.Fatalf("status %d, call %d: %v", status, i, err)
+			}
+		}
+		if refused.Load() == 0 {
+			t.Error("the server that shuts down was never asked")
+		}
 	}
 }
 

@@ -28,7 +28,8 @@ type endpoint struct {
 	address string
 	client  *h2.Client
 	remote  *backends.Remote
-	poke    chan struct{} // one slot: somebody thinks that a look is due
+	poke    chan struct{}      // one slot: somebody thinks that a look is due
+	stop    context.CancelFunc // ends the looks; set when they begin
 
 	last atomic.Pointer[report] // what the latest look that succeeded saw
 
@@ -63,24 +64,31 @@ const (
 	describeTime = 5 * time.Second
 	// describers is how many versions are described at a time.
 	describers = 8
+	// leastPause is between looks, whoever thinks that one is due.
+	leastPause = 100 * time.Millisecond
 	// renewals is how many versions a look describes again.
 	renewals = 4
 )
 
-// watch looks at the endpoint until ctx is done.
-func (e *endpoint) watch(ctx context.Context) {
+// watch looks at the endpoint until ctx is done, and tells when it has looked once, or never will.
+func (e *endpoint) watch(ctx context.Context, looked func()) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	looked := sync.OnceFunc(e.pool.looked.Done)
 	defer looked()
-	for first := true; ; first = false {
+	var last time.Time // when the latest look was over
+	for {
 		select {
 		case <-timer.C:
 		case <-e.poke:
+			if wait := leastPause - time.Since(last); wait > 0 {
+				timer.Reset(wait)
+				continue
+			}
 		case <-ctx.Done():
 			return
 		}
-		e.look(ctx, first)
+		e.look(ctx, last.IsZero())
+		last = time.Now()
 		looked()
 		timer.Reset(e.pause())
 	}

@@ -49,8 +49,9 @@ func judge(call *h2.Call, place *backends.Place) *infer.Error {
 		e.Code = infer.Invalid
 	case codeNotFound:
 		e.Code = infer.UnknownModel
-		place.Remote.Runner.(*endpoint).hurry() // what we know of it is old
+		place.Remote.Runner.(*endpoint).hurry() // what we know of it may be old
 	case h2.Unavailable:
+		place.Remote.Runner.(*endpoint).hurry()
 		e.Code, e.Retry, e.After = infer.NotReady, infer.Safe, time.Second
 	case h2.ResourceExhausted:
 		e.Code, e.Retry, e.After = infer.Overloaded, infer.Safe, time.Second

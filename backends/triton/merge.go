@@ -20,9 +20,14 @@ func (p *Pool) merge() {
 	}
 }
 
-// mergeAll puts the looks together until ctx is done.
+// mergeAll puts the looks together until ctx is done, and follows what names stand for.
 func (p *Pool) mergeAll(ctx context.Context) {
 	looked := make(chan struct{})
+	waiting := make(map[*name]struct{}, len(p.names)) // those whose first look-up is awaited
+	for _, n := range p.names {
+		waiting[n] = struct{}{}
+	}
+	defer func() { p.looked.Add(-len(waiting)) }()
 	p.running.Go(func() {
 		p.looked.Wait()
 		close(looked)
@@ -30,6 +35,13 @@ func (p *Pool) mergeAll(ctx context.Context) {
 	for {
 		select {
 		case <-p.due:
+			p.mergeOnce()
+		case f := <-p.found:
+			_, first := waiting[f.name]
+			if p.learn(ctx, f, first); first {
+				delete(waiting, f.name)
+				p.looked.Done()
+			}
 			p.mergeOnce()
 		case <-looked:
 			looked = nil
@@ -64,7 +76,7 @@ func (p *Pool) mergeOnce() {
 		}
 	}
 	if len(ids) == 0 {
-		l.err = unreached(reports)
+		l.err = p.unreached(reports)
 	}
 	old := p.list.Swap(l)
 	if !l.equal(old) {
@@ -76,8 +88,13 @@ func (p *Pool) mergeOnce() {
 }
 
 // unreached returns why nothing is known, nil if an endpoint says that it has nothing.
-func unreached(reports []*report) error {
+func (p *Pool) unreached(reports []*report) error {
 	var why *unreachedError
+	for _, n := range p.names {
+		if n.err != nil {
+			return n.err
+		}
+	}
 	for _, r := range reports {
 		switch {
 		case r == nil:

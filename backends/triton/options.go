@@ -1,9 +1,12 @@
 package triton
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"time"
 )
 
@@ -11,8 +14,13 @@ import (
 type Options struct {
 	// Name is the pool's, in metrics. Required.
 	Name string
-	// Endpoints are the servers' addresses, host:port or unix: and a path. Required.
+	// Endpoints are the servers' addresses: host:port, unix: and a path, or dns:name:port for a server at every
+	// address behind the name. Required.
 	Endpoints []string
+	// Lookup returns the addresses behind a name. Default: the system's resolver.
+	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
+	// LookupInterval is the time between two look-ups of a name. Default 5 s.
+	LookupInterval time.Duration
 	// Slots is how many batches may be outstanding at one endpoint for one version whose requests merge.
 	// Default (0): the instances of the version there, 2 where nobody knows. More keeps the server busy over
 	// the time that a batch travels, and makes batches smaller.
@@ -55,6 +63,14 @@ func (o *Options) EnsureDefaults() {
 	if o.Timeout == 0 {
 		o.Timeout = 500 * time.Millisecond
 	}
+	if o.Lookup == nil {
+		o.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		}
+	}
+	if o.LookupInterval == 0 {
+		o.LookupInterval = 5 * time.Second
+	}
 	if o.MaxAnswer == 0 {
 		o.MaxAnswer = 64 << 20
 	}
@@ -78,6 +94,7 @@ func (o *Options) Validate() error {
 	}{
 		{"interval", o.Interval},
 		{"timeout", o.Timeout},
+		{"lookup interval", o.LookupInterval},
 	} {
 		if d.v <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %v is not positive", d.name, d.v))

@@ -21,11 +21,11 @@ import (
 // Pool is servers that serve the same models. It implements [infer.Catalog].
 type Pool struct {
 	// Immutable after New.
-	opts      Options
-	log       *zap.Logger
-	memory    *infer.Memory
-	fleet     *backends.Fleet
-	endpoints []*endpoint
+	opts   Options
+	log    *zap.Logger
+	memory *infer.Memory
+	fleet  *backends.Fleet
+	names  []*name
 
 	attempts sync.Pool
 	streams  sync.Pool
@@ -33,16 +33,23 @@ type Pool struct {
 
 	changed chan struct{} // one slot: what List tells has changed
 	due     chan struct{} // one slot: a look has news
-	looked  sync.WaitGroup
-	first   chan struct{} // closed when every endpoint was looked at once
+	found   chan found
+	looked  sync.WaitGroup // names and endpoints that were not looked at yet
+	first   chan struct{}  // closed when all were that there were at the start
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
+	// Endpoints that are gone end what runs there until it is to be hurried.
+	leaving sync.WaitGroup
+	hurried context.Context
+	hurry   context.CancelFunc
+
 	list atomic.Pointer[listing]
 
-	// Owned by the goroutine that merges.
-	versions map[id]*version
-	odd      map[*endpoint]string // who describes a version otherwise than others
+	// Owned by the goroutine that merges, once it runs.
+	endpoints []*endpoint
+	versions  map[id]*version
+	odd       map[*endpoint]string // who describes a version otherwise than others
 }
 
 // listing is what List tells.
@@ -66,61 +73,92 @@ func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap
 	}
 	p := &Pool{
 		opts: opts, log: log, memory: memory, fleet: backends.NewFleet(opts.Name, metrics),
-		changed: make(chan struct{}, 1), due: make(chan struct{}, 1), first: make(chan struct{}),
+		changed: make(chan struct{}, 1), due: make(chan struct{}, 1), found: make(chan found), first: make(chan struct{}),
 		versions: map[id]*version{}, odd: map[*endpoint]string{},
 	}
 	p.list.Store(&listing{err: errUnknown})
 	p.attempts.New = func() any { return newAttempt(p) }
 	p.streams.New = func() any { return newOpened(p) }
-	for _, address := range opts.Endpoints {
-		if err := p.add(address); err != nil {
-			p.closeAll(context.Background()) //nolint:forbidigo // nothing runs there yet
-			return nil, err
-		}
-	}
-	ctx, stop := context.WithCancel(context.Background()) //nolint:forbidigo // the life of the pool, ended by Close
+	p.hurried, p.hurry = context.WithCancel(context.Background()) //nolint:forbidigo // ended by Close
+	ctx, stop := context.WithCancel(context.Background())         //nolint:forbidigo // the life of the pool, ended by Close
 	p.stop = stop
-	p.looked.Add(len(p.endpoints))
+	if err := p.open(); err != nil {
+		_ = p.Close(p.hurried) // nothing runs there yet
+		return nil, err
+	}
+	p.looked.Add(len(p.names))
 	for _, e := range p.endpoints {
-		p.running.Go(func() { e.watch(ctx) })
+		p.begin(ctx, e, true)
+	}
+	for _, n := range p.names {
+		p.running.Go(func() { p.follow(ctx, n) })
 	}
 	p.running.Go(func() { p.mergeAll(ctx) })
 	return p, nil
 }
 
-func (p *Pool) add(address string) error {
+// open makes the endpoints that have addresses, and the names of others.
+func (p *Pool) open() error {
+	for _, address := range p.opts.Endpoints {
+		n, ok, err := parseName(address)
+		switch {
+		case err != nil:
+			return fmt.Errorf("endpoint %s: %w", address, err)
+		case ok:
+			p.names = append(p.names, n)
+			continue
+		}
+		if _, err := p.add(address, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add makes an endpoint; authority is what its calls name, empty for its address.
+func (p *Pool) add(address, authority string) (*endpoint, error) {
 	e := &endpoint{pool: p, address: address, poke: make(chan struct{}, 1)}
 	e.pulse.HealthyAfter, e.pulse.UnhealthyAfter = p.opts.HealthyAfter, p.opts.UnhealthyAfter
 	var err error
 	e.client, err = h2.NewClient(h2.ClientOptions{
-		Address: address, TLS: p.opts.TLS, MaxConnections: p.opts.Connections, MaxMessage: p.opts.MaxAnswer,
+		Address: address, Authority: authority, TLS: p.opts.TLS, MaxConnections: p.opts.Connections, MaxMessage: p.opts.MaxAnswer,
 		Connect: func(*h2.ClientConn) h2.Drainer { return &answers{} },
 	}, p.memory.Slabs, p.log)
 	if err != nil {
-		return fmt.Errorf("endpoint %s: %w", address, err)
+		return nil, fmt.Errorf("endpoint %s: %w", address, err)
 	}
 	if e.remote, err = p.fleet.Add(address, e); err != nil {
-		return err
+		e.client.Close(p.hurried)
+		return nil, err
 	}
 	p.endpoints = append(p.endpoints, e)
-	return nil
+	return e, nil
+}
+
+// begin starts to look at an endpoint. List waits for the first look if it is counted, which is only for those
+// that there are at the start: the count must not rise again from zero.
+func (p *Pool) begin(ctx context.Context, e *endpoint, counted bool) {
+	ctx, e.stop = context.WithCancel(ctx)
+	looked := func() {}
+	if counted {
+		p.looked.Add(1)
+		looked = sync.OnceFunc(p.looked.Done)
+	}
+	p.running.Go(func() { e.watch(ctx, looked) })
 }
 
 // Close ends the looks, waits for what runs as long as ctx allows, and fails the rest.
 func (p *Pool) Close(ctx context.Context) error {
 	p.stop()
 	p.running.Wait()
-	p.closeAll(ctx)
-	return ctx.Err()
-}
-
-func (p *Pool) closeAll(ctx context.Context) {
-	var all sync.WaitGroup
 	for _, e := range p.endpoints {
-		all.Go(func() { e.client.Close(ctx) })
+		p.leaving.Go(func() { e.client.Close(ctx) })
 	}
-	all.Wait()
+	defer context.AfterFunc(ctx, p.hurry)()
+	p.leaving.Wait()
+	p.hurry()
 	p.fleet.Close()
+	return ctx.Err()
 }
 
 // Fleet is where the pool's slots are, and its direct way.

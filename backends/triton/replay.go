@@ -53,10 +53,6 @@ func (r *replay) ended(resp *infer.Response, err *infer.Error, place *backends.P
 
 // end ends the batch, whose members are done.
 func (r *replay) end(burst *infer.Burst) {
-	if r.batch.Live() > 0 { // it gave up on members that nobody waits for
-		r.batch.Fail(infer.ErrClientGone, burst)
-		return
-	}
 	nothing := r.pool.memory.NewResponse() // nobody is left to read it
 	r.batch.Finish(nothing, burst)
 	nothing.Release()

@@ -191,8 +191,8 @@ func (l *leg) Answered(call *h2.Call, by h2.Drainer) {
 
 // failed goes on elsewhere if no server has worked on it, else it ends the stream.
 func (x *opened) failed(err *infer.Error, burst *infer.Burst) {
-	if err.Retry == infer.Unsent && !x.responded && x.tries < mostTries && !x.gone.Load() {
-		if place := elsewhere(x.place, x.stream.Load().Call.Request); place != nil {
+	if !x.responded && x.failure == nil && !x.gone.Load() {
+		if place := elsewhere(x.place, err, x.tries, x.stream.Load().Call.Request); place != nil {
 			x.tries++
 			x.place = place
 			x.leg.Load().call.Message.Release()
