@@ -370,7 +370,7 @@ func (d *decoder) set(v *value, text, dir string) error {
 	case File, Dir:
 		v.text = absolute(dir, canonical)
 		v.data = v.text
-	case Address:
+	case Address, Server:
 		if path, ok := unixPath(canonical); ok && path[0] != '@' {
 			v.text = "unix:" + absolute(dir, path)
 			v.data = v.text

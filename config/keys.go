@@ -16,6 +16,7 @@ const (
 	Percent  // written 5%
 	Enum     // one of Key.Values
 	Address  // host:port or unix:/path
+	Server   // host:port, unix:/path or dns:name:port of somebody else
 	File     // a readable file
 	Dir      // a readable folder
 	List     // of Key.Item

@@ -45,6 +45,11 @@ func parseScalar(key *Key, text string) (any, string, error) {
 			return nil, "", err
 		}
 		return text, text, nil
+	case Server:
+		if err := checkServer(text); err != nil {
+			return nil, "", err
+		}
+		return text, text, nil
 	case String, File, Dir, kindType:
 		if text == "" && key.Required || text == "" && key.Type != String {
 			return nil, "", errors.New("is empty")
@@ -96,6 +101,8 @@ func typeName(key *Key) string {
 		name = "a folder's name"
 	case Address:
 		name = "an address such as :8000"
+	case Server:
+		name = "a server such as host:8001"
 	default:
 		name = "a string"
 	}
@@ -344,6 +351,30 @@ func checkSocket(address string) error {
 		return fmt.Errorf("the socket's path %s is %d bytes long, at most %d are allowed", quoted(path), len(path), most)
 	}
 	return nil
+}
+
+// dnsPrefix has a server be every address behind a name.
+const dnsPrefix = "dns:"
+
+// checkServer refuses addresses that can be listened on but not connected to.
+func checkServer(text string) error {
+	const want = `"host:port", "dns:name:port" or "unix:/path"`
+	address, dns := strings.CutPrefix(text, dnsPrefix)
+	_, unix := unixPath(address)
+	if dns && unix {
+		return fmt.Errorf("want %s of a server, got %s", want, quoted(text))
+	}
+	if unix {
+		return checkAddress(address)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" || port == "0" {
+		return fmt.Errorf("want %s of a server, got %s", want, quoted(text))
+	}
+	if _, err := netip.ParseAddr(host); err == nil && dns {
+		return fmt.Errorf("%s of %s is no name", quoted(host), quoted(text))
+	}
+	return checkAddress(address)
 }
 
 func checkAddress(text string) error {

@@ -1,10 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"net"
-	"time"
-)
+import "time"
 
 // TritonOptions are the options of a pool of kind triton, for [Options.Into].
 type TritonOptions struct {
@@ -23,7 +19,7 @@ type TritonOptions struct {
 
 // TritonEndpoint is one server.
 type TritonEndpoint struct {
-	// Address is "host:port" or "unix:/path".
+	// Address is "host:port", "unix:/path" or "dns:name:port".
 	Address string
 }
 
@@ -67,8 +63,8 @@ func Triton() Kind {
 				Name: "endpoints", Type: List, Required: true,
 				Doc: "The servers. All are taken to serve the same models; each version is used where it is ready.",
 				Item: &Key{Type: Object, Doc: "One server.", Keys: []Key{{
-					Name: "address", Type: Address, Required: true, Check: checkEndpoint,
-					Doc: `Its gRPC port: "host:port", or "unix:/run/triton.sock".`,
+					Name: "address", Type: Server, Required: true,
+					Doc: `Its gRPC port: "host:port", or "unix:/run/triton.sock". "dns:name:port" is a server for every address behind the name, which is looked up every few seconds.`,
 				}}},
 			},
 			{
@@ -121,15 +117,4 @@ func upstreamTLSKey() Key {
 		{Name: "key", Type: File, Doc: "The certificate's private key."},
 		{Name: "server_name", Type: String, Doc: "The name that the servers' certificates are for. Absent: the host of the address."},
 	}}
-}
-
-// checkEndpoint refuses addresses that can be listened on but not connected to.
-func checkEndpoint(text string) error {
-	if _, ok := unixPath(text); ok {
-		return nil
-	}
-	if host, port, err := net.SplitHostPort(text); err == nil && (host == "" || port == "0") {
-		return fmt.Errorf(`want "host:port" or "unix:/path" of a server, got %s`, quoted(text))
-	}
-	return nil
 }
