@@ -109,6 +109,9 @@ type Pool struct {
 	// Discover serves every model that the pool reports, listed or not.
 	// Default false.
 	Discover bool
+	// Body is the largest answer that is read from a server elsewhere:
+	// limits.body. No key of the pool sets it.
+	Body int64
 	// Options holds the values of the kind's own keys.
 	Options Options
 }

@@ -36,6 +36,9 @@ func equal(a, b *value) bool {
 func build(root *value, kinds []Kind) *Config {
 	c := &Config{root: root, kinds: kinds}
 	fill(reflect.ValueOf(c).Elem(), root)
+	for i := range c.Pools {
+		c.Pools[i].Body = c.Limits.Body
+	}
 	return c
 }
 

@@ -156,7 +156,7 @@ func limitKeys() []Key {
 	return []Key{
 		{
 			Name: "body", Type: Size, Default: "64MiB", Min: 1, Max: 1 << 40,
-			Doc:   "The largest request body, before and after decompression; a larger one is refused with 413.",
+			Doc:   "The largest request body, before and after decompression; a larger one is refused with 413. Answers of servers elsewhere are no larger either.",
 			Raise: "Larger requests pass; one client can hold more memory.",
 		},
 		{

@@ -71,7 +71,7 @@ func matchStruct(t *testing.T, path string, key *Key, typ reflect.Type) {
 	}
 	for i := range typ.NumField() {
 		f := typ.Field(i)
-		special := typ == reflect.TypeFor[Pool]() && f.Name == "Options" || typ == reflect.TypeFor[Target]() && f.Name == "Disabled"
+		special := typ == reflect.TypeFor[Pool]() && (f.Name == "Options" || f.Name == "Body") || typ == reflect.TypeFor[Target]() && f.Name == "Disabled"
 		if f.IsExported() && !matched[f.Name] && !special {
 			t.Errorf("%s: the field %s.%s has no key", path, typ, f.Name)
 		}

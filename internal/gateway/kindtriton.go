@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math"
 	"os"
 
 	"go.uber.org/zap"
@@ -20,7 +21,7 @@ func Triton() Kind {
 			Key: func(p *config.Pool) string {
 				var o config.TritonOptions
 				p.Options.Into(&o)
-				return fmt.Sprintf("%q %+v", p.Name, o)
+				return fmt.Sprintf("%q %d %+v", p.Name, p.Body, o)
 			},
 			Open:  func(p *config.Pool) (*backends.Pool, error) { return openTriton(p, env) },
 			Close: func() {},
@@ -35,6 +36,7 @@ func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
 		Name: c.Name, Slots: o.Slots, Connections: o.Connections,
 		Interval: o.Health.Interval, Timeout: o.Health.Timeout,
 		HealthyAfter: o.Health.HealthyAfter, UnhealthyAfter: o.Health.UnhealthyAfter,
+		MaxAnswer: min(c.Body, math.MaxInt32),
 	}
 	for _, e := range o.Endpoints {
 		opts.Endpoints = append(opts.Endpoints, e.Address)
