@@ -128,19 +128,11 @@ func (b *body) nextChunk() *refusal {
 	if r != nil {
 		return r
 	}
-	size, digits := int64(0), 0
-	for digits < len(line) && digits <= maxChunkDigits {
-		d, ok := hexDigit(line[digits])
-		if !ok {
-			break
-		}
-		size = size<<4 | int64(d)
-		digits++
-	}
-	if digits == 0 || digits > maxChunkDigits {
+	size, ext := chunkSize(line)
+	if size < 0 {
 		return &refuseChunk
 	}
-	if r := b.extension(line[digits:]); r != nil {
+	if r := b.extension(ext); r != nil {
 		return r
 	}
 	if size == 0 {
@@ -151,6 +143,23 @@ func (b *body) nextChunk() *refusal {
 	}
 	b.left, b.inChunk = size, true
 	return nil
+}
+
+// chunkSize returns the size that a line begins with, -1 if it begins with none, and what follows it.
+func chunkSize(line []byte) (size int64, rest []byte) {
+	digits := 0
+	for digits < len(line) && digits <= maxChunkDigits {
+		d, ok := hexDigit(line[digits])
+		if !ok {
+			break
+		}
+		size = size<<4 | int64(d)
+		digits++
+	}
+	if digits == 0 || digits > maxChunkDigits {
+		return -1, nil
+	}
+	return size, line[digits:]
 }
 
 func hexDigit(c byte) (byte, bool) {

@@ -278,18 +278,25 @@ func (h *head) contentLength(value []byte) *refusal {
 	if h.length >= 0 {
 		return &refuseLengthTwice
 	}
-	if len(value) == 0 || len(value) > maxLengthDigits {
+	if h.length = decimal(value); h.length < 0 {
 		return &refuseLength
+	}
+	return nil
+}
+
+// decimal returns the number that value is, -1 if it is none or too large.
+func decimal(value []byte) int64 {
+	if len(value) == 0 || len(value) > maxLengthDigits {
+		return -1
 	}
 	n := int64(0)
 	for _, c := range value {
 		if !digit(c) {
-			return &refuseLength
+			return -1
 		}
 		n = n*10 + int64(c-'0')
 	}
-	h.length = n
-	return nil
+	return n
 }
 
 func (h *head) transferEncoding(value []byte) {

@@ -1,0 +1,75 @@
+package h1
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// dial connects, and then makes the call that waits longest, if one still waits.
+func (cl *Client) dial() {
+	m := &cl.mu
+	c, err := cl.open()
+	if err != nil {
+		m.Lock()
+		m.dialing--
+		closed := m.closed
+		if !closed {
+			cl.backOff()
+		}
+		left := cl.left()
+		m.Unlock()
+		if !closed {
+			cl.log.Info("connecting to an endpoint failed", zap.String("endpoint", cl.opts.Address), zap.Error(err))
+		}
+		cl.failAll(left, &faultDown)
+		cl.leave()
+		return
+	}
+	m.Lock()
+	m.dialing--
+	m.all[c] = struct{}{}
+	m.Unlock()
+	cl.free(c)
+	cl.leave()
+}
+
+// open connects, as far as TLS.
+func (cl *Client) open() (*clientConn, error) {
+	ctx, cancel := context.WithTimeout(cl.ctx, cl.opts.ConnectTimeout)
+	defer cancel()
+	d := net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4},
+	}
+	network, address := "tcp", cl.opts.Address
+	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+		network, address = "unix", path
+	}
+	sock, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if cl.opts.TLS == nil {
+		return newClientConn(cl, sock, newPeeker(sock), nil), nil
+	}
+	config := cl.opts.TLS.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	if config.ServerName == "" {
+		if host, _, err := net.SplitHostPort(cl.opts.Host); err == nil {
+			config.ServerName = host
+		} else {
+			config.ServerName = cl.opts.Host
+		}
+	}
+	peek := newPeeker(sock)
+	secure := tls.Client(peek, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = sock.Close()
+		return nil, err
+	}
+	return newClientConn(cl, sock, peek, secure), nil
+}

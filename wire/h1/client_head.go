@@ -1,0 +1,196 @@
+package h1
+
+import "bytes"
+
+// answerHead is an answer's head, parsed as strictly as a request's: what a recipient might repair in two ways
+// would let a server, or somebody before it, say one thing to us and another to the next call. Offsets point
+// into the buffer that was scanned; it may grow and move between scans, but not change.
+type answerHead struct {
+	// Where the scan stands: it goes line by line and never looks at a byte twice.
+	line  int // where the current line starts; the length of a complete head
+	seen  int // up to where it was searched for its end
+	begun bool
+
+	status  int
+	minor   byte  // of the version: 0 or 1
+	length  int64 // Content-Length, -1: none
+	chunked bool
+	badTE   bool // a transfer coding that is not chunked alone
+	close   bool
+	keep    bool // Connection: keep-alive
+
+	encodings uint8 // how many Content-Encoding fields
+	encoding  span
+
+	n      int
+	fields [mostHeaders]field
+}
+
+// reset prepares for a head at the start of the buffer. The fields stay: n bounds them.
+func (h *answerHead) reset() {
+	h.line, h.seen, h.begun = 0, 0, false
+	h.status, h.minor, h.length = 0, 0, -1
+	h.chunked, h.badTE, h.close, h.keep = false, false, false, false
+	h.encodings, h.encoding = 0, span{}
+	h.n = 0
+}
+
+// scan goes on with what is in buf and tells whether the head is complete.
+func (h *answerHead) scan(buf []byte, mostBytes, mostFields int) (bool, *Fault) {
+	for {
+		i := bytes.IndexByte(buf[h.seen:], '\n')
+		if i < 0 {
+			h.seen = len(buf)
+			return false, h.check(buf, mostBytes)
+		}
+		start, end := h.line, h.seen+i
+		h.line, h.seen = end+1, end+1
+		line := buf[start:end]
+		if len(line) == 0 || line[len(line)-1] != '\r' {
+			return false, &faultLineEnd
+		}
+		line = line[:len(line)-1]
+		var f *Fault
+		switch {
+		case h.line > mostBytes:
+			f = &faultHeadSize
+		case !h.begun:
+			h.begun = true
+			f = h.statusLine(line)
+		case len(line) == 0:
+			return true, h.finish()
+		case h.n == mostFields:
+			f = &faultHeadCount
+		default:
+			f = h.field(start, line)
+		}
+		if f != nil {
+			return false, f
+		}
+	}
+}
+
+// check refuses what an incomplete line already shows: that the server does not speak HTTP at all.
+func (h *answerHead) check(buf []byte, mostBytes int) *Fault {
+	const begin = "HTTP/"
+	switch n := min(len(buf), len(begin)); {
+	case !h.begun && string(buf[:n]) != begin[:n]:
+		return &faultStatusLine
+	case len(buf) > mostBytes:
+		return &faultHeadSize
+	}
+	return nil
+}
+
+func (h *answerHead) statusLine(line []byte) *Fault {
+	const shortest = len("HTTP/1.1 200")
+	if len(line) < shortest || string(line[:5]) != "HTTP/" || !digit(line[5]) || line[6] != '.' || !digit(line[7]) || line[8] != ' ' {
+		return &faultStatusLine
+	}
+	if line[5] != '1' || line[7] > '1' {
+		return &faultVersion
+	}
+	h.minor = line[7] - '0'
+	for _, c := range line[9:shortest] {
+		if !digit(c) {
+			return &faultStatusLine
+		}
+		h.status = h.status*10 + int(c-'0')
+	}
+	// A space is due even where there is no reason; not all send it.
+	if h.status < 100 || h.status > 599 || len(line) > shortest && line[shortest] != ' ' || !plainValue(line[shortest:]) {
+		return &faultStatusLine
+	}
+	return nil
+}
+
+func (h *answerHead) field(off int, line []byte) *Fault {
+	if line[0] == ' ' || line[0] == '\t' {
+		return &faultFold
+	}
+	n := tokenEnd(line)
+	if n == 0 || n == len(line) || line[n] != ':' {
+		return &faultName
+	}
+	value := trim(line[n+1:])
+	if !plainValue(value) {
+		return &faultValue
+	}
+	start := off + n + 1
+	if len(value) > 0 {
+		start = off + cap(line) - cap(value)
+	}
+	h.fields[h.n] = field{uint16(off), uint16(n), uint16(start), uint16(len(value))}
+	h.n++
+	return h.note(line[:n], value, span{uint16(start), uint16(len(value))})
+}
+
+// note keeps what the transport itself needs of a field.
+func (h *answerHead) note(name, value []byte, at span) *Fault {
+	switch len(name) {
+	case 10:
+		if equalFold(name, "connection") {
+			h.connection(value)
+		}
+	case 14:
+		if equalFold(name, "content-length") {
+			if h.length >= 0 {
+				return &faultLengthTwice
+			}
+			if h.length = decimal(value); h.length < 0 {
+				return &faultLength
+			}
+		}
+	case 16:
+		if equalFold(name, "content-encoding") {
+			h.encodings++
+			h.encoding = at
+		}
+	case 17:
+		if equalFold(name, "transfer-encoding") {
+			h.badTE = h.badTE || h.chunked || !equalFold(value, "chunked")
+			h.chunked = true
+		}
+	}
+	return nil
+}
+
+func (h *answerHead) connection(value []byte) {
+	for len(value) > 0 {
+		var e []byte
+		e, value = nextElement(value)
+		switch {
+		case equalFold(e, "close"):
+			h.close = true
+		case equalFold(e, "keep-alive"):
+			h.keep = true
+		}
+	}
+}
+
+// finish checks what only the whole head shows.
+func (h *answerHead) finish() *Fault {
+	switch {
+	case h.chunked && h.length >= 0:
+		return &faultBothFraming
+	case h.badTE, h.chunked && h.minor == 0:
+		return &faultTransfer
+	case (h.status < 200 || h.status == 204) && (h.chunked || h.length > 0):
+		return &faultBodyless
+	}
+	return nil
+}
+
+// persists tells whether the server lets the connection be used again.
+func (h *answerHead) persists() bool { return !h.close && (h.minor > 0 || h.keep) }
+
+// find returns the first value of the field called name, nil if there is none.
+func (h *answerHead) find(buf []byte, name string) []byte {
+	for i := range h.fields[:h.n] {
+		f := &h.fields[i]
+		if int(f.nameLen) == len(name) && sameName(buf[f.name:f.name+f.nameLen], name) {
+			return span{f.value, f.valueLen}.in(buf)
+		}
+	}
+	return nil
+}
