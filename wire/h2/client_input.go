@@ -138,7 +138,7 @@ func (c *ClientConn) aim() {
 	if s := c.in.of; s != nil && s.msg.slab != nil {
 		room = s.msg.slab.Bytes()[s.msg.n:s.msg.size]
 	}
-	c.in.aim(room, d.left, d.pad)
+	c.in.aim(room, d.left)
 }
 
 // arrived takes n bytes that were read.

@@ -86,7 +86,7 @@ func (c *Conn) aim() {
 			room = m.slab.Bytes()[m.n:m.size]
 		}
 	}
-	c.in.aim(room, d.left, d.pad)
+	c.in.aim(room, d.left)
 }
 
 // arrived takes n bytes that were read.

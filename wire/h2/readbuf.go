@@ -5,28 +5,34 @@ import (
 	"sync"
 )
 
-// inputSize is the buffer that frames are parsed in.
-const inputSize = 32 << 10
+const (
+	// inputSize is the buffer that frames are parsed in.
+	inputSize = 32 << 10
+	// wideSize is the buffer that a long message's frames are read to, as many as there are: each read that
+	// empties the socket has the kernel tell the peer, and wakes it. Nobody holds one while he waits.
+	wideSize = 256 << 10
+)
 
 const (
 	// directFrom is from how many missing bytes on a message is read straight to where it belongs.
 	directFrom = 2 << 10
-	// lookAhead is how much is read behind a frame of a message that goes on: enough for the heads that come
-	// between two frames.
-	lookAhead = 256
 )
 
 // bufferPool hands out the readers' buffers.
-type bufferPool struct{ sync.Pool }
+type bufferPool struct {
+	sync.Pool
+	wide sync.Pool
+}
 
 // readBuffer is what a reader parses frames in. It belongs to the reader.
 type readBuffer struct {
 	pool   *bufferPool
 	buf    []byte // nil while it is empty and the connection waits
 	own    *[inputSize]byte
+	wide   *[wideSize]byte // instead of own
 	r, w   int
 	direct []byte // where the next bytes go, before buf
-	most   int    // how much goes to buf at most
+	long   bool   // they are of a message that goes on behind them
 }
 
 // fetch makes sure that there is a buffer.
@@ -41,13 +47,53 @@ func (b *readBuffer) fetch() {
 	b.own, b.buf = own, own[:]
 }
 
-// release gives the buffer back if nothing is in it.
-func (b *readBuffer) release() {
-	if b.buf == nil || b.w > b.r {
+// widen makes the buffer a wide one.
+func (b *readBuffer) widen() {
+	if b.wide != nil {
 		return
 	}
-	b.pool.Put(b.own)
-	b.own, b.buf, b.r, b.w = nil, nil, 0, 0
+	wide, ok := b.pool.wide.Get().(*[wideSize]byte)
+	if !ok {
+		wide = new([wideSize]byte)
+	}
+	b.move(wide[:])
+	b.wide = wide
+}
+
+// move has what is in the buffer, and what follows, go to another one.
+func (b *readBuffer) move(to []byte) {
+	b.w = copy(to, b.buf[b.r:b.w])
+	b.r = 0
+	b.giveBack()
+	b.buf = to
+}
+
+func (b *readBuffer) giveBack() {
+	if b.own != nil {
+		b.pool.Put(b.own)
+	}
+	if b.wide != nil {
+		b.pool.wide.Put(b.wide)
+	}
+	b.own, b.wide, b.buf = nil, nil, nil
+}
+
+// release gives the buffer back if nothing is in it, and a wide one whatever is in it: the part of a frame that no
+// more than an ordinary one holds.
+func (b *readBuffer) release() {
+	switch {
+	case b.buf == nil:
+	case b.w == b.r:
+		b.giveBack()
+		b.r, b.w = 0, 0
+	case b.wide != nil && b.w-b.r <= inputSize:
+		own, ok := b.pool.Get().(*[inputSize]byte)
+		if !ok {
+			own = new([inputSize]byte)
+		}
+		b.move(own[:])
+		b.own = own
+	}
 }
 
 // compact makes room behind what is in the buffer.
@@ -59,28 +105,18 @@ func (b *readBuffer) compact() {
 	b.r = 0
 }
 
-// aim chooses where the next bytes go. room is what is left of the place of a message, and left and pad are what
-// is to come of its DATA frame. A message of many frames is read straight to its place, frame after frame: what
-// goes to the buffer is no more than the head of the next one, since all that is there is copied again.
-func (b *readBuffer) aim(room []byte, left, pad int) {
-	b.direct, b.most = nil, inputSize
+// aim chooses where the next bytes go. room is what is left of the place of a message, and left what is to come of
+// its DATA frame: that much is read straight to its place, and what is behind it to the buffer.
+func (b *readBuffer) aim(room []byte, left int) {
+	b.direct, b.long = nil, false
 	if b.w > 0 {
 		return
 	}
 	n := min(len(room), left)
-	if len(room)-n >= directFrom {
-		b.most = pad + lookAhead
-	}
+	b.long = len(room)-n >= directFrom
 	if n >= directFrom {
 		b.direct = room[:n]
-	} else {
-		b.most = min(b.most+n, inputSize)
 	}
-}
-
-// room returns the part of the buffer that the next bytes go to.
-func (b *readBuffer) room() []byte {
-	return b.buf[b.w:min(b.w+b.most, len(b.buf))]
 }
 
 // readFrom reads once from a socket that has no non-blocking calls.
@@ -89,5 +125,5 @@ func (b *readBuffer) readFrom(sock net.Conn) (int, error) {
 		return sock.Read(b.direct)
 	}
 	b.fetch()
-	return sock.Read(b.room())
+	return sock.Read(b.buf[b.w:])
 }

@@ -63,11 +63,15 @@ func (r *rawSock) read() (int, error) {
 
 func (r *rawSock) readNow(fd uintptr) bool {
 	in := r.in
-	in.fetch()
+	if in.long {
+		in.widen()
+	} else {
+		in.fetch()
+	}
 	for {
 		var n int
 		var err error
-		free := in.room()
+		free := in.buf[in.w:]
 		if direct := in.direct; len(direct) > 0 && len(free) > 0 {
 			r.readVec[0].Base, r.readVec[0].Len = &direct[0], uint64(len(direct))
 			r.readVec[1].Base, r.readVec[1].Len = &free[0], uint64(len(free))
