@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"net/netip"
-	"runtime"
 	"time"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -208,14 +207,4 @@ func asError(err error) *infer.Error {
 		return e
 	}
 	return &infer.Error{Code: infer.Internal, Origin: infer.FromGateway, Text: infer.ErrInternal.Text, Cause: err}
-}
-
-// flush sends what a burst has marked. The netpoller wakes many clients with one look, and most of what they ask goes
-// out on the same few connections: so the others that are ready to run go first, and whoever comes back first writes
-// what all of them have left. The yield costs a tenth of a microsecond, each write that it saves four.
-func flush(b *infer.Burst) {
-	if b.Marked() {
-		runtime.Gosched()
-	}
-	b.Flush()
 }

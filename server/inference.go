@@ -147,7 +147,7 @@ func (e *inference) run(c *infer.Call) *infer.Error {
 	if err := e.server.front.Submit(c, &e.burst); err != nil {
 		return asError(err)
 	}
-	flush(&e.burst)
+	e.burst.Flush()
 	select {
 	case <-c.Woken():
 	default:

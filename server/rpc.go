@@ -96,7 +96,7 @@ func (e *rpc) takesLong(s *h2.Stream) bool {
 
 // Drained implements [h2.Calls].
 func (c *rpcConn) Drained() {
-	flush(&c.burst)
+	c.burst.Flush()
 	c.busy = false
 }
 

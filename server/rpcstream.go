@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -460,4 +461,14 @@ func (x *rpcStream) reply(burst *infer.Burst) {
 	x.stream.Reply(&x.answer)
 	burst.Mark(conn)
 	x.replied <- struct{}{}
+}
+
+// flush sends what a burst has marked. The netpoller wakes many streams with one look, and what they answer goes out on
+// the same few connections: so the others that are ready to run go first, and whoever comes back first writes what all
+// of them have left. The yield costs a tenth of a microsecond, each write that it saves four.
+func flush(b *infer.Burst) {
+	if b.Marked() {
+		runtime.Gosched()
+	}
+	b.Flush()
 }
