@@ -101,7 +101,7 @@ func idleCalls(ctx context.Context, opts IdleOptions, dir string) (Comparison, e
 	if p.upstream, err = StartUpstream(ctx, opts.Self, 1); err != nil {
 		return Comparison{}, err
 	}
-	message, err := InferMessage(noopModel, tensor.FP32, 1<<10)
+	message, err := InferMessage(noopModel, "x", tensor.FP32, 1<<10)
 	if err != nil {
 		return Comparison{}, err
 	}

@@ -102,7 +102,7 @@ func TestProxiesPassCallsOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer upstream.Close()
-	message, err := InferMessage(noopModel, tensor.FP32, 100_000)
+	message, err := InferMessage(noopModel, "x", tensor.FP32, 100_000)
 	if err != nil {
 		t.Fatal(err)
 	}

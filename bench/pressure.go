@@ -176,7 +176,7 @@ func (sc *scene) measure(ctx context.Context) (Block, error) {
 	if err := sc.set(ctx, st); err != nil {
 		return Block{}, err
 	}
-	healthy, err := InferMessage(noopModel, tensor.FP32, 1<<10)
+	healthy, err := InferMessage(noopModel, "x", tensor.FP32, 1<<10)
 	if err != nil {
 		return Block{}, err
 	}
@@ -234,7 +234,7 @@ func (sc *scene) press(ctx context.Context, st *stage) error {
 			return fmt.Errorf("stop an upstream: %w", err)
 		}
 	}
-	message, err := InferMessage(model, tensor.FP32, sc.opts.Message)
+	message, err := InferMessage(model, "x", tensor.FP32, sc.opts.Message)
 	if err != nil {
 		return err
 	}

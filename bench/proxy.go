@@ -31,7 +31,7 @@ type ProxyOptions struct {
 	Plain []Load
 	// Workers are the threads of each server, default 1.
 	Workers int
-	// Warmup and Block are the times of a block, default 150 ms and 800 ms.
+	// Warmup and Block are the times of a block, default 150 ms and 750 ms.
 	Warmup, Block time.Duration
 	// Effort is how hard undisturbed blocks are tried for.
 	Effort Effort
@@ -62,7 +62,7 @@ func (o *ProxyOptions) EnsureDefaults() {
 		o.Warmup = 150 * time.Millisecond
 	}
 	if o.Block == 0 {
-		o.Block = 800 * time.Millisecond
+		o.Block = 750 * time.Millisecond
 	}
 	if o.Words == nil {
 		o.Words = io.Discard
@@ -246,7 +246,7 @@ func startPassSluice(ctx context.Context, self Self, h hop) (*Server, error) {
 // compareCalls measures the proxies of gRPC with one load.
 func (p *passing) compareCalls(ctx context.Context, size int, load Load) (Comparison, error) {
 	o := &p.opts
-	message, err := InferMessage(noopModel, tensor.FP32, size)
+	message, err := InferMessage(noopModel, "x", tensor.FP32, size)
 	if err != nil {
 		return Comparison{}, err
 	}

@@ -65,7 +65,7 @@ func proxyCommand(ctx context.Context, self Self, args []string, stdout, stderr 
 	fs := flags("proxy", "proxy [-loads 1x1,8x8,64x1] [-sizes 1024,65536,1048576] [-results DIR]", stderr)
 	opts := ProxyOptions{Self: self, Words: stderr}
 	var rf reportFlags
-	rf.register(fs, &opts.Block, 800*time.Millisecond, &opts.Effort)
+	rf.register(fs, &opts.Block, 750*time.Millisecond, &opts.Effort)
 	fs.StringVar(&opts.Parts, "parts", "", "where nginx, HAProxy and Envoy are unpacked (default .cache/proxies)")
 	loads := fs.String("loads", "1x1,8x8,64x1", "CONNECTIONSxSTREAMS[@RATE] over gRPC, a table for each of these and each size; none: no gRPC")
 	sizes := fs.String("sizes", "1024,65536,1048576", "bytes of tensor in a call")

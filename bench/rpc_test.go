@@ -116,7 +116,7 @@ func TestRunMakesCalls(t *testing.T) {
 
 func runCalls(t *testing.T, opts Options, target string, size int) Report {
 	t.Helper()
-	message, err := InferMessage(noopModel, tensor.FP32, size)
+	message, err := InferMessage(noopModel, "x", tensor.FP32, size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func runCalls(t *testing.T, opts Options, target string, size int) Report {
 
 func TestRunCountsRefusedCalls(t *testing.T) {
 	_, target := serveGRPC(t)
-	message, err := InferMessage("broken", tensor.FP32, 1<<10)
+	message, err := InferMessage("broken", "x", tensor.FP32, 1<<10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestRunCountsRefusedCalls(t *testing.T) {
 // A server that takes its leave costs a new connection and no error.
 func TestRunFollowsGoAway(t *testing.T) {
 	_, target := serveGRPC(t, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 30 * time.Millisecond, MaxConnectionAgeGrace: time.Second}))
-	message, err := InferMessage(noopModel, tensor.FP32, 1<<10)
+	message, err := InferMessage(noopModel, "x", tensor.FP32, 1<<10)
 	if err != nil {
 		t.Fatal(err)
 	}

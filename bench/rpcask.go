@@ -16,13 +16,13 @@ import (
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// InferMessage is a ModelInferRequest with one input x of one row, size bytes in all, as raw contents. The values are
+// InferMessage is a ModelInferRequest with one input of one row, size bytes in all, as raw contents. The values are
 // small and exact, so that any model can take them.
-func InferMessage(model string, dtype tensor.DType, size int) ([]byte, error) {
+func InferMessage(model, input string, dtype tensor.DType, size int) ([]byte, error) {
 	b, err := proto.Marshal(&pb.ModelInferRequest{
 		ModelName: model,
 		Inputs: []*pb.ModelInferRequest_InferInputTensor{{
-			Name: "x", Datatype: dtype.String(), Shape: []int64{1, int64(size / max(dtype.Size(), 1))},
+			Name: input, Datatype: dtype.String(), Shape: []int64{1, int64(size / max(dtype.Size(), 1))},
 		}},
 		RawInputContents: [][]byte{rowOf(size)},
 	})

@@ -21,10 +21,10 @@ const grpcHelp = `Makes gRPC calls and reports what became of them. The server m
   How fast:         as fast as answers come (closed loop), or -rate calls a second (open loop). A closed loop finds what a
                     server can do, and hides its stalls: while it stalls nothing is asked. An open loop keeps asking, and
                     latency runs from the moment a call was due, so that a stall is charged to every call behind it.
-  What:             -model with one FP32 input x of shape [1, bytes/4], or -message with the encoded message of a file.
+  What:             -model with one FP32 -input of shape [1, bytes/4], or -message with the encoded message of a file.
   Streaming:        -streaming sends each request as a message of one ModelStreamInfer a connection; answers come in order.
 
-  sluice bench grpc -target 127.0.0.1:8001 -model echo -bytes 1024 -connections 8 -streams 8
+  sluice bench grpc -target 127.0.0.1:8001 -model digits -input image -bytes 256 -connections 8 -streams 8
   sluice bench grpc -target 127.0.0.1:8001 -model echo -connections 4 -streams 16 -rate 5000 -duration 30s -plot latency.svg
   sluice bench grpc -target 127.0.0.1:8001 -model echo -streaming -streams 4 -output json
   sluice bench grpc -target 127.0.0.1:8001 -method /grpc.health.v1.Health/Check -message @empty
@@ -48,7 +48,8 @@ func grpcCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	opts.GRPC = &GRPC{}
 	rf.register(fs, "127.0.0.1:8001")
 	fs.IntVar(&opts.Streams, "streams", 1, "calls in flight on each connection; in an open loop the most of them")
-	model := fs.String("model", "", "model to ask, whose input x is FP32 of free width")
+	model := fs.String("model", "", "model to ask, with one input of FP32")
+	input := fs.String("input", "x", "input of -model")
 	size := fs.Int("bytes", 1024, "bytes of the tensor that -model is asked with")
 	fs.StringVar(&opts.GRPC.Path, "method", "", "/SERVICE/METHOD (default ModelInfer of the v2 protocol, ModelStreamInfer with -streaming)")
 	message := fs.String("message", "", "the encoded message to send, or @file, instead of -model's")
@@ -64,7 +65,7 @@ func grpcCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		}
 	}
 	var err error
-	if opts.GRPC.Message, err = grpcMessage(*model, *size, *message); err != nil {
+	if opts.GRPC.Message, err = grpcMessage(*model, *input, *size, *message); err != nil {
 		return usageError{err}
 	}
 	for i := 0; i+1 < len(rf.headers); i += 2 {
@@ -74,7 +75,7 @@ func grpcCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 }
 
 // grpcMessage is what the flags want to be sent.
-func grpcMessage(model string, size int, message string) ([]byte, error) {
+func grpcMessage(model, input string, size int, message string) ([]byte, error) {
 	switch {
 	case message != "" && model != "":
 		return nil, errors.New("-message and -model: one of them")
@@ -85,7 +86,7 @@ func grpcMessage(model string, size int, message string) ([]byte, error) {
 	case size < 4 || size%4 != 0 || size > 1<<30:
 		return nil, fmt.Errorf("-bytes: %d is not a number of bytes that FP32 fills", size)
 	}
-	return InferMessage(model, tensor.FP32, size)
+	return InferMessage(model, input, tensor.FP32, size)
 }
 
 // textOrFile is the value of a flag, or the file that it names behind an @.

@@ -18,12 +18,16 @@ func newBench() *cobra.Command {
 		Long: `Bench generates load and measures. Its commands have flags of their own, written -flag or --flag, which
 "sluice bench COMMAND -help" lists.
 
-  http      load a server with one request and report rates, latencies, errors and CPU time
+  grpc      make gRPC calls to any server, unary or streaming; report rates, latencies, errors and CPU time
+  http      the same with HTTP/1.1 requests
+  proxy     what it costs to pass a gRPC call on, beside HAProxy, nginx, Envoy and a proxy on grpc-go
   hop       what it costs to terminate a request, beside other servers
   batch     what merging requests gains, and what it costs
   idle      what an idle connection keeps of memory
+  pressure  what healthy calls and memory suffer from clients and upstreams that take nothing
   gateway   run a gateway whose pools may be of kind puppet: models that answer after a set time`,
-		Example: `  sluice bench http -target 127.0.0.1:8000 -path /v2/models/digits/infer -body @examples/digits/sample.json -duration 2s
+		Example: `  sluice bench grpc -target 127.0.0.1:8001 -model digits -input image -bytes 256 -connections 8 -streams 8 -duration 2s
+  sluice bench http -target 127.0.0.1:8000 -path /v2/models/digits/infer -body @examples/digits/sample.json -duration 2s
   sluice bench http -target 127.0.0.1:8000 -connections 8 -duration 2s`,
 		DisableFlagParsing:    true,
 		DisableFlagsInUseLine: true,

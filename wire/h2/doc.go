@@ -72,6 +72,7 @@
 //	            many until Message returns
 //	Send's      the call's queue, the stream, then the output as above    -
 //	messages
-//	buffers     the reader while bytes are in it; the output while        at once
-//	            something is in it: an idle connection holds neither
+//	buffers     the reader while bytes are in it, a wide one only while   at once
+//	            it does not wait; the output while something is in it:
+//	            an idle connection holds neither
 package h2
