@@ -146,7 +146,7 @@ func TestProxyMeasures(t *testing.T) {
 	t.Setenv(asMain, "1")
 	all, err := Proxy(t.Context(), ProxyOptions{
 		Self: testSelf(), Loads: []Load{{Connections: 2, Streams: 2}}, Sizes: []int{1 << 10, 64 << 10}, Plain: []Load{},
-		Only: []string{relayName, directName}, Warmup: 20 * time.Millisecond, Block: 50 * time.Millisecond,
+		Only: []string{relayName, directName}, Warmup: 50 * time.Millisecond, Block: 400 * time.Millisecond,
 		Effort: Effort{Rounds: 1, MaxRounds: 1, MaxForeign: 100},
 	})
 	if err != nil {

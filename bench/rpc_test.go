@@ -124,10 +124,7 @@ func runCalls(t *testing.T, opts Options, target string, size int) Report {
 		opts.GRPC = &GRPC{Path: inferMethod}
 	}
 	opts.GRPC.Message, opts.Target = message, target
-	opts.Warmup, opts.Duration = 20*time.Millisecond, 100*time.Millisecond
-	if opts.Rate > 0 {
-		opts.Duration = 400 * time.Millisecond
-	}
+	opts.Warmup, opts.Duration = 20*time.Millisecond, 400*time.Millisecond
 	opts.EnsureDefaults()
 	if err := opts.Validate(); err != nil {
 		t.Fatal(err)
@@ -149,16 +146,11 @@ func runCalls(t *testing.T, opts Options, target string, size int) Report {
 	if opts.Rate > 0 && r.Latency.Count() != 200 {
 		t.Errorf("recorded %d latencies, want the 200 that were due", r.Latency.Count())
 	}
-	opts.Body = []byte("something else")
-	if r, err = Run(t.Context(), opts); err != nil || r.Errors.Body < r.Completed {
-		t.Errorf("%d of %d wrong answers were found, %v", r.Errors.Body, r.Completed, err)
+	wrong := opts
+	wrong.Body, wrong.Duration = []byte("something else"), 50*time.Millisecond
+	if w, err := Run(t.Context(), wrong); err != nil || w.Errors.Body < w.Completed {
+		t.Errorf("%d of %d wrong answers were found, %v", w.Errors.Body, w.Completed, err)
 	}
-	opts.Body = nil
-	r, err = Run(t.Context(), opts)
-	if err != nil || r.Completed == 0 || r.Errors.Total() != 0 {
-		t.Fatalf("%+v, %v", r.Errors, err)
-	}
-	r.Options = opts
 	return r
 }
 
