@@ -12,7 +12,8 @@ const roomWait = int64(time.Second)
 
 // waitingRoom is the messages of a connection for which the budget had no room: they are longer than their
 // window, so that their client waits as well, and what has come of them is held. Whoever releases enough bytes
-// wakes the reader. A message that fits its window is refused instead: it is here, and there is no room for it.
+// wakes the reader. A message that fits its window is refused instead: it is here, and there is no room for it. So
+// is one of which not even what has come can be held, since that asks the budget, too.
 type waitingRoom struct {
 	// Owned by the reader.
 	place *slab.Waiter // in the budget's line; made when somebody waits

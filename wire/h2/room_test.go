@@ -2,12 +2,18 @@ package h2
 
 import (
 	"bytes"
+	"context"
+	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // squeeze takes all of the budget but so many bytes, until the function that it returns is called.
@@ -180,4 +186,45 @@ func TestWhoeverWaitsForRoomMayGo(t *testing.T) {
 		for range frames {
 		}
 	})
+}
+
+// TestRoomIsShared sends more long messages at once than the budget has room for, and cancels some of them.
+func TestRoomIsShared(t *testing.T) {
+	r := newRig(t, Options{})
+	r.pool.Budget().SetLimit(15 << 20) // room for some, and for what is held of the others
+	var answered, refused, cancelled atomic.Int64
+	var wg sync.WaitGroup
+	const conns, workers, calls = 2, 6, 10
+	for k := range conns {
+		cc := dial(t, r)
+		for w := range workers {
+			wg.Go(func() {
+				rng := rand.New(rand.NewPCG(uint64(k), uint64(w)))
+				for range calls {
+					ctx, cancel := context.WithCancel(deadline(t))
+					if rng.IntN(4) == 0 {
+						time.AfterFunc(time.Duration(rng.IntN(5000))*time.Microsecond, cancel)
+					}
+					in, out := pattern(200_000+rng.IntN(1<<20)), []byte(nil)
+					method := []string{"/test.Echo/Unary", "/test.Stream/Echo"}[rng.IntN(2)]
+					err := cc.Invoke(ctx, method, &in, &out)
+					switch {
+					case err == nil && bytes.Equal(in, out):
+						answered.Add(1)
+					case status.Code(err) == codes.ResourceExhausted:
+						refused.Add(1)
+					case ctx.Err() != nil:
+						cancelled.Add(1)
+					default:
+						t.Errorf("%s: %v, %d bytes for %d", method, err, len(out), len(in))
+					}
+					cancel()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if n := answered.Load() + refused.Load() + cancelled.Load(); n != conns*workers*calls || answered.Load() < n/2 {
+		t.Errorf("%d calls were answered, %d refused, %d cancelled", answered.Load(), refused.Load(), cancelled.Load())
+	}
 }
