@@ -191,6 +191,20 @@ class TestDeath(Case):
         self.server.stop()
 
 
+class TestStop(Case):
+    def test_one_of_two_is_stopped_and_comes_back(self):
+        """What it turns away on its way out goes to the other: no call fails."""
+        self.start(tritons=2)
+        for one in self.tritons:
+            one.process.send_signal(signal.SIGTERM)
+            one.process.wait(20)
+            self.serves(self.load.counts(), 500)
+            one.start()
+            until(lambda: metric(self.server, "sluice_endpoint_healthy") == 2, "it is not taken back")
+            self.serves(self.load.counts(), 500)
+        self.assertEqual(set(self.settled()), {"OK"})
+
+
 class TestFreeze(Case):
     def test_the_only_one_freezes_and_wakes(self):
         self.start(timeout=1.0)
