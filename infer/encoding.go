@@ -6,6 +6,7 @@ type Encoding uint8
 
 // The encodings.
 const (
-	NoEncoding Encoding = iota // not one that could be passed on
-	KServeGRPC                 // inference.ModelInferRequest or ModelInferResponse
+	NoEncoding    Encoding = iota // not one that could be passed on
+	KServeGRPC                    // inference.ModelInferRequest or ModelInferResponse
+	TFServingGRPC                 // tensorflow.serving.PredictRequest or PredictResponse
 )

@@ -19,6 +19,15 @@ type Spec struct {
 	Labels []string
 }
 
+// Signature is one of the ways in which a model of TensorFlow's can be called.
+type Signature struct {
+	Name string
+	// Method is the kind of call: tensorflow/serving/predict, classify or regress.
+	Method string
+	// Inputs and Outputs are places in the lists of the model: all that the signature takes and gives.
+	Inputs, Outputs []int
+}
+
 // Model describes one version of a model. It is immutable; backends publish it through their [Catalog] and
 // routers carry it.
 type Model struct {
@@ -28,6 +37,10 @@ type Model struct {
 
 	Inputs  []Spec
 	Outputs []Spec
+
+	// Signatures are the ways in which a model of TensorFlow's can be called. Nil: there is one, serving_default,
+	// which takes every input and gives every output. Inputs that not every signature takes are optional.
+	Signatures []Signature
 
 	// MaxBatch is how many rows may go in one run along axis 0 of every input and output. 0: axis 0 is
 	// not known to be a batch axis, and each request is a run of its own.
@@ -65,7 +78,12 @@ func indexOf(specs []Spec, name []byte) int {
 func (m *Model) SameSignature(other *Model) bool {
 	return (m.MaxBatch > 0) == (other.MaxBatch > 0) && m.Decoupled == other.Decoupled &&
 		slices.EqualFunc(m.Inputs, other.Inputs, sameSpec) &&
-		slices.EqualFunc(m.Outputs, other.Outputs, sameSpec)
+		slices.EqualFunc(m.Outputs, other.Outputs, sameSpec) &&
+		slices.EqualFunc(m.Signatures, other.Signatures, sameCall)
+}
+
+func sameCall(a, b Signature) bool {
+	return a.Name == b.Name && a.Method == b.Method && slices.Equal(a.Inputs, b.Inputs) && slices.Equal(a.Outputs, b.Outputs)
 }
 
 func sameSpec(a, b Spec) bool {

@@ -5,6 +5,8 @@
 // numbers in place.
 package tensor
 
+import "encoding/binary"
+
 // DType is an element type of the v2 protocol.
 type DType uint8
 
@@ -73,3 +75,17 @@ func (d DType) IsFloat() bool { return d >= FP16 && d <= FP64 }
 
 // IsInteger tells whether elements are integers; Bool is not.
 func (d DType) IsInteger() bool { return d >= Int8 && d <= Uint64 }
+
+// PutInteger writes the low size bytes of v, an element of that size, to dst.
+func PutInteger(dst []byte, size int, v uint64) {
+	switch size {
+	case 1:
+		dst[0] = byte(v)
+	case 2:
+		binary.LittleEndian.PutUint16(dst, uint16(v))
+	case 4:
+		binary.LittleEndian.PutUint32(dst, uint32(v))
+	default:
+		binary.LittleEndian.PutUint64(dst, v)
+	}
+}

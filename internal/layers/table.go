@@ -40,7 +40,10 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"wire/h2", "HTTP/2 engine, server and client", []string{"wire", "wire/codec", "slab"}},
 		{"wire/h2/services", "gRPC services served from their generated stubs", []string{"wire", "wire/h2", "slab"}},
 		{"wire/h2/*", "parts of the HTTP/2 engine", []string{"slab"}},
-		{"protocol/*", "pure codecs wire <-> infer", codec},
+		{"protocol/text", "JSON: scanner, numbers, strings and the text of tensors", codec},
+		{"protocol/message", "protobuf messages over slabs: read, and put together around views", codec},
+		{"protocol/fit", "what requests and answers must have of a model", []string{"infer", "tensor", "slab", "protocol/text"}},
+		{"protocol/*", "pure codecs wire <-> infer", append([]string{"protocol/text", "protocol/message", "protocol/fit"}, codec...)},
 		{"protocol/*/pb", "generated stubs", nil},
 
 		{"gpu", "samples NVML into one snapshot per device", nil},

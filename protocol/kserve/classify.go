@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -35,9 +36,9 @@ func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k in
 	}
 	perRow, _ := tensor.Elements(row)
 	k = int(min(int64(k), perRow))
-	p.r.start(&p.part)
+	p.r.Start(&p.part)
 	w := &p.labels
-	w.start(p.pool, &p.made, 0)
+	w.Start(p.pool, &p.made, 0)
 	for range rows {
 		p.highest(d, int(perRow), k)
 		for _, c := range p.top {
@@ -45,10 +46,10 @@ func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k in
 			if c.index < len(spec.Labels) {
 				label = spec.Labels[c.index]
 			}
-			w.class(d, c, label)
+			writeClass(w, d, c, label)
 		}
 	}
-	w.flush()
+	w.Flush()
 	p.part.Release()
 	p.part.AppendList(&p.made)
 	p.made.Release()
@@ -65,11 +66,11 @@ func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k in
 func (p *portion) highest(d tensor.DType, n, k int) {
 	p.top = p.top[:0]
 	for i := range n {
-		b := p.r.fixed(d.Size())
+		b := p.r.Fixed(d.Size())
 		if k == 0 {
 			continue
 		}
-		c := ranked{key: rankKey(d, b), bits: getUnsigned(b), index: i}
+		c := ranked{key: rankKey(d, b), bits: text.GetUnsigned(b), index: i}
 		switch {
 		case len(p.top) < k:
 			p.top = append(p.top, c)
@@ -110,17 +111,17 @@ func rankKey(d tensor.DType, b []byte) uint64 {
 	f := 0.0
 	switch d {
 	case tensor.Int8, tensor.Int16, tensor.Int32, tensor.Int64:
-		return uint64(getSigned(b)) ^ 1<<63
+		return uint64(text.GetSigned(b)) ^ 1<<63
 	case tensor.FP16:
-		f = float64(halfToFloat(binary.LittleEndian.Uint16(b)))
+		f = float64(text.HalfToFloat(binary.LittleEndian.Uint16(b)))
 	case tensor.BF16:
-		f = float64(brainToFloat(binary.LittleEndian.Uint16(b)))
+		f = float64(text.BrainToFloat(binary.LittleEndian.Uint16(b)))
 	case tensor.FP32:
 		f = float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
 	case tensor.FP64:
 		f = math.Float64frombits(binary.LittleEndian.Uint64(b))
 	default:
-		return getUnsigned(b)
+		return text.GetUnsigned(b)
 	}
 	if f != f {
 		return 0
@@ -132,18 +133,18 @@ func rankKey(d tensor.DType, b []byte) uint64 {
 	return bits | 1<<63
 }
 
-// class writes one class as a BYTES element.
-func (w *writer) class(d tensor.DType, c ranked, label string) {
-	w.room(4 + maxNumber + 22 + len(label))
-	at := len(w.buf)
-	w.buf = append(w.buf, 0, 0, 0, 0)
+// writeClass writes one class as a BYTES element.
+func writeClass(w *text.Writer, d tensor.DType, c ranked, label string) {
+	w.Room(4 + text.MaxNumber + 22 + len(label))
+	at := len(w.Buf)
+	w.Buf = append(w.Buf, 0, 0, 0, 0)
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], c.bits)
-	w.buf = appendElement(w.buf, d, b[:d.Size()])
-	w.buf = append(w.buf, ':')
-	w.buf = strconv.AppendInt(w.buf, int64(c.index), 10)
+	w.Buf = text.AppendElement(w.Buf, d, b[:d.Size()])
+	w.Buf = append(w.Buf, ':')
+	w.Buf = strconv.AppendInt(w.Buf, int64(c.index), 10)
 	if label != "" {
-		w.buf = append(append(w.buf, ':'), label...)
+		w.Buf = append(append(w.Buf, ':'), label...)
 	}
-	binary.LittleEndian.PutUint32(w.buf[at:], uint32(len(w.buf)-at-4))
+	binary.LittleEndian.PutUint32(w.Buf[at:], uint32(len(w.Buf)-at-4))
 }

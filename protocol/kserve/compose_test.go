@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/sluice-serving/sluice/protocol/message"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -12,28 +13,28 @@ import (
 func TestCompose(t *testing.T) {
 	mem := newMemory()
 	rng := rand.New(rand.NewPCG(1, 2))
-	var c composer
+	var c message.Composer
 	for round := range 300 {
 		var list slab.List
 		want := []byte("before")
 		list.Append(slab.View{B: want})
-		c.start(mem.Slabs, &list, rng.IntN(600))
+		c.Start(mem.Slabs, &list, rng.IntN(600))
 		for range rng.IntN(8) {
-			part := make([]byte, rng.IntN(4*joinBelow))
+			part := make([]byte, rng.IntN(4*message.JoinBelow))
 			for i := range part {
 				part[i] = byte(rng.Uint32())
 			}
 			want = append(want[:len(want):len(want)], part...)
 			if rng.IntN(2) == 0 {
-				c.room(len(part))
-				c.b = append(c.b, part...)
+				c.Room(len(part))
+				c.B = append(c.B, part...)
 				continue
 			}
 			data := bodyOf(mem.Slabs, part, 1+rng.IntN(len(part)+1))
-			c.views(data)
+			c.Views(data)
 			data.Release()
 		}
-		c.end()
+		c.End()
 		if got := flat(&list); !bytes.Equal(got, want) {
 			t.Fatalf("round %d: %d bytes, want %d", round, len(got), len(want))
 		}

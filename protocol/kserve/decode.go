@@ -1,11 +1,10 @@
 package kserve
 
 import (
-	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -18,13 +17,13 @@ func ParseHeaderLength(value []byte, size int) (int, *infer.Error) {
 	if value == nil {
 		return NoHeader, nil
 	}
-	mag, neg, end, e := scanInteger(value, 0)
+	mag, neg, end, e := text.ScanInteger(value, 0)
 	switch {
-	case e != numOK && e != numRange || end != len(value):
+	case e != text.NumOK && e != text.NumRange || end != len(value):
 		return 0, infer.Errorf(infer.Invalid, "Inference-Header-Content-Length is not a number")
 	case neg:
 		return 0, infer.Errorf(infer.Invalid, "Inference-Header-Content-Length is negative")
-	case e == numRange || mag > uint64(size):
+	case e == text.NumRange || mag > uint64(size):
 		return 0, infer.Errorf(infer.Invalid, "Inference-Header-Content-Length is larger than the request's %d bytes", size)
 	}
 	return int(mag), nil
@@ -83,7 +82,7 @@ func (h *Head) reset() { *h = Head{Outputs: h.Outputs[:0]} }
 // goroutine at a time.
 type Decoder struct {
 	pool *slab.Pool
-	s    scanner
+	s    text.Scanner
 	binder
 	seen inputSeen
 
@@ -103,13 +102,13 @@ func (d *Decoder) Decode(src Source, req *infer.Request, head *Head) *infer.Erro
 	d.begin(&src, req, head)
 	err := d.decode()
 	d.src, d.binder = Source{}, binder{}
-	d.s.reset(nil)
+	d.s.Reset(nil)
 	return err
 }
 
 func (d *Decoder) decode() *infer.Error {
-	if d.model.Decoupled {
-		return infer.Errorf(infer.Unsupported, "model %s may send any number of answers to a request, which infer over HTTP does not support", quote(d.model.Name))
+	if d.Model.Decoupled {
+		return infer.Errorf(infer.Unsupported, "model %s may send any number of answers to a request, which infer over HTTP does not support", text.Quote(d.Model.Name))
 	}
 	size := d.src.Body.Size()
 	switch n := d.src.HeaderLen; {
@@ -123,7 +122,7 @@ func (d *Decoder) decode() *infer.Error {
 		d.binary = n
 	}
 	text, spare := d.text(d.binary)
-	d.s.reset(text)
+	d.s.Reset(text)
 	err := d.document()
 	if spare != nil {
 		spare.Release()
@@ -150,8 +149,8 @@ func (d *Decoder) text(n int) ([]byte, *slab.Slab) {
 func (d *Decoder) document() *infer.Error {
 	s := &d.s
 	inputs := false
-	s.open('{')
-	for key, ok := s.key(); ok; key, ok = s.key() {
+	s.Open('{')
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		var err *infer.Error
 		switch string(key) {
 		case "id":
@@ -164,33 +163,28 @@ func (d *Decoder) document() *infer.Error {
 		case "parameters":
 			err = d.parameters(ofRequest)
 		default:
-			s.skip()
+			s.Skip()
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if !s.end() {
+	if !s.End() {
 		return d.fault()
 	}
 	if !inputs {
-		return infer.Errorf(infer.Invalid, "the request for model %s has no \"inputs\"", quote(d.model.Name))
+		return infer.Errorf(infer.Invalid, "the request for model %s has no \"inputs\"", text.Quote(d.Model.Name))
 	}
 	if left := d.src.Body.Size() - d.binary; left > 0 {
-		return infer.Errorf(infer.Invalid, "unexpected additional input data: %d bytes more than the inputs of model %s take", left, quote(d.model.Name))
+		return infer.Errorf(infer.Invalid, "unexpected additional input data: %d bytes more than the inputs of model %s take", left, text.Quote(d.Model.Name))
 	}
-	return d.complete()
+	return d.Complete()
 }
 
-func (d *Decoder) fault() *infer.Error { return d.s.fault() }
-
-// fault words what was wrong with the document.
-func (s *scanner) fault() *infer.Error {
-	return infer.Errorf(infer.Invalid, "the request cannot be parsed: %s at byte %d", s.what, s.at)
-}
+func (d *Decoder) fault() *infer.Error { return d.s.Fault() }
 
 func (d *Decoder) id() *infer.Error {
-	id, ok := d.s.string()
+	id, ok := d.s.String()
 	if !ok {
 		return d.fault()
 	}
@@ -200,13 +194,13 @@ func (d *Decoder) id() *infer.Error {
 // outputs reads the list of requested outputs.
 func (d *Decoder) outputs() *infer.Error {
 	s := &d.s
-	s.open('[')
-	for s.more() {
+	s.Open('[')
+	for s.More() {
 		if err := d.output(); err != nil {
 			return err
 		}
 	}
-	if s.failed() {
+	if s.Failed() {
 		return d.fault()
 	}
 	return nil
@@ -217,66 +211,29 @@ func (d *Decoder) output() *infer.Error {
 	at := len(d.head.Outputs)
 	d.head.Outputs = append(d.head.Outputs, OutputForm{})
 	index, named := -1, false
-	s.open('{')
-	for key, ok := s.key(); ok; key, ok = s.key() {
+	s.Open('{')
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		var err *infer.Error
 		switch string(key) {
 		case "name":
-			if name, ok := s.string(); ok {
+			if name, ok := s.String(); ok {
 				named = true
-				index, err = d.outputIndex(name)
+				index, err = d.OutputIndex(name)
 			}
 		case "parameters":
 			err = d.parameters(ofOutput)
 		default:
-			s.skip()
+			s.Skip()
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if s.failed() {
+	if s.Failed() {
 		return d.fault()
 	}
 	if !named {
 		return d.nameless(at)
 	}
 	return d.want(index)
-}
-
-// maxQuoted bounds what an error repeats of a client's string.
-const maxQuoted = 128
-
-// quote returns s in single quotes, cut, with everything escaped that could do harm in a log.
-func quote[T []byte | string](s T) string {
-	text := string(s)
-	cut := len(text) > maxQuoted
-	if cut {
-		text = text[:maxQuoted]
-		for len(text) > 0 && !utf8.ValidString(text[len(text)-min(len(text), utf8.UTFMax):]) {
-			text = text[:len(text)-1]
-		}
-	}
-	q := []byte(strconv.Quote(text))
-	q[0], q[len(q)-1] = '\'', '\''
-	if cut {
-		q = append(q, "..."...)
-	}
-	return string(q)
-}
-
-// specNames lists the names of a model's tensors.
-func specNames(specs []infer.Spec) string {
-	b := []byte{'['}
-	for i := range specs {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		if len(b) > 1024 {
-			b = append(b, "..."...)
-			break
-		}
-		b = append(b, quote(specs[i].Name)...)
-	}
-	return string(append(b, ']'))
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -369,7 +370,7 @@ func TestJSONRoundTrip(t *testing.T) {
 	}
 }
 
-func appendElementText(d tensor.DType, b []byte) string { return string(appendElement(nil, d, b)) }
+func appendElementText(d tensor.DType, b []byte) string { return string(text.AppendElement(nil, d, b)) }
 
 func TestClassificationAgreesWithSorting(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))

@@ -1,28 +1,19 @@
 package kserve
 
 import (
-	"strings"
-	"unicode/utf8"
+	"github.com/sluice-serving/sluice/protocol/text"
 )
 
 // AppendError appends the body of an answer that is an error: what is wrong in words, which tritonclient and
 // the clients of KServe read; the reason code; and the id under which logs have it.
-func AppendError(dst []byte, text, code string, requestID []byte) []byte {
+func AppendError(dst []byte, what, code string, requestID []byte) []byte {
 	dst = append(dst, `{"error":`...)
-	dst = appendString(dst, bytesOf(validUTF8(text)))
+	dst = text.AppendString(dst, text.BytesOf(text.ValidUTF8(what)))
 	dst = append(dst, `,"code":`...)
-	dst = appendString(dst, bytesOf(code))
+	dst = text.AppendString(dst, text.BytesOf(code))
 	if len(requestID) > 0 {
 		dst = append(dst, `,"request_id":`...)
-		dst = appendString(dst, requestID)
+		dst = text.AppendString(dst, requestID)
 	}
 	return append(dst, '}')
-}
-
-// validUTF8 returns text with what is not UTF-8 replaced.
-func validUTF8(text string) string {
-	if utf8.ValidString(text) {
-		return text
-	}
-	return strings.ToValidUTF8(text, "\uFFFD")
 }

@@ -1,26 +1,24 @@
 package kserve
 
 import (
-	"encoding/binary"
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/message"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// contentsFields names the fields of InferTensorContents by their numbers, and the wire type of an element.
-var contentsFields = [...]struct {
-	name string
-	wire uint64
-}{
-	1: {"bool_contents", wireVarint},
-	2: {"int_contents", wireVarint},
-	3: {"int64_contents", wireVarint},
-	4: {"uint_contents", wireVarint},
-	5: {"uint64_contents", wireVarint},
-	6: {"fp32_contents", wireFixed32},
-	7: {"fp64_contents", wireFixed64},
-	8: {"bytes_contents", wireBytes},
+// contentsFields are the fields of InferTensorContents by their numbers.
+var contentsFields = [...]message.ListField{
+	1: {Name: "bool_contents", Wire: message.Varint, Cut: message.CutBool},
+	2: {Name: "int_contents", Wire: message.Varint, Cut: message.CutSigned},
+	3: {Name: "int64_contents", Wire: message.Varint},
+	4: {Name: "uint_contents", Wire: message.Varint, Cut: message.CutBits},
+	5: {Name: "uint64_contents", Wire: message.Varint},
+	6: {Name: "fp32_contents", Wire: message.Fixed32},
+	7: {Name: "fp64_contents", Wire: message.Fixed64},
+	8: {Name: "bytes_contents", Wire: message.Bytes},
 }
 
 // contentsOf returns the field that holds elements of type d, 0 if none does.
@@ -48,145 +46,18 @@ func contentsOf(d tensor.DType) int {
 
 const inContents = "inputs.contents"
 
-// typedContents reads the InferTensorContents of one input, which may be in several pieces. It is read twice:
-// without dst to know what there is, then to write it there.
-type typedContents struct {
-	in    string // what they belong to
-	dst   []byte
-	dtype tensor.DType
+// newContents reads the contents of what in names.
+func newContents(in string) message.Lists { return message.Lists{In: in, Fields: contentsFields[:]} }
 
-	field   int  // the field that has elements
-	several bool // more than one has
-	n       int  // elements
-	size    int  // bytes of the elements of bytes_contents, each behind its length
-
-	bad    badValue
-	badAt  int // the first element that is out of range
-	filled int // bytes of dst
-}
-
-// read reads one InferTensorContents. It leaves a fault with the reader.
-func (c *typedContents) read(r *messageReader) {
-	outer := r.enter(c.in)
-	for key, ok := r.key(c.in); ok; key, ok = r.key(c.in) {
-		field, wire := int(key>>3), key&7
-		if field >= len(contentsFields) {
-			r.skip(c.in, key)
-			continue
-		}
-		before := c.n
-		switch {
-		case wire == contentsFields[field].wire:
-			c.element(r, field)
-		case wire == wireBytes:
-			c.packed(r, field)
-		default:
-			r.skip(c.in, key)
-		}
-		if c.n != before {
-			c.several = c.several || c.field != 0 && c.field != field
-			c.field = field
+// readContents reads one InferTensorContents, of which there may be several. It leaves a fault with the reader.
+func readContents(c *message.Lists, r *message.Reader) {
+	outer := r.Enter(c.In)
+	for key, ok := r.Key(c.In); ok; key, ok = r.Key(c.In) {
+		if !c.Take(r, key) {
+			r.Skip(c.In, key)
 		}
 	}
-	r.leave(outer)
-}
-
-// element reads one element that stands by itself.
-func (c *typedContents) element(r *messageReader, field int) {
-	switch contentsFields[field].wire {
-	case wireVarint:
-		if v, ok := r.varint(c.in); ok {
-			c.varint(field, v)
-		}
-	case wireFixed32:
-		c.copyFixed(r, 4, 4)
-	case wireFixed64:
-		c.copyFixed(r, 8, 8)
-	default:
-		n, ok := r.length(c.in)
-		if !ok {
-			return
-		}
-		c.n++
-		c.size += 4 + n
-		if c.dst == nil {
-			r.pass(c.in, n)
-			return
-		}
-		binary.LittleEndian.PutUint32(c.dst[c.filled:], uint32(n))
-		c.filled += 4
-		c.copy(r, n)
-	}
-}
-
-// packed reads elements that stand in one field without gaps.
-func (c *typedContents) packed(r *messageReader, field int) {
-	outer := r.enter(c.in)
-	switch wire := contentsFields[field].wire; {
-	case r.failed():
-	case wire == wireVarint:
-		for !r.failed() && r.some() {
-			if v, ok := r.varint(c.in); ok {
-				c.varint(field, v)
-			}
-		}
-	case wire == wireFixed32:
-		c.copyFixed(r, 4, r.end-r.pos())
-	default:
-		c.copyFixed(r, 8, r.end-r.pos())
-	}
-	r.leave(outer)
-}
-
-// varint takes an element, cut to the bits of its field's type as protobuf has it.
-func (c *typedContents) varint(field int, v uint64) {
-	at := c.n
-	c.n++
-	if c.dst == nil {
-		return
-	}
-	size := c.dtype.Size()
-	fits := true
-	switch field {
-	case 1:
-		if v != 0 {
-			v = 1
-		}
-	case 2:
-		n, shift := int32(v), 64-8*size
-		v = uint64(int64(n))
-		fits = int64(v)<<shift>>shift == int64(n)
-	case 4:
-		v = uint64(uint32(v))
-		fits = v>>(8*size) == 0
-	}
-	if !fits && c.bad == valueOK {
-		c.bad, c.badAt = valueRange, at
-	}
-	putInteger(c.dst[c.filled:], size, v)
-	c.filled += size
-}
-
-// copyFixed takes n bytes of elements of the given size, which lie as they do in a tensor.
-func (c *typedContents) copyFixed(r *messageReader, size, n int) {
-	if n%size != 0 {
-		r.fail(c.in, whatShort)
-		return
-	}
-	c.n += n / size
-	if c.dst == nil {
-		r.pass(c.in, n)
-		return
-	}
-	c.copy(r, n)
-}
-
-func (c *typedContents) copy(r *messageReader, n int) {
-	for n > 0 && r.some() {
-		took := copy(c.dst[c.filled:c.filled+n], r.b[r.i:r.n])
-		r.i += took
-		c.filled, n = c.filled+took, n-took
-	}
+	r.Leave(outer)
 }
 
 // takeContents writes the contents of the input that was read, from one offset of the message to another,
@@ -195,52 +66,52 @@ func (d *MessageDecoder) takeContents(t *infer.Input, want int64, from, to int) 
 	c := &d.tc
 	field := contentsOf(t.DType)
 	switch {
-	case c.several:
+	case c.Several:
 		return d.badContents(t, "binary data was already supplied by another field of contents")
-	case c.n > 0 && field == 0:
+	case c.N > 0 && field == 0:
 		return d.badContents(t, "datatype "+t.DType.String()+" must be sent as raw_input_contents")
-	case c.n > 0 && c.field != field:
-		return d.badContents(t, contentsFields[c.field].name+" does not fit the expected datatype "+t.DType.String())
-	case int64(c.n) != want:
-		return d.badCount(strconv.Itoa(c.n), want)
+	case c.N > 0 && c.Field != field:
+		return d.badContents(t, contentsFields[c.Field].Name+" does not fit the expected datatype "+t.DType.String())
+	case int64(c.N) != want:
+		return d.BadCount(strconv.Itoa(c.N), want)
 	}
-	size, err := d.byteSize(t)
+	size, err := d.ByteSize(t)
 	if err != nil {
 		return err
 	}
 	if t.DType == tensor.Bytes {
-		size = int64(c.size)
+		size = int64(c.Size)
 	}
-	if err := d.charge(size); err != nil || size == 0 {
+	if err := d.Charge(size); err != nil || size == 0 {
 		return err
 	}
 	v := d.pool.Get(int(size)).View(0, int(size))
 	t.Data.AppendOwned(v)
-	c.rewrite(&d.r, t.DType, v.B, from, to)
-	if c.bad != valueOK {
-		return d.badElement(c.bad, c.badAt)
+	rewrite(c, &d.r, t.DType, v.B, from, to)
+	if c.Bad {
+		return d.BadElement(text.ValueRange, c.BadAt)
 	}
-	d.req.Bytes += size
+	d.Req.Bytes += size
 	return nil
 }
 
 // rewrite reads the tensor that lies from one offset of the message to another once more and writes its contents
 // to dst, which has their size.
-func (c *typedContents) rewrite(r *messageReader, dt tensor.DType, dst []byte, from, to int) {
-	*c = typedContents{in: c.in, dst: dst, dtype: dt}
-	r.seek(from)
-	for key, ok := r.key(c.in); ok; key, ok = r.key(c.in) {
+func rewrite(c *message.Lists, r *message.Reader, dt tensor.DType, dst []byte, from, to int) {
+	c.Again(dt, dst)
+	r.Seek(from)
+	for key, ok := r.Key(c.In); ok; key, ok = r.Key(c.In) {
 		if key == keyInputContents {
-			c.read(r)
+			readContents(c, r)
 		} else {
-			r.skip(c.in, key)
+			r.Skip(c.In, key)
 		}
 	}
-	if r.failed() || r.pos() != to || c.filled != len(dst) {
+	if r.Failed() || r.Pos() != to || c.Filled != len(dst) {
 		panic("BUG: kserve: contents read differently the second time")
 	}
 }
 
 func (d *MessageDecoder) badContents(t *infer.Input, what string) *infer.Error {
-	return infer.Errorf(infer.Invalid, "unexpected explicit tensor data for input tensor %s for model %s: %s", d.nameOf(t), quote(d.model.Name), what)
+	return infer.Errorf(infer.Invalid, "unexpected explicit tensor data for input tensor %s for model %s: %s", d.NameOf(t), text.Quote(d.Model.Name), what)
 }

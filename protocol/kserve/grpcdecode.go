@@ -2,6 +2,9 @@ package kserve
 
 import (
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/message"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -13,9 +16,9 @@ import (
 // know. What it then refuses, it refuses as the REST decoder does.
 type MessageDecoder struct {
 	pool *slab.Pool
-	r    messageReader
+	r    message.Reader
 	binder
-	tc typedContents
+	tc message.Lists
 
 	// Of the request being read.
 	name     []byte
@@ -47,13 +50,13 @@ type Peek struct {
 
 // The fields of ModelInferRequest.
 const (
-	keyModelName    = 1<<3 | wireBytes
-	keyModelVersion = 2<<3 | wireBytes
-	keyID           = 3<<3 | wireBytes
-	keyParameters   = 4<<3 | wireBytes
-	keyInputs       = 5<<3 | wireBytes
-	keyOutputs      = 6<<3 | wireBytes
-	keyRaw          = 7<<3 | wireBytes
+	keyModelName    = 1<<3 | message.Bytes
+	keyModelVersion = 2<<3 | message.Bytes
+	keyID           = 3<<3 | message.Bytes
+	keyParameters   = 4<<3 | message.Bytes
+	keyInputs       = 5<<3 | message.Bytes
+	keyOutputs      = 6<<3 | message.Bytes
+	keyRaw          = 7<<3 | message.Bytes
 )
 
 const inRequest = "ModelInferRequest"
@@ -61,23 +64,23 @@ const inRequest = "ModelInferRequest"
 // PeekModel reads what it takes to look up the model, without the tensors.
 func (d *MessageDecoder) PeekModel(message *slab.List) (p Peek, err *infer.Error) {
 	r := &d.r
-	r.reset(message)
-	for key, ok := r.key(inRequest); ok; key, ok = r.key(inRequest) {
+	r.Reset(message)
+	for key, ok := r.Key(inRequest); ok; key, ok = r.Key(inRequest) {
 		switch key {
 		case keyModelName:
-			p.Name = r.string("model_name")
+			p.Name = r.String("model_name")
 		case keyModelVersion:
-			p.Version = r.string("model_version")
+			p.Version = r.String("model_version")
 		case keyID:
-			p.ID = r.string("id")
+			p.ID = r.String("id")
 		default:
 			p.Raw = p.Raw || key == keyRaw
-			r.skip(inRequest, key)
+			r.Skip(inRequest, key)
 		}
 	}
-	d.malformed = r.failed()
+	d.malformed = r.Failed()
 	if d.malformed {
-		return Peek{}, r.fault()
+		return Peek{}, r.Fault()
 	}
 	return p, nil
 }
@@ -93,29 +96,29 @@ func (d *MessageDecoder) Decode(src Source, req *infer.Request, head *Head) *inf
 	d.begin(&src, req, head)
 	d.grpc = true
 	err := d.decode(&src)
-	d.malformed = d.r.failed()
+	d.malformed = d.r.Failed()
 	d.binder, d.name, d.version, d.id, d.dtype = binder{}, nil, nil, nil, nil
 	clear(d.params)
 	clear(d.own)
 	d.params, d.own, d.raws, d.contents = d.params[:0], d.own[:0], d.raws[:0], d.contents[:0]
-	d.r.reset(nil)
+	d.r.Reset(nil)
 	return err
 }
 
 func (d *MessageDecoder) decode(src *Source) *infer.Error {
-	m := d.model
+	m := d.Model
 	if m.Decoupled && !src.Stream {
-		return infer.Errorf(infer.Unsupported, "model %s may send any number of answers to a request, which ModelInfer does not support: use ModelStreamInfer", quote(m.Name))
+		return infer.Errorf(infer.Unsupported, "model %s may send any number of answers to a request, which ModelInfer does not support: use ModelStreamInfer", text.Quote(m.Name))
 	}
 	r := &d.r
-	r.reset(src.Body)
-	for key, ok := r.key(inRequest); ok; key, ok = r.key(inRequest) {
+	r.Reset(src.Body)
+	for key, ok := r.Key(inRequest); ok; key, ok = r.Key(inRequest) {
 		if err := d.field(key); err != nil {
 			return err
 		}
 	}
-	if r.failed() {
-		return r.fault()
+	if r.Failed() {
+		return r.Fault()
 	}
 	if err := d.setID(d.id); err != nil {
 		return err
@@ -128,11 +131,11 @@ func (d *MessageDecoder) decode(src *Source) *infer.Error {
 	if err := d.slice(src.Body); err != nil {
 		return err
 	}
-	if src.Body == &d.req.Body {
-		d.req.Encoding = infer.KServeGRPC
-		d.req.BodyName, d.req.BodyVersion = d.req.Keep(d.name), d.req.Keep(d.version)
+	if src.Body == &d.Req.Body {
+		d.Req.Encoding = infer.KServeGRPC
+		d.Req.BodyName, d.Req.BodyVersion = d.Req.Keep(d.name), d.Req.Keep(d.version)
 	}
-	return d.complete()
+	return d.Complete()
 }
 
 // field reads a field of the request.
@@ -140,122 +143,114 @@ func (d *MessageDecoder) field(key uint64) *infer.Error {
 	r := &d.r
 	switch key {
 	case keyModelName:
-		d.name = r.string("model_name")
+		d.name = r.String("model_name")
 	case keyModelVersion:
-		d.version = r.string("model_version")
+		d.version = r.String("model_version")
 	case keyID:
-		d.id = r.string("id")
+		d.id = r.String("id")
 	case keyParameters:
-		r.parameter("parameters", &d.params)
+		readParameter(r, "parameters", &d.params)
 	case keyInputs:
 		return d.input()
 	case keyOutputs:
 		return d.output()
 	case keyRaw:
-		n, ok := r.length("raw_input_contents")
+		n, ok := r.Length("raw_input_contents")
 		if !ok {
 			return nil
 		}
-		if len(d.raws) == len(d.model.Inputs) {
-			return infer.Errorf(infer.Invalid, "unexpected additional input data: more raw_input_contents than the %d inputs of model %s", len(d.model.Inputs), quote(d.model.Name))
+		if len(d.raws) == len(d.Model.Inputs) {
+			return infer.Errorf(infer.Invalid, "unexpected additional input data: more raw_input_contents than the %d inputs of model %s", len(d.Model.Inputs), text.Quote(d.Model.Name))
 		}
-		d.raws = append(d.raws, run{r.pos(), n})
-		r.pass("raw_input_contents", n)
+		d.raws = append(d.raws, run{r.Pos(), n})
+		r.Pass("raw_input_contents", n)
 	default:
-		r.skip(inRequest, key)
+		r.Skip(inRequest, key)
 	}
 	return nil
 }
 
 // The fields of InferInputTensor.
 const (
-	keyInputName       = 1<<3 | wireBytes
-	keyInputType       = 2<<3 | wireBytes
-	keyInputShape      = 3<<3 | wireBytes // packed
-	keyInputDim        = 3<<3 | wireVarint
-	keyInputParameters = 4<<3 | wireBytes
-	keyInputContents   = 5<<3 | wireBytes
+	keyInputName       = 1<<3 | message.Bytes
+	keyInputType       = 2<<3 | message.Bytes
+	keyInputShape      = 3<<3 | message.Bytes // packed
+	keyInputDim        = 3<<3 | message.Varint
+	keyInputParameters = 4<<3 | message.Bytes
+	keyInputContents   = 5<<3 | message.Bytes
 )
 
 // input reads one input and, if it has contents, takes them.
 func (d *MessageDecoder) input() *infer.Error {
-	r, in := &d.r, &d.in
-	*in, d.dtype, d.tc = tensorField{}, nil, typedContents{in: inContents}
+	r, in := &d.r, &d.In
+	*in, d.dtype, d.tc = fit.Field{}, nil, newContents(inContents)
 	d.own = d.own[:0]
 	seen := false
-	outer := r.enter("inputs")
-	from, to := r.pos(), r.end
-	for key, ok := r.key("inputs"); ok; key, ok = r.key("inputs") {
+	outer := r.Enter("inputs")
+	from, to := r.Pos(), r.End
+	for key, ok := r.Key("inputs"); ok; key, ok = r.Key("inputs") {
 		switch key {
 		case keyInputName:
-			in.name = r.string("inputs.name")
-			in.hasName = len(in.name) > 0
+			in.Name = r.String("inputs.name")
+			in.HasName = len(in.Name) > 0
 		case keyInputType:
-			d.dtype = r.string("inputs.datatype")
+			d.dtype = r.String("inputs.datatype")
 		case keyInputShape:
-			r.dims("inputs.shape", in)
+			readDims(r, "inputs.shape", in)
 		case keyInputDim:
-			r.dim("inputs.shape", in)
+			readDim(r, "inputs.shape", in)
 		case keyInputParameters:
-			r.parameter("inputs.parameters", &d.own)
+			readParameter(r, "inputs.parameters", &d.own)
 		case keyInputContents:
 			seen = true
-			d.tc.read(r)
+			readContents(&d.tc, r)
 		default:
-			r.skip("inputs", key)
+			r.Skip("inputs", key)
 		}
 	}
-	if r.failed() {
-		return r.fault()
+	if r.Failed() {
+		return r.Fault()
 	}
 	err := d.finishInput(seen, from, to)
-	r.leave(outer)
+	r.Leave(outer)
 	return err
 }
 
-// dims reads packed dimensions of a tensor's shape.
-func (r *messageReader) dims(field string, to *tensorField) {
-	outer := r.enter(field)
-	for !r.failed() && r.some() {
-		r.dim(field, to)
+// readDims reads packed dimensions of a tensor's shape.
+func readDims(r *message.Reader, field string, to *fit.Field) {
+	outer := r.Enter(field)
+	for !r.Failed() && r.Some() {
+		readDim(r, field, to)
 	}
-	r.leave(outer)
+	r.Leave(outer)
 }
 
-func (r *messageReader) dim(field string, to *tensorField) {
-	v, ok := r.varint(field)
-	switch {
-	case !ok:
-	case int64(v) < 0:
-		to.bad = "has a negative dimension"
-	case to.rank == tensor.MaxRank:
-		to.bad = "has more than 32 dimensions"
-	default:
-		to.dims[to.rank] = int64(v)
-		to.rank++
+func readDim(r *message.Reader, field string, to *fit.Field) {
+	if v, ok := r.Varint(field); ok {
+		to.AddDim(int64(v))
 	}
 }
 
 // finishInput checks the input that was read, from one offset of the message to another.
 func (d *MessageDecoder) finishInput(contents bool, from, to int) *infer.Error {
 	switch {
-	case !d.in.hasName:
-		return d.lacks("name")
+	case !d.In.HasName:
+		return d.Lacks("name")
 	case len(d.dtype) == 0:
-		return d.lacks("datatype")
+		return d.Lacks("datatype")
 	}
 	if err := d.setType(d.dtype); err != nil {
 		return err
 	}
-	if d.in.bad != "" {
-		return d.badShape(d.in.bad)
+	if d.In.Bad != "" {
+		return d.BadShape(d.In.Bad)
 	}
 	for i := range d.own {
 		if err := sharedMemory(d.own[i].Key); err != nil {
 			return err
 		}
 	}
-	t, want, err := d.bind()
+	t, want, err := d.Bind()
 	if err != nil {
 		return err
 	}
@@ -268,33 +263,33 @@ func (d *MessageDecoder) finishInput(contents bool, from, to int) *infer.Error {
 
 // The fields of InferRequestedOutputTensor.
 const (
-	keyOutputName       = 1<<3 | wireBytes
-	keyOutputParameters = 2<<3 | wireBytes
+	keyOutputName       = 1<<3 | message.Bytes
+	keyOutputParameters = 2<<3 | message.Bytes
 )
 
 func (d *MessageDecoder) output() *infer.Error {
 	r := &d.r
 	d.own = d.own[:0]
 	var name []byte
-	outer := r.enter("outputs")
-	for key, ok := r.key("outputs"); ok; key, ok = r.key("outputs") {
+	outer := r.Enter("outputs")
+	for key, ok := r.Key("outputs"); ok; key, ok = r.Key("outputs") {
 		switch key {
 		case keyOutputName:
-			name = r.string("outputs.name")
+			name = r.String("outputs.name")
 		case keyOutputParameters:
-			r.parameter("outputs.parameters", &d.own)
+			readParameter(r, "outputs.parameters", &d.own)
 		default:
-			r.skip("outputs", key)
+			r.Skip("outputs", key)
 		}
 	}
-	r.leave(outer)
-	if r.failed() {
-		return r.fault()
+	r.Leave(outer)
+	if r.Failed() {
+		return r.Fault()
 	}
 	if len(name) == 0 {
 		return d.nameless(len(d.head.Outputs))
 	}
-	index, err := d.outputIndex(name)
+	index, err := d.OutputIndex(name)
 	if err != nil {
 		return err
 	}
@@ -309,29 +304,29 @@ func (d *MessageDecoder) output() *infer.Error {
 
 // slice takes the raw tensors, of which there is one for each input, in their order, or none.
 func (d *MessageDecoder) slice(body *slab.List) *infer.Error {
-	for i := range d.req.Inputs {
-		t := &d.req.Inputs[i]
+	for i := range d.Req.Inputs {
+		t := &d.Req.Inputs[i]
 		switch {
 		case d.contents[i] && len(d.raws) == 0:
 			continue
 		case d.contents[i]:
-			return infer.Errorf(infer.Invalid, "contents field must not be specified when using raw_input_contents for input %s of model %s", d.nameOf(t), quote(d.model.Name))
+			return infer.Errorf(infer.Invalid, "contents field must not be specified when using raw_input_contents for input %s of model %s", d.NameOf(t), text.Quote(d.Model.Name))
 		case i >= len(d.raws):
-			return infer.Errorf(infer.Invalid, "unable to find data for input tensor %s for model %s in the request", d.nameOf(t), quote(d.model.Name))
+			return infer.Errorf(infer.Invalid, "unable to find data for input tensor %s for model %s in the request", d.NameOf(t), text.Quote(d.Model.Name))
 		}
 		raw := d.raws[i]
-		if err := d.checkSize(t, int64(raw.n)); err != nil {
+		if err := d.CheckSize(t, int64(raw.n)); err != nil {
 			return err
 		}
 		t.Data.AppendRange(body, raw.off, raw.n)
-		d.req.Bytes += int64(raw.n)
+		d.Req.Bytes += int64(raw.n)
 		n, _ := tensor.Elements(t.Shape) // bind has looked at it
-		if err := d.checkData(t, n); err != nil {
+		if err := d.CheckData(t, n); err != nil {
 			return err
 		}
 	}
-	if n := len(d.raws) - len(d.req.Inputs); n > 0 {
-		return infer.Errorf(infer.Invalid, "unexpected additional input data: %d raw_input_contents more than the request for model %s has inputs", n, quote(d.model.Name))
+	if n := len(d.raws) - len(d.Req.Inputs); n > 0 {
+		return infer.Errorf(infer.Invalid, "unexpected additional input data: %d raw_input_contents more than the request for model %s has inputs", n, text.Quote(d.Model.Name))
 	}
 	return nil
 }

@@ -3,15 +3,14 @@ package kserve
 import (
 	"encoding/binary"
 	"math"
-	"math/bits"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/message"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
-
-// PrefixSize is the length of what gRPC puts before a message: a flag and the message's length.
-const PrefixSize = 5
 
 // Frame says what goes around a ModelInferResponse.
 type Frame struct {
@@ -46,7 +45,7 @@ const copyBelow = 2 << 10
 type MessageEncoder struct {
 	portion
 	tail   slab.List // the data of outputs whose taken is set
-	c      composer
+	c      message.Composer
 	fields []outputField
 	dims   []int64
 }
@@ -96,16 +95,16 @@ func (e *MessageEncoder) prepare(a *Answer) *infer.Error {
 	for i := range a.count() {
 		o := a.output(i)
 		if o == nil {
-			return badBackend(a.Model, a.Request.Outputs[i], missing)
+			return fit.BadBackend(a.Model, a.Request.Outputs[i], fit.Missing)
 		}
 		f := outputField{from: o, name: a.Model.Outputs[o.Index].Name, dtype: o.DType}
 		if err := e.data(a, i, &f); err != nil {
 			return err
 		}
 		for _, d := range f.shape {
-			f.dims += varintSize(uint64(d))
+			f.dims += message.VarintSize(uint64(d))
 		}
-		f.body = stringSize(len(f.name)) + stringSize(len(f.dtype.String())) + stringSize(f.dims)
+		f.body = message.StringSize(len(f.name)) + message.StringSize(len(f.dtype.String())) + message.StringSize(f.dims)
 		e.fields = append(e.fields, f)
 	}
 	return nil
@@ -146,7 +145,7 @@ func (e *MessageEncoder) keep(shape []int64) []int64 {
 
 // write writes what was prepared.
 func (e *MessageEncoder) write(a *Answer, f Frame, out *slab.List) *infer.Error {
-	head := stringSize(len(a.Model.Name)) + stringSize(len(a.Model.Version)) + stringSize(len(a.Request.ID))
+	head := message.StringSize(len(a.Model.Name)) + message.StringSize(len(a.Model.Version)) + message.StringSize(len(a.Request.ID))
 	params, final := a.params(f)
 	head += finalSize(final)
 	for i := range params {
@@ -155,7 +154,7 @@ func (e *MessageEncoder) write(a *Answer, f Frame, out *slab.List) *infer.Error 
 	data, viewed := 0, 0
 	for i := range e.fields {
 		o := &e.fields[i]
-		head += fieldSize(o.body) + 1 + varintSize(uint64(o.size))
+		head += message.FieldSize(o.body) + 1 + message.VarintSize(uint64(o.size))
 		data += o.size
 		if o.size >= copyBelow {
 			viewed += o.size
@@ -164,13 +163,13 @@ func (e *MessageEncoder) write(a *Answer, f Frame, out *slab.List) *infer.Error 
 	size := head + data
 	around := 0
 	if f.Stream {
-		around += 1 + varintSize(uint64(size))
+		around += 1 + message.VarintSize(uint64(size))
 	}
 	if size+around > math.MaxInt32 {
 		return answerTooLarge(a.Model, size)
 	}
 	if f.Prefix {
-		around += PrefixSize
+		around += message.PrefixSize
 	}
 	own := e.pool.Get(around + size - viewed)
 	b := own.Bytes()[:0]
@@ -192,37 +191,37 @@ func (a *Answer) params(f Frame) ([]infer.Param, Final) {
 }
 
 func answerTooLarge(m *infer.Model, size int) *infer.Error {
-	err := infer.Errorf(infer.BadBackend, "the answer of model %s takes %d bytes, more than a gRPC message holds", quote(m.Name), size)
+	err := infer.Errorf(infer.BadBackend, "the answer of model %s takes %d bytes, more than a gRPC message holds", text.Quote(m.Name), size)
 	err.Origin = infer.FromBackend
 	return err
 }
 
 // The fields of ModelInferResponse, InferOutputTensor and ModelStreamInferResponse.
 const (
-	keyResponseModel      = 1<<3 | wireBytes
-	keyResponseVersion    = 2<<3 | wireBytes
-	keyResponseID         = 3<<3 | wireBytes
-	keyResponseParameters = 4<<3 | wireBytes
-	keyResponseOutputs    = 5<<3 | wireBytes
-	keyResponseRaw        = 6<<3 | wireBytes
+	keyResponseModel      = 1<<3 | message.Bytes
+	keyResponseVersion    = 2<<3 | message.Bytes
+	keyResponseID         = 3<<3 | message.Bytes
+	keyResponseParameters = 4<<3 | message.Bytes
+	keyResponseOutputs    = 5<<3 | message.Bytes
+	keyResponseRaw        = 6<<3 | message.Bytes
 
-	keyTensorName  = 1<<3 | wireBytes
-	keyTensorType  = 2<<3 | wireBytes
-	keyTensorShape = 3<<3 | wireBytes // packed
-	keyTensorDim   = 3<<3 | wireVarint
+	keyTensorName  = 1<<3 | message.Bytes
+	keyTensorType  = 2<<3 | message.Bytes
+	keyTensorShape = 3<<3 | message.Bytes // packed
+	keyTensorDim   = 3<<3 | message.Varint
 
-	keyTensorParameters = 4<<3 | wireBytes
-	keyTensorContents   = 5<<3 | wireBytes
+	keyTensorParameters = 4<<3 | message.Bytes
+	keyTensorContents   = 5<<3 | message.Bytes
 
-	keyStreamError    = 1<<3 | wireBytes
-	keyStreamResponse = 2<<3 | wireBytes
+	keyStreamError    = 1<<3 | message.Bytes
+	keyStreamResponse = 2<<3 | message.Bytes
 )
 
 // describe appends all but the data.
 func (e *MessageEncoder) describe(b []byte, a *Answer, params []infer.Param, final Final) []byte {
-	b = appendField(b, keyResponseModel, a.Model.Name)
-	b = appendField(b, keyResponseVersion, a.Model.Version)
-	b = appendField(b, keyResponseID, a.Request.ID)
+	b = message.AppendField(b, keyResponseModel, a.Model.Name)
+	b = message.AppendField(b, keyResponseVersion, a.Model.Version)
+	b = message.AppendField(b, keyResponseID, a.Request.ID)
 	for i := range params {
 		b = appendParam(b, keyResponseParameters, &params[i])
 	}
@@ -230,8 +229,8 @@ func (e *MessageEncoder) describe(b []byte, a *Answer, params []infer.Param, fin
 	for i := range e.fields {
 		o := &e.fields[i]
 		b = binary.AppendUvarint(append(b, keyResponseOutputs), uint64(o.body))
-		b = appendField(b, keyTensorName, o.name)
-		b = appendField(b, keyTensorType, o.dtype.String())
+		b = message.AppendField(b, keyTensorName, o.name)
+		b = message.AppendField(b, keyTensorType, o.dtype.String())
 		if o.dims == 0 {
 			continue
 		}
@@ -283,46 +282,19 @@ func (e *MessageEncoder) interleave(own *slab.Slab, b []byte, a *Answer, out *sl
 // AppendStreamError appends the ModelStreamInferResponse of a request that failed, with gRPC's prefix before it
 // if prefix is set. id is the request's, so that the client can tell which one it was; final tells whether more
 // follows.
-func AppendStreamError(dst []byte, text string, id []byte, final Final, prefix bool) []byte {
-	text = validUTF8(text)
-	inner := stringSize(len(id)) + finalSize(final)
-	size := stringSize(len(text)) + stringSize(inner)
+func AppendStreamError(dst []byte, what string, id []byte, final Final, prefix bool) []byte {
+	what = text.ValidUTF8(what)
+	inner := message.StringSize(len(id)) + finalSize(final)
+	size := message.StringSize(len(what)) + message.StringSize(inner)
 	if prefix {
-		dst = appendPrefix(dst, size)
+		dst = message.AppendPrefix(dst, size)
 	}
-	dst = appendField(dst, keyStreamError, text)
+	dst = message.AppendField(dst, keyStreamError, what)
 	if inner > 0 {
 		dst = append(dst, keyStreamResponse)
 		dst = binary.AppendUvarint(dst, uint64(inner))
-		dst = appendField(dst, keyResponseID, id)
+		dst = message.AppendField(dst, keyResponseID, id)
 		dst = appendFinal(dst, final)
 	}
 	return dst
 }
-
-// appendPrefix appends gRPC's prefix of an uncompressed message of n bytes.
-func appendPrefix(dst []byte, n int) []byte {
-	return binary.BigEndian.AppendUint32(append(dst, 0), uint32(n))
-}
-
-// appendField appends a field of bytes, unless it is empty.
-func appendField[T []byte | string](dst []byte, key byte, s T) []byte {
-	if len(s) == 0 {
-		return dst
-	}
-	dst = binary.AppendUvarint(append(dst, key), uint64(len(s)))
-	return append(dst, s...)
-}
-
-// fieldSize returns the encoded length of a field of n bytes whose number is below 16, and stringSize that of
-// one that is left out when empty.
-func fieldSize(n int) int { return 1 + varintSize(uint64(n)) + n }
-
-func stringSize(n int) int {
-	if n == 0 {
-		return 0
-	}
-	return fieldSize(n)
-}
-
-func varintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }

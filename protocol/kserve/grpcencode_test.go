@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/message"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -29,10 +30,10 @@ func answerIs(t *testing.T, m *infer.Model, id string, head Head, asked []int, r
 			}
 			got := &pb.ModelInferResponse{}
 			if f.Prefix {
-				if b[0] != 0 || int(binary.BigEndian.Uint32(b[1:])) != len(b)-PrefixSize {
-					t.Fatalf("prefix %x of %d bytes", b[:5], len(b)-PrefixSize)
+				if b[0] != 0 || int(binary.BigEndian.Uint32(b[1:])) != len(b)-message.PrefixSize {
+					t.Fatalf("prefix %x of %d bytes", b[:5], len(b)-message.PrefixSize)
 				}
-				b = b[PrefixSize:]
+				b = b[message.PrefixSize:]
 			}
 			if f.Stream {
 				s := &pb.ModelStreamInferResponse{}
@@ -221,7 +222,7 @@ func TestAppendStreamError(t *testing.T) {
 		{strings.Repeat("long ", 100), "id", FinalYes, strings.Repeat("long ", 100)},
 	} {
 		b := AppendStreamError(nil, tc.text, []byte(tc.id), tc.final, true)
-		if int(binary.BigEndian.Uint32(b[1:])) != len(b)-PrefixSize || !bytes.Equal(AppendStreamError(nil, tc.text, []byte(tc.id), tc.final, false), b[PrefixSize:]) {
+		if int(binary.BigEndian.Uint32(b[1:])) != len(b)-message.PrefixSize || !bytes.Equal(AppendStreamError(nil, tc.text, []byte(tc.id), tc.final, false), b[message.PrefixSize:]) {
 			t.Errorf("%q: prefix %x", tc.text, b[:5])
 		}
 		want := &pb.ModelStreamInferResponse{ErrorMessage: tc.want}
@@ -232,7 +233,7 @@ func TestAppendStreamError(t *testing.T) {
 			want.InferResponse.Parameters = map[string]*pb.InferParameter{finalKey: boolParam(tc.final == FinalYes)}
 		}
 		got := &pb.ModelStreamInferResponse{}
-		if err := proto.Unmarshal(b[PrefixSize:], got); err != nil || !proto.Equal(got, want) {
+		if err := proto.Unmarshal(b[message.PrefixSize:], got); err != nil || !proto.Equal(got, want) {
 			t.Errorf("%q: %v, %v", tc.text, got, err)
 		}
 	}

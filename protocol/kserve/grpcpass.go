@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/message"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -15,7 +17,7 @@ func (a *Answer) passes() bool {
 		return false
 	}
 	for _, index := range a.Request.Classified {
-		if o := outputAt(a.Response, index); o != nil && !a.classified(o) {
+		if o := fit.OutputAt(a.Response, index); o != nil && !a.classified(o) {
 			return false
 		}
 	}
@@ -33,32 +35,32 @@ func (e *MessageEncoder) pass(a *Answer, f Frame, out *slab.List) *infer.Error {
 	if FinalOf(r) != FinalUnsaid {
 		final = FinalUnsaid // the backend has said it
 	}
-	tail := renameSize(r.BodyName, a.Model.Name) + renameSize(r.BodyVersion, a.Model.Version) + renameSize(r.BodyID, id) + finalSize(final)
+	tail := message.OverrideSize(r.BodyName, a.Model.Name) + message.OverrideSize(r.BodyVersion, a.Model.Version) + message.OverrideSize(r.BodyID, id) + finalSize(final)
 	size := r.Body.Size() + tail
 	around := 0
 	if f.Stream {
-		around += 1 + varintSize(uint64(size))
+		around += 1 + message.VarintSize(uint64(size))
 	}
 	if size+around > math.MaxInt32 {
 		return answerTooLarge(a.Model, size)
 	}
 	if f.Prefix {
-		around += PrefixSize
+		around += message.PrefixSize
 	}
 	if around+tail == 0 {
 		out.AppendList(&r.Body)
 		return nil
 	}
 	c := &e.c
-	c.start(e.pool, out, around+tail)
-	c.b = f.open(c.b, size)
-	c.cut()
+	c.Start(e.pool, out, around+tail)
+	c.B = f.open(c.B, size)
+	c.Cut()
 	out.AppendList(&r.Body)
-	c.b = appendRename(c.b, keyResponseModel, r.BodyName, a.Model.Name)
-	c.b = appendRename(c.b, keyResponseVersion, r.BodyVersion, a.Model.Version)
-	c.b = appendRename(c.b, keyResponseID, r.BodyID, id)
-	c.b = appendFinal(c.b, final)
-	c.end()
+	c.B = message.AppendOverride(c.B, keyResponseModel, r.BodyName, a.Model.Name)
+	c.B = message.AppendOverride(c.B, keyResponseVersion, r.BodyVersion, a.Model.Version)
+	c.B = message.AppendOverride(c.B, keyResponseID, r.BodyID, id)
+	c.B = appendFinal(c.B, final)
+	c.End()
 	return nil
 }
 
@@ -67,9 +69,9 @@ func (f Frame) open(b []byte, size int) []byte {
 	if f.Prefix {
 		n := size
 		if f.Stream {
-			n += 1 + varintSize(uint64(size))
+			n += 1 + message.VarintSize(uint64(size))
 		}
-		b = appendPrefix(b, n)
+		b = message.AppendPrefix(b, n)
 	}
 	if f.Stream {
 		b = binary.AppendUvarint(append(b, keyStreamResponse), uint64(size))
@@ -85,15 +87,15 @@ func finalSize(f Final) int {
 	if f == FinalUnsaid {
 		return 0
 	}
-	return fieldSize(fieldSize(len(finalKey)) + 2 + 2)
+	return message.FieldSize(message.FieldSize(len(finalKey)) + 2 + 2)
 }
 
 func appendFinal(b []byte, f Final) []byte {
 	if f == FinalUnsaid {
 		return b
 	}
-	b = append(b, keyResponseParameters, byte(fieldSize(len(finalKey))+2+2))
-	b = appendField(b, keyEntryKey, finalKey)
+	b = append(b, keyResponseParameters, byte(message.FieldSize(len(finalKey))+2+2))
+	b = message.AppendField(b, keyEntryKey, finalKey)
 	return append(b, keyEntryValue, 2, keyParamBool, byte(f-FinalNo))
 }
 

@@ -268,8 +268,8 @@ func TestMessageFloodsAreCheap(t *testing.T) {
 		body := bodyOf(mem.Slabs, []byte(strings.Repeat(field, 1<<20)), 0)
 		req := mem.NewRequest()
 		var head Head
-		if err := d.Decode(Source{Model: m, Body: body}, req, &head); err == nil || d.r.pos() > 100 {
-			t.Errorf("%s: %v, %d bytes read", name, err, d.r.pos())
+		if err := d.Decode(Source{Model: m, Body: body}, req, &head); err == nil || d.r.Pos() > 100 {
+			t.Errorf("%s: %v, %d bytes read", name, err, d.r.Pos())
 		}
 		if cap(d.raws)+cap(req.Inputs)+cap(head.Outputs) > 16 {
 			t.Errorf("%s: room for %d, %d and %d", name, cap(d.raws), cap(req.Inputs), cap(head.Outputs))

@@ -3,11 +3,11 @@ package kserve
 import (
 	"encoding/binary"
 	"math"
-	"slices"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/message"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
-	"github.com/sluice-serving/sluice/tensor"
 )
 
 // A RequestEncoder writes requests to a backend that speaks the protocol over gRPC, as
@@ -20,18 +20,16 @@ type RequestEncoder struct {
 	pool   *slab.Pool
 	fields []inputField
 	one    [1]infer.Member
-	part   slab.List
-	c      composer
+	m      message.Merger
+	c      message.Composer
 }
 
 // An inputField is an input that is to be written.
 type inputField struct {
-	from *infer.Input // the first member's
+	message.Merged
 	name string
-	rows int64 // the length of the first axis
-	dims int   // encoded length of the shape
-	body int   // encoded length of the InferInputTensor
-	size int   // of the data
+	dims int // encoded length of the shape
+	body int // encoded length of the InferInputTensor
 }
 
 // NewRequestEncoder returns an encoder that takes the memory for messages from pool.
@@ -64,53 +62,27 @@ func (e *RequestEncoder) encode(model *infer.Model, members []infer.Member, name
 // goesAsItCame tells whether a run's request is one that came as ModelInferRequest, whole: its answer is then
 // what the client is to get.
 func goesAsItCame(members []infer.Member) bool {
-	return len(members) == 1 && members[0].Call.Request.Encoding == infer.KServeGRPC && span(&members[0]) == infer.AllRows
-}
-
-// span returns the rows of a member, as all of them where they are.
-func span(m *infer.Member) infer.Rows {
-	if m.Rows.N == m.Call.Request.Rows {
-		return infer.AllRows
-	}
-	return m.Rows
+	return len(members) == 1 && members[0].Call.Request.Encoding == infer.KServeGRPC && message.Span(&members[0]) == infer.AllRows
 }
 
 // pass appends the message as it came.
 func (e *RequestEncoder) pass(model *infer.Model, req *infer.Request, name, version string, out *slab.List) *infer.Error {
-	tail := renameSize(req.BodyName, name) + renameSize(req.BodyVersion, version)
+	tail := message.OverrideSize(req.BodyName, name) + message.OverrideSize(req.BodyVersion, version)
 	if size := req.Body.Size() + tail; size > math.MaxInt32 {
 		return requestTooLarge(model, size)
 	}
 	out.AppendList(&req.Body)
 	if tail > 0 {
 		own := e.pool.Get(tail)
-		b := appendRename(own.Bytes()[:0], keyModelName, req.BodyName, name)
-		b = appendRename(b, keyModelVersion, req.BodyVersion, version)
+		b := message.AppendOverride(own.Bytes()[:0], keyModelName, req.BodyName, name)
+		b = message.AppendOverride(b, keyModelVersion, req.BodyVersion, version)
 		out.AppendOwned(own.View(0, len(b)))
 	}
 	return nil
 }
 
-// renameSize returns what appendRename appends.
-func renameSize[T []byte | string](said []byte, want T) int {
-	if string(said) == string(want) {
-		return 0
-	}
-	return fieldSize(len(want))
-}
-
-// appendRename appends a field that overrides what the message said, if that is not what is wanted. Here an empty
-// value must be written too.
-func appendRename[T []byte | string](b []byte, key byte, said []byte, want T) []byte {
-	if string(said) == string(want) {
-		return b
-	}
-	b = binary.AppendUvarint(append(b, key), uint64(len(want)))
-	return append(b, want...)
-}
-
 func requestTooLarge(m *infer.Model, size int) *infer.Error {
-	err := infer.Errorf(infer.TooLarge, "the request for model %s takes %d bytes, more than a gRPC message holds", quote(m.Name), size)
+	err := infer.Errorf(infer.TooLarge, "the request for model %s takes %d bytes, more than a gRPC message holds", text.Quote(m.Name), size)
 	err.Origin = infer.FromGateway
 	return err
 }
@@ -122,19 +94,19 @@ func (e *RequestEncoder) write(model *infer.Model, members []infer.Member, name,
 	if len(members) == 1 {
 		id = first.ID
 	}
-	head := stringSize(len(name)) + stringSize(len(version)) + stringSize(len(id))
+	head := message.StringSize(len(name)) + message.StringSize(len(version)) + message.StringSize(len(id))
 	for i := range first.Params {
 		head += paramEntrySize(&first.Params[i])
 	}
-	asked := asked(model, members)
+	asked := message.Asked(model, members)
 	for _, o := range asked {
-		head += fieldSize(stringSize(len(model.Outputs[o].Name)))
+		head += message.FieldSize(message.StringSize(len(model.Outputs[o].Name)))
 	}
 	data, copied := 0, 0
 	for i := range first.Inputs {
 		f, small := e.measure(model, members, &first.Inputs[i])
-		head += fieldSize(f.body) + 1 + varintSize(uint64(f.size))
-		data += f.size
+		head += message.FieldSize(f.body) + 1 + message.VarintSize(uint64(f.Size))
+		data += f.Size
 		copied += small
 		e.fields = append(e.fields, f)
 	}
@@ -142,103 +114,52 @@ func (e *RequestEncoder) write(model *infer.Model, members []infer.Member, name,
 		return requestTooLarge(model, head+data)
 	}
 	c := &e.c
-	c.start(e.pool, out, head+copied)
-	c.b = appendField(c.b, keyModelName, name)
-	c.b = appendField(c.b, keyModelVersion, version)
-	c.b = appendField(c.b, keyID, id)
+	c.Start(e.pool, out, head+copied)
+	c.B = message.AppendField(c.B, keyModelName, name)
+	c.B = message.AppendField(c.B, keyModelVersion, version)
+	c.B = message.AppendField(c.B, keyID, id)
 	for i := range first.Params {
-		c.b = appendParam(c.b, keyParameters, &first.Params[i])
+		c.B = appendParam(c.B, keyParameters, &first.Params[i])
 	}
 	for i := range e.fields {
-		c.b = e.fields[i].append(c.b)
+		c.B = e.fields[i].append(c.B)
 	}
 	for _, o := range asked {
 		name := model.Outputs[o].Name
-		c.b = binary.AppendUvarint(append(c.b, keyOutputs), uint64(stringSize(len(name))))
-		c.b = appendField(c.b, keyOutputName, name)
+		c.B = binary.AppendUvarint(append(c.B, keyOutputs), uint64(message.StringSize(len(name))))
+		c.B = message.AppendField(c.B, keyOutputName, name)
 	}
 	e.data(members)
-	c.end()
+	c.End()
 	return nil
 }
 
-// asked returns the outputs to ask for, nil for all: what one member asked for, if the others want the same. The
-// edge leaves out of an answer what its client did not ask for.
-func asked(model *infer.Model, members []infer.Member) []int {
-	outputs := members[0].Call.Request.Outputs
-	if len(outputs) == len(model.Outputs) {
-		return nil
-	}
-	for i := range members[1:] {
-		if !slices.Equal(members[1+i].Call.Request.Outputs, outputs) {
-			return nil
-		}
-	}
-	return outputs
-}
-
-// measure works out the lengths of an input, and how much of its data is going to be copied.
+// measure works out the lengths of an input.
 func (e *RequestEncoder) measure(model *infer.Model, members []infer.Member, in *infer.Input) (f inputField, copied int) {
-	f = inputField{from: in, name: model.Inputs[in.Index].Name}
-	for i := range members {
-		t := inputAt(&members[i], in.Index)
-		rows := span(&members[i])
-		size := e.sizeOf(rows, t)
-		f.rows += rows.Of(t)
-		f.size += size
-		if size < joinBelow*t.Data.Len() {
-			copied += size
-		}
-	}
+	m := e.m.Measure(members, in)
+	f = inputField{Merged: m, name: model.Inputs[in.Index].Name}
 	for axis, n := range in.Shape {
 		if axis == 0 {
-			n = f.rows
+			n = f.Rows
 		}
-		f.dims += varintSize(uint64(n))
+		f.dims += message.VarintSize(uint64(n))
 	}
-	f.body = stringSize(len(f.name)) + stringSize(len(in.DType.String())) + stringSize(f.dims)
-	return f, copied
-}
-
-// sizeOf returns the bytes of rows of t.
-func (e *RequestEncoder) sizeOf(rows infer.Rows, t *tensor.Tensor) int {
-	switch {
-	case rows.N < 0:
-		return t.Data.Size()
-	case rows.N == 0:
-		return 0
-	case t.DType != tensor.Bytes:
-		return int(int64(t.Data.Size()) / t.Rows() * rows.N)
-	}
-	rows.Append(&e.part, t)
-	size := e.part.Size()
-	e.part.Release()
-	return size
-}
-
-// inputAt returns an input of a member. Members of one run have the same ones.
-func inputAt(m *infer.Member, index int) *tensor.Tensor {
-	inputs := m.Call.Request.Inputs
-	for i := range inputs {
-		if inputs[i].Index == index {
-			return &inputs[i].Tensor
-		}
-	}
-	panic("BUG: kserve: members of one run have different inputs")
+	f.body = message.StringSize(len(f.name)) + message.StringSize(len(in.DType.String())) + message.StringSize(f.dims)
+	return f, m.Copied
 }
 
 // append appends all of the input but its data.
 func (f *inputField) append(b []byte) []byte {
 	b = binary.AppendUvarint(append(b, keyInputs), uint64(f.body))
-	b = appendField(b, keyInputName, f.name)
-	b = appendField(b, keyInputType, f.from.DType.String())
+	b = message.AppendField(b, keyInputName, f.name)
+	b = message.AppendField(b, keyInputType, f.From.DType.String())
 	if f.dims == 0 {
 		return b
 	}
 	b = binary.AppendUvarint(append(b, keyInputShape), uint64(f.dims))
-	for axis, n := range f.from.Shape {
+	for axis, n := range f.From.Shape {
 		if axis == 0 {
-			n = f.rows
+			n = f.Rows
 		}
 		b = binary.AppendUvarint(b, uint64(n))
 	}
@@ -250,18 +171,8 @@ func (e *RequestEncoder) data(members []infer.Member) {
 	c := &e.c
 	for i := range e.fields {
 		f := &e.fields[i]
-		c.room(1 + varintSize(uint64(f.size)))
-		c.b = binary.AppendUvarint(append(c.b, keyRaw), uint64(f.size))
-		for j := range members {
-			t := inputAt(&members[j], f.from.Index)
-			rows := span(&members[j])
-			if rows.N < 0 {
-				c.views(&t.Data)
-				continue
-			}
-			rows.Append(&e.part, t)
-			c.views(&e.part)
-			e.part.Release()
-		}
+		c.Room(1 + message.VarintSize(uint64(f.Size)))
+		c.B = binary.AppendUvarint(append(c.B, keyRaw), uint64(f.Size))
+		e.m.Views(c, members, f.From.Index)
 	}
 }

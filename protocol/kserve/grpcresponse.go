@@ -1,10 +1,11 @@
 package kserve
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/message"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -16,14 +17,14 @@ import (
 // trouble later.
 type ResponseDecoder struct {
 	pool *slab.Pool
-	r    messageReader
-	tc   typedContents
+	r    message.Reader
+	tc   message.Lists
 
 	// Of the answer being read.
 	model             *infer.Model
 	resp              *infer.Response
 	classified        []int // outputs that the backend may have classified
-	in                tensorField
+	in                fit.Field
 	dtype             []byte
 	name, version, id []byte
 	params, own       []param
@@ -43,32 +44,16 @@ func (d *ResponseDecoder) Decode(model *infer.Model, b *infer.Batch, body *slab.
 	}
 	err := d.decode(model, r)
 	for i := 0; i < len(b.Members) && err == nil; i++ {
-		err = answers(model, b.Members[i].Call.Request, r)
+		err = fit.Answers(model, b.Members[i].Call.Request, r)
 	}
 	return err
-}
-
-// answers checks that r has what a request asked for.
-func answers(m *infer.Model, req *infer.Request, r *infer.Response) *infer.Error {
-	for _, index := range req.Outputs {
-		if outputAt(r, index) == nil {
-			return badBackend(m, index, missing)
-		}
-	}
-	return nil
 }
 
 const inResponse = "ModelInferResponse"
 
-func nonsense(m *infer.Model, what string) *infer.Error {
-	err := infer.Errorf(infer.BadBackend, "the backend's answer for model %s %s", quote(m.Name), what)
-	err.Origin = infer.FromBackend
-	return err
-}
-
 // fault words what was wrong with the message.
 func (d *ResponseDecoder) fault(m *infer.Model) *infer.Error {
-	return nonsense(m, "cannot be parsed: "+d.r.field+": "+d.r.what+" at byte "+strconv.Itoa(d.r.at))
+	return fit.Nonsense(m, "cannot be parsed: "+d.r.Field+": "+d.r.What+" at byte "+strconv.Itoa(d.r.At))
 }
 
 // decode reads r.Body, a ModelInferResponse, and forgets it.
@@ -76,23 +61,23 @@ func (d *ResponseDecoder) decode(model *infer.Model, r *infer.Response) *infer.E
 	d.model, d.resp = model, r
 	err := d.message()
 	d.model, d.resp, d.classified = nil, nil, nil
-	d.in, d.dtype, d.name, d.version, d.id = tensorField{}, nil, nil, nil, nil
+	d.in, d.dtype, d.name, d.version, d.id = fit.Field{}, nil, nil, nil, nil
 	clear(d.params)
 	clear(d.own)
 	d.params, d.own, d.raws, d.typed = d.params[:0], d.own[:0], d.raws[:0], d.typed[:0]
-	d.r.reset(nil)
+	d.r.Reset(nil)
 	return err
 }
 
 func (d *ResponseDecoder) message() *infer.Error {
 	r, resp := &d.r, d.resp
-	r.reset(&resp.Body)
-	for key, ok := r.key(inResponse); ok; key, ok = r.key(inResponse) {
+	r.Reset(&resp.Body)
+	for key, ok := r.Key(inResponse); ok; key, ok = r.Key(inResponse) {
 		if err := d.field(key); err != nil {
 			return err
 		}
 	}
-	if r.failed() {
+	if r.Failed() {
 		return d.fault(d.model)
 	}
 	if err := d.slice(); err != nil {
@@ -120,27 +105,27 @@ func (d *ResponseDecoder) field(key uint64) *infer.Error {
 	r := &d.r
 	switch key {
 	case keyResponseModel:
-		d.name = r.string("model_name")
+		d.name = r.String("model_name")
 	case keyResponseVersion:
-		d.version = r.string("model_version")
+		d.version = r.String("model_version")
 	case keyResponseID:
-		d.id = r.string("id")
+		d.id = r.String("id")
 	case keyResponseParameters:
-		r.parameter("parameters", &d.params)
+		readParameter(r, "parameters", &d.params)
 	case keyResponseOutputs:
 		return d.output()
 	case keyResponseRaw:
-		n, ok := r.length("raw_output_contents")
+		n, ok := r.Length("raw_output_contents")
 		if !ok {
 			return nil
 		}
 		if len(d.raws) == len(d.model.Outputs) {
-			return nonsense(d.model, "has more raw_output_contents than the model has outputs, "+strconv.Itoa(len(d.raws)))
+			return fit.Nonsense(d.model, "has more raw_output_contents than the model has outputs, "+strconv.Itoa(len(d.raws)))
 		}
-		d.raws = append(d.raws, run{r.pos(), n})
-		r.pass("raw_output_contents", n)
+		d.raws = append(d.raws, run{r.Pos(), n})
+		r.Pass("raw_output_contents", n)
 	default:
-		r.skip(inResponse, key)
+		r.Skip(inResponse, key)
 	}
 	return nil
 }
@@ -150,34 +135,35 @@ const inOutputContents = "outputs.contents"
 // output reads one output and, if it has contents, takes them.
 func (d *ResponseDecoder) output() *infer.Error {
 	r, in := &d.r, &d.in
-	*in, d.dtype, d.tc = tensorField{}, nil, typedContents{in: inOutputContents}
+	*in, d.dtype, d.tc = fit.Field{}, nil, newContents(inOutputContents)
 	d.own = d.own[:0]
 	seen := false
-	outer := r.enter("outputs")
-	from, to := r.pos(), r.end
-	for key, ok := r.key("outputs"); ok; key, ok = r.key("outputs") {
+	outer := r.Enter("outputs")
+	from, to := r.Pos(), r.End
+	for key, ok := r.Key("outputs"); ok; key, ok = r.Key("outputs") {
 		switch key {
 		case keyTensorName:
-			in.name = r.string("outputs.name")
+			in.Name = r.String("outputs.name")
 		case keyTensorType:
-			d.dtype = r.string("outputs.datatype")
+			d.dtype = r.String("outputs.datatype")
 		case keyTensorShape:
-			r.dims("outputs.shape", in)
+			readDims(r, "outputs.shape", in)
 		case keyTensorDim:
-			r.dim("outputs.shape", in)
+			readDim(r, "outputs.shape", in)
 		case keyTensorParameters:
-			r.parameter("outputs.parameters", &d.own)
+			readParameter(r, "outputs.parameters", &d.own)
 		case keyTensorContents:
 			seen = true
-			d.tc.read(r)
+			readContents(&d.tc, r)
 		default:
-			r.skip("outputs", key)
+			r.Skip("outputs", key)
 		}
 	}
-	if r.failed() {
+	if r.Failed() {
 		return d.fault(d.model)
 	}
-	o, err := d.bind()
+	in.DType = tensor.ParseDType(d.dtype)
+	o, err := fit.BindOutput(d.model, d.resp, in, d.dtype, d.classified)
 	if err != nil {
 		return err
 	}
@@ -186,69 +172,36 @@ func (d *ResponseDecoder) output() *infer.Error {
 	} else if err := d.takeContents(o, from, to); err != nil {
 		return err
 	}
-	r.leave(outer)
+	r.Leave(outer)
 	return nil
-}
-
-// bind finds the model's output and checks what was said of it, and adds it to the response.
-func (d *ResponseDecoder) bind() (*infer.Output, *infer.Error) {
-	in, m := &d.in, d.model
-	index := m.Output(in.name)
-	if index < 0 {
-		return nil, nonsense(m, "has the unexpected output "+quote(in.name)+", its outputs are "+specNames(m.Outputs))
-	}
-	if outputAt(d.resp, index) != nil {
-		return nil, badBackend(m, index, "is in the backend's answer twice")
-	}
-	spec := &m.Outputs[index]
-	dtype := tensor.ParseDType(d.dtype)
-	classified := dtype == tensor.Bytes && spec.DType != tensor.Bytes && slices.Contains(d.classified, index)
-	if dtype != spec.DType && !classified {
-		return nil, badBackend(m, index, "came as data type "+quote(d.dtype)+", the model says "+spec.DType.String())
-	}
-	if in.bad != "" {
-		return nil, badBackend(m, index, "came with a shape that "+in.bad)
-	}
-	shape := in.dims[:in.rank]
-	if !classified && !fits(shape, spec.Dims, m.MaxBatch > 0) {
-		return nil, badBackend(m, index, "came with shape "+tensor.ShapeString(shape)+", the model says "+tensor.ShapeString(spec.Dims))
-	}
-	if _, err := tensor.ByteSize(dtype, shape); err != nil {
-		return nil, badBackend(m, index, "came with a shape of more elements than fit 63 bits")
-	}
-	o := d.resp.AddOutput()
-	o.Index, o.DType = index, dtype
-	o.Shape = d.resp.Dims(len(shape))
-	copy(o.Shape, shape)
-	return o, nil
 }
 
 // takeContents writes the contents of the output that was read, from one offset of the message to another, to a
 // slab of the tensor's size.
 func (d *ResponseDecoder) takeContents(o *infer.Output, from, to int) *infer.Error {
 	c := &d.tc
-	d.typed = append(d.typed, c.n)
-	if c.n == 0 {
+	d.typed = append(d.typed, c.N)
+	if c.N == 0 {
 		return nil
 	}
 	field := contentsOf(o.DType)
 	switch {
-	case c.several:
+	case c.Several:
 		return d.bad(o, "came in several fields of contents")
-	case c.field != field:
-		return d.bad(o, "came as "+contentsFields[c.field].name+", which data type "+o.DType.String()+" does not take")
+	case c.Field != field:
+		return d.bad(o, "came as "+contentsFields[c.Field].Name+", which data type "+o.DType.String()+" does not take")
 	}
-	if err := d.count(o, int64(c.n)); err != nil {
+	if err := d.count(o, int64(c.N)); err != nil {
 		return err
 	}
-	size := c.size
+	size := c.Size
 	if o.DType != tensor.Bytes {
-		size = c.n * o.DType.Size()
+		size = c.N * o.DType.Size()
 	}
 	v := d.pool.Get(size).View(0, size)
 	o.Data.AppendOwned(v)
-	c.rewrite(&d.r, o.DType, v.B, from, to)
-	if c.bad != valueOK {
+	rewrite(c, &d.r, o.DType, v.B, from, to)
+	if c.Bad {
 		return d.bad(o, "has an element out of the range of data type "+o.DType.String())
 	}
 	return nil
@@ -258,7 +211,7 @@ func (d *ResponseDecoder) takeContents(o *infer.Output, from, to int) *infer.Err
 func (d *ResponseDecoder) slice() *infer.Error {
 	outputs := d.resp.Outputs
 	if n := len(d.raws); n > 0 && n != len(outputs) {
-		return nonsense(d.model, "has "+strconv.Itoa(len(outputs))+" outputs and "+strconv.Itoa(n)+" raw_output_contents")
+		return fit.Nonsense(d.model, "has "+strconv.Itoa(len(outputs))+" outputs and "+strconv.Itoa(n)+" raw_output_contents")
 	}
 	for i := range outputs {
 		o := &outputs[i]
@@ -288,21 +241,14 @@ func (d *ResponseDecoder) sliceOne(o *infer.Output, raw run) *infer.Error {
 		}
 		return d.count(o, n)
 	}
-	if size, _ := tensor.ByteSize(o.DType, o.Shape); int64(raw.n) != size { // bind has looked at it
-		return d.bad(o, "came with shape "+tensor.ShapeString(o.Shape)+" of data type "+o.DType.String()+
-			", which takes "+strconv.FormatInt(size, 10)+" bytes, and "+strconv.Itoa(raw.n)+" bytes")
-	}
-	return nil
+	return fit.CheckSize(d.model, o, raw.n)
 }
 
 // count checks the number of elements.
 func (d *ResponseDecoder) count(o *infer.Output, n int64) *infer.Error {
-	if want, _ := tensor.Elements(o.Shape); n != want { // bind has looked at it
-		return d.bad(o, "came with shape "+tensor.ShapeString(o.Shape)+" and "+strconv.FormatInt(n, 10)+" elements")
-	}
-	return nil
+	return fit.CheckCount(d.model, o, n)
 }
 
 func (d *ResponseDecoder) bad(o *infer.Output, what string) *infer.Error {
-	return badBackend(d.model, o.Index, what)
+	return fit.BadBackend(d.model, o.Index, what)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/message"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -406,10 +407,10 @@ func TestPassResponse(t *testing.T) {
 					t.Fatal(err)
 				}
 				if tc.frame.Prefix {
-					if b[0] != 0 || int(binary.BigEndian.Uint32(b[1:])) != len(b)-PrefixSize {
-						t.Fatalf("prefix %x of %d bytes", b[:5], len(b)-PrefixSize)
+					if b[0] != 0 || int(binary.BigEndian.Uint32(b[1:])) != len(b)-message.PrefixSize {
+						t.Fatalf("prefix %x of %d bytes", b[:5], len(b)-message.PrefixSize)
 					}
-					b = b[PrefixSize:]
+					b = b[message.PrefixSize:]
 				}
 				got := &pb.ModelInferResponse{}
 				if tc.frame.Stream {

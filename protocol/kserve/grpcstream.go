@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/fit"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -32,7 +33,7 @@ func (d *ResponseDecoder) DecodeStream(model *infer.Model, call *infer.Call, bod
 		d.classified = req.Classified
 	}
 	if err = d.decode(model, r); err == nil && !model.Decoupled {
-		err = answers(model, req, r)
+		err = fit.Answers(model, req, r)
 	}
 	return err
 }
@@ -40,34 +41,34 @@ func (d *ResponseDecoder) DecodeStream(model *infer.Model, call *infer.Call, bod
 // unwrap puts the answer that a ModelStreamInferResponse holds into r.Body, and returns the error that it holds.
 func (d *ResponseDecoder) unwrap(m *infer.Model, body *slab.List, r *infer.Response) (text string, err *infer.Error) {
 	in := &d.r
-	in.reset(body)
+	in.Reset(body)
 	pieces := 0
-	for key, ok := in.key(inStreamResponse); ok; key, ok = in.key(inStreamResponse) {
+	for key, ok := in.Key(inStreamResponse); ok; key, ok = in.Key(inStreamResponse) {
 		switch key {
 		case keyStreamError:
-			text = cutText(in.string("error_message"))
+			text = cutText(in.String("error_message"))
 		case keyStreamResponse:
-			n, ok := in.length("infer_response")
+			n, ok := in.Length("infer_response")
 			if !ok {
 				break
 			}
-			r.Body.AppendRange(body, in.pos(), n)
-			in.pass("infer_response", n)
+			r.Body.AppendRange(body, in.Pos(), n)
+			in.Pass("infer_response", n)
 			pieces++
 		default:
-			in.skip(inStreamResponse, key)
+			in.Skip(inStreamResponse, key)
 		}
 	}
-	if pieces > 1 && !in.failed() {
+	if pieces > 1 && !in.Failed() {
 		d.checkPieces(body)
 	}
 	switch {
-	case in.failed():
+	case in.Failed():
 		err = d.fault(m)
 	case pieces == 0 && text == "":
-		err = nonsense(m, "holds neither outputs nor an error")
+		err = fit.Nonsense(m, "holds neither outputs nor an error")
 	}
-	in.reset(nil)
+	in.Reset(nil)
 	return text, err
 }
 
@@ -75,17 +76,17 @@ func (d *ResponseDecoder) unwrap(m *infer.Model, body *slab.List, r *infer.Respo
 // must not begin in one and end in the next.
 func (d *ResponseDecoder) checkPieces(body *slab.List) {
 	in := &d.r
-	in.reset(body)
-	for key, ok := in.key(inStreamResponse); ok; key, ok = in.key(inStreamResponse) {
+	in.Reset(body)
+	for key, ok := in.Key(inStreamResponse); ok; key, ok = in.Key(inStreamResponse) {
 		if key != keyStreamResponse {
-			in.skip(inStreamResponse, key)
+			in.Skip(inStreamResponse, key)
 			continue
 		}
-		outer := in.enter("infer_response")
-		for key, ok := in.key("infer_response"); ok; key, ok = in.key("infer_response") {
-			in.skip("infer_response", key)
+		outer := in.Enter("infer_response")
+		for key, ok := in.Key("infer_response"); ok; key, ok = in.Key("infer_response") {
+			in.Skip("infer_response", key)
 		}
-		in.leave(outer)
+		in.Leave(outer)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -21,13 +23,13 @@ type inputSeen struct {
 
 func (d *Decoder) inputs() *infer.Error {
 	s := &d.s
-	s.open('[')
-	for s.more() {
+	s.Open('[')
+	for s.More() {
 		if err := d.input(); err != nil {
 			return err
 		}
 	}
-	if s.failed() {
+	if s.Failed() {
 		return d.fault()
 	}
 	return nil
@@ -36,14 +38,14 @@ func (d *Decoder) inputs() *infer.Error {
 // input reads one input. If its data stands last, as all clients write it, the numbers go straight to
 // their tensor; if not, the array is passed over and read when the object is.
 func (d *Decoder) input() *infer.Error {
-	s, in := &d.s, &d.in
-	*in, d.seen = tensorField{}, inputSeen{}
-	s.open('{')
-	for key, ok := s.key(); ok; key, ok = s.key() {
+	s, in := &d.s, &d.In
+	*in, d.seen = fit.Field{}, inputSeen{}
+	s.Open('{')
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		var err *infer.Error
 		switch string(key) {
 		case "name":
-			in.name, in.hasName = s.string()
+			in.Name, in.HasName = s.String()
 		case "datatype":
 			err = d.datatype()
 		case "shape":
@@ -53,20 +55,20 @@ func (d *Decoder) input() *infer.Error {
 		case "data":
 			err = d.data()
 		default:
-			s.skip()
+			s.Skip()
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if s.failed() {
+	if s.Failed() {
 		return d.fault()
 	}
 	return d.finishInput()
 }
 
 func (d *Decoder) datatype() *infer.Error {
-	name, ok := d.s.string()
+	name, ok := d.s.String()
 	if !ok {
 		return d.fault()
 	}
@@ -75,31 +77,31 @@ func (d *Decoder) datatype() *infer.Error {
 }
 
 func (d *Decoder) shape() *infer.Error {
-	s, in := &d.s, &d.in
-	s.open('[')
-	for s.more() {
-		mag, neg, end, e := scanInteger(s.b, s.i)
+	s, in := &d.s, &d.In
+	s.Open('[')
+	for s.More() {
+		mag, neg, end, e := text.ScanInteger(s.Text, s.Pos)
 		switch {
-		case e == numSyntax:
-			if at := s.i; s.skip() {
-				s.i = at
-				return d.badShape("has a dimension that is not a whole number")
+		case e == text.NumSyntax:
+			if at := s.Pos; s.Skip() {
+				s.Pos = at
+				return d.BadShape("has a dimension that is not a whole number")
 			}
 			return d.fault()
-		case e == numInteger:
-			return d.badShape("has a dimension that is not a whole number")
+		case e == text.NumInteger:
+			return d.BadShape("has a dimension that is not a whole number")
 		case neg && mag != 0:
-			return d.badShape("has a negative dimension")
-		case e == numRange || mag > math.MaxInt64:
-			return d.badShape("has a dimension that does not fit 63 bits")
-		case in.rank == tensor.MaxRank:
-			return d.badShape("has more than 32 dimensions")
+			return d.BadShape("has a negative dimension")
+		case e == text.NumRange || mag > math.MaxInt64:
+			return d.BadShape("has a dimension that does not fit 63 bits")
+		case in.Rank == tensor.MaxRank:
+			return d.BadShape("has more than 32 dimensions")
 		}
-		s.i = end
-		in.dims[in.rank] = int64(mag)
-		in.rank++
+		s.Pos = end
+		in.Dims[in.Rank] = int64(mag)
+		in.Rank++
 	}
-	if s.failed() {
+	if s.Failed() {
 		return d.fault()
 	}
 	d.seen.hasShape = true
@@ -109,14 +111,14 @@ func (d *Decoder) shape() *infer.Error {
 func (d *Decoder) data() *infer.Error {
 	s, seen := &d.s, &d.seen
 	seen.hasData = true
-	s.peek()
-	seen.data = s.i
-	if d.in.hasName && seen.hasDType && seen.hasShape && !seen.hasSize {
+	s.Peek()
+	seen.data = s.Pos
+	if d.In.HasName && seen.hasDType && seen.hasShape && !seen.hasSize {
 		return d.readData()
 	}
-	s.nonfinite = true
-	ok := s.skip()
-	s.nonfinite = false
+	s.Nonfinite = true
+	ok := s.Skip()
+	s.Nonfinite = false
 	if !ok {
 		return d.fault()
 	}
@@ -125,115 +127,115 @@ func (d *Decoder) data() *infer.Error {
 
 // finishInput checks that the input is whole, and takes its data if that has not been done.
 func (d *Decoder) finishInput() *infer.Error {
-	in, seen := &d.in, &d.seen
+	in, seen := &d.In, &d.seen
 	switch {
-	case !in.hasName:
-		return d.lacks("name")
+	case !in.HasName:
+		return d.Lacks("name")
 	case !seen.hasDType:
-		return d.lacks("datatype")
+		return d.Lacks("datatype")
 	case !seen.hasShape:
-		return d.lacks("shape")
+		return d.Lacks("shape")
 	case seen.hasData && seen.hasSize:
-		return infer.Errorf(infer.Invalid, "input %s of model %s has both \"data\" and a binary_data_size, it must have one of them", quote(in.name), quote(d.model.Name))
+		return infer.Errorf(infer.Invalid, "input %s of model %s has both \"data\" and a binary_data_size, it must have one of them", text.Quote(in.Name), text.Quote(d.Model.Name))
 	case seen.read:
 		return nil
 	case seen.hasSize:
 		return d.sliceData()
 	case !seen.hasData:
-		return infer.Errorf(infer.Invalid, "input %s of model %s has neither \"data\" nor a binary_data_size, it must have one of them", quote(in.name), quote(d.model.Name))
+		return infer.Errorf(infer.Invalid, "input %s of model %s has neither \"data\" nor a binary_data_size, it must have one of them", text.Quote(in.Name), text.Quote(d.Model.Name))
 	}
 	s := &d.s
-	end := s.i
-	s.i = seen.data
+	end := s.Pos
+	s.Pos = seen.data
 	err := d.readData()
-	s.i = end
+	s.Pos = end
 	return err
 }
 
 // readData reads the array at s.i into a slab of the tensor's size.
 func (d *Decoder) readData() *infer.Error {
 	d.seen.read = true
-	t, want, err := d.bind()
+	t, want, err := d.Bind()
 	if err != nil {
 		return err
 	}
-	size, err := d.byteSize(t)
+	size, err := d.ByteSize(t)
 	if err != nil {
 		return err
 	}
 	s := &d.s
-	if want > int64(len(s.b)-s.i)/2 {
+	if want > int64(len(s.Text)-s.Pos)/2 {
 		// An element takes two bytes of text or more: do not take memory for what cannot be there.
-		return d.badCount("fewer", want)
+		return d.BadCount("fewer", want)
 	}
 	var n int
-	var bad badValue
-	s.nonfinite = true
+	var bad text.BadValue
+	s.Nonfinite = true
 	if t.DType == tensor.Bytes {
 		n, bad, err = d.readTexts(t, want)
-	} else if err = d.charge(size); err == nil {
+	} else if err = d.Charge(size); err == nil {
 		n, bad = d.readNumbers(t, int(size))
 	}
-	s.nonfinite = false
+	s.Nonfinite = false
 	switch {
 	case err != nil:
 		return err
-	case s.failed():
+	case s.Failed():
 		return d.fault()
-	case bad == valueExcess:
-		return d.badCount("more", want)
-	case bad != valueOK:
-		return d.badElement(bad, n)
+	case bad == text.ValueExcess:
+		return d.BadCount("more", want)
+	case bad != text.ValueOK:
+		return d.BadElement(bad, n)
 	case int64(n) != want:
-		return d.badCount(strconv.Itoa(n), want)
+		return d.BadCount(strconv.Itoa(n), want)
 	}
-	d.req.Bytes += int64(t.Data.Size())
+	d.Req.Bytes += int64(t.Data.Size())
 	return nil
 }
 
-func (d *Decoder) readNumbers(t *infer.Input, size int) (n int, bad badValue) {
+func (d *Decoder) readNumbers(t *infer.Input, size int) (n int, bad text.BadValue) {
 	if size == 0 {
-		return d.s.elements(t.DType, nil)
+		return d.s.Elements(t.DType, nil)
 	}
 	to := d.pool.Get(size)
 	v := to.View(0, size)
 	t.Data.AppendOwned(v)
-	return d.s.elements(t.DType, v.B)
+	return d.s.Elements(t.DType, v.B)
 }
 
 // readTexts reads strings twice: the first time to check them and to know what they take.
-func (d *Decoder) readTexts(t *infer.Input, want int64) (n int, bad badValue, err *infer.Error) {
+func (d *Decoder) readTexts(t *infer.Input, want int64) (n int, bad text.BadValue, err *infer.Error) {
 	s := &d.s
-	from := s.i
-	n, size, bad := s.textSize()
-	if bad != valueOK || s.failed() || int64(n) != want || size == 0 {
+	from := s.Pos
+	n, size, bad := s.TextSize()
+	if bad != text.ValueOK || s.Failed() || int64(n) != want || size == 0 {
 		return n, bad, nil
 	}
-	if err := d.charge(int64(size)); err != nil {
+	if err := d.Charge(int64(size)); err != nil {
 		return n, bad, err
 	}
 	to := d.pool.Get(size)
 	v := to.View(0, size)
 	t.Data.AppendOwned(v)
-	texts(v.B[:0], s.b[from:s.i])
-	return n, valueOK, nil
+	text.Texts(v.B[:0], s.Text[from:s.Pos])
+	return n, text.ValueOK, nil
 }
 
 // sliceData takes the next binary tensor as views into the body.
 func (d *Decoder) sliceData() *infer.Error {
-	in, n := &d.in, d.seen.size
-	t, want, err := d.bind()
+	in, n := &d.In, d.seen.size
+	t, want, err := d.Bind()
 	if err != nil {
 		return err
 	}
-	if err := d.checkSize(t, n); err != nil {
+	if err := d.CheckSize(t, n); err != nil {
 		return err
 	}
 	if left := int64(d.src.Body.Size() - d.binary); n > left {
-		return infer.Errorf(infer.Invalid, "input %s of model %s: expecting %d additional bytes of data, the request has %d left", quote(in.name), quote(d.model.Name), n, left)
+		return infer.Errorf(infer.Invalid, "input %s of model %s: expecting %d additional bytes of data, the request has %d left", text.Quote(in.Name), text.Quote(d.Model.Name), n, left)
 	}
 	t.Data.AppendRange(d.src.Body, d.binary, int(n))
 	d.binary += int(n)
-	d.req.Bytes += n
-	return d.checkData(t, want)
+	d.Req.Bytes += n
+	return d.CheckData(t, want)
 }

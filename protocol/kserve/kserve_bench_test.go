@@ -2,6 +2,7 @@ package kserve
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -19,11 +20,16 @@ func BenchmarkRequest(b *testing.B) {
 		Name: "echo", Version: "1", MaxBatch: 32,
 		Inputs: []infer.Spec{spec("x", tensor.FP32, -1, 256)}, Outputs: []infer.Spec{spec("y", tensor.FP32, -1, 256)},
 	}
-	text := benchText("short", 256)
-	data := make([]byte, 1024)
-	s := &scanner{}
-	s.reset(text)
-	s.elements(tensor.FP32, data)
+	numbers, data := []byte{'['}, []byte(nil)
+	for i := range 256 {
+		f := float32(math.Sin(float64(i)) * 3)
+		if i > 0 {
+			numbers = append(numbers, ", "...)
+		}
+		numbers = fmt.Append(numbers, f)
+		data = append(data, f32(f)...)
+	}
+	numbers = append(numbers, ']')
 	head := `{"id":"42","inputs":[{"name":"x","shape":[1,256],"datatype":"FP32","parameters":{"binary_data_size":1024}}],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}`
 	for _, tc := range []struct {
 		name string
@@ -31,7 +37,7 @@ func BenchmarkRequest(b *testing.B) {
 		head int
 	}{
 		{"binary", append([]byte(head), data...), len(head)},
-		{"json", fmt.Appendf(nil, `{"id":"42","inputs":[{"name":"x","shape":[1,256],"datatype":"FP32","data":%s}],"outputs":[{"name":"y"}]}`, text), NoHeader},
+		{"json", fmt.Appendf(nil, `{"id":"42","inputs":[{"name":"x","shape":[1,256],"datatype":"FP32","data":%s}],"outputs":[{"name":"y"}]}`, numbers), NoHeader},
 	} {
 		b.Run(tc.name, func(b *testing.B) {
 			mem := newMemory()

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -233,23 +234,23 @@ func ParseIndexRequest(body []byte) (readyOnly bool, err *infer.Error) {
 	if len(body) == 0 {
 		return false, nil
 	}
-	s := &scanner{}
-	s.reset(body)
-	s.open('{')
-	for key, ok := s.key(); ok; key, ok = s.key() {
+	s := &text.Scanner{}
+	s.Reset(body)
+	s.Open('{')
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		switch {
 		case string(key) != "ready":
-			s.skip()
-		case s.peek() == 't':
-			readyOnly = s.literal("true")
-		case s.peek() == 'f':
-			s.literal("false")
+			s.Skip()
+		case s.Peek() == 't':
+			readyOnly = s.Literal("true")
+		case s.Peek() == 'f':
+			s.Literal("false")
 		default:
-			s.fail(s.i, "\"ready\" must be true or false")
+			s.Fail(s.Pos, "\"ready\" must be true or false")
 		}
 	}
-	if !s.end() {
-		return false, s.fault()
+	if !s.End() {
+		return false, s.Fault()
 	}
 	return readyOnly, nil
 }

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/text"
 )
 
 const (
@@ -37,8 +38,8 @@ const (
 // parameters reads an object of parameters.
 func (d *Decoder) parameters(of owner) *infer.Error {
 	s := &d.s
-	s.open('{')
-	for key, ok := s.key(); ok; key, ok = s.key() {
+	s.Open('{')
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		p := param{Param: infer.Param{Key: key}}
 		err := d.paramValue(&p)
 		switch {
@@ -54,7 +55,7 @@ func (d *Decoder) parameters(of owner) *infer.Error {
 			return err
 		}
 	}
-	if s.failed() {
+	if s.Failed() {
 		return d.fault()
 	}
 	return nil
@@ -64,20 +65,20 @@ func (d *Decoder) parameters(of owner) *infer.Error {
 func (d *Decoder) paramValue(p *param) *infer.Error {
 	s := &d.s
 	var ok bool
-	switch c := s.peek(); {
+	switch c := s.Peek(); {
 	case c == '"':
 		p.Kind = infer.ParamString
-		p.String, ok = s.string()
+		p.String, ok = s.String()
 	case c == 't':
 		p.Kind, p.Int = infer.ParamBool, 1
-		ok = s.literal("true")
+		ok = s.Literal("true")
 	case c == 'f':
 		p.Kind = infer.ParamBool
-		ok = s.literal("false")
-	case c == '-' || isDigit(c):
+		ok = s.Literal("false")
+	case c == '-' || text.IsDigit(c):
 		return d.paramNumber(p)
 	default:
-		if s.skip() {
+		if s.Skip() {
 			return notAValue(p)
 		}
 	}
@@ -89,17 +90,17 @@ func (d *Decoder) paramValue(p *param) *infer.Error {
 
 func (d *Decoder) paramNumber(p *param) *infer.Error {
 	s := &d.s
-	mag, neg, end, e := scanInteger(s.b, s.i)
-	lit := s.b[s.i:end]
+	mag, neg, end, e := text.ScanInteger(s.Text, s.Pos)
+	lit := s.Text[s.Pos:end]
 	switch e {
-	case numSyntax:
-		s.fail(end, "invalid number")
+	case text.NumSyntax:
+		s.Fail(end, "invalid number")
 		return d.fault()
-	case numInteger:
-		num, _, _ := scanDecimal(lit, 0)
+	case text.NumInteger:
+		num, _, _ := text.ScanDecimal(lit, 0)
 		p.Kind = infer.ParamFloat
-		if p.Float, _ = num.float64(lit); math.IsInf(p.Float, 0) {
-			e = numRange
+		if p.Float, _ = num.Float64(lit); math.IsInf(p.Float, 0) {
+			e = text.NumRange
 		}
 	default:
 		p.Kind, p.Int = infer.ParamInt, int64(mag)
@@ -108,13 +109,13 @@ func (d *Decoder) paramNumber(p *param) *infer.Error {
 		}
 		p.big = mag > math.MaxInt64 && !neg
 		if neg && mag > 1<<63 {
-			e = numRange
+			e = text.NumRange
 		}
 	}
-	if e == numRange {
-		return infer.Errorf(infer.Invalid, "parameter %s is out of range", quote(p.Key))
+	if e == text.NumRange {
+		return infer.Errorf(infer.Invalid, "parameter %s is out of range", text.Quote(p.Key))
 	}
-	s.i = end
+	s.Pos = end
 	return nil
 }
 
@@ -174,15 +175,15 @@ func (b *binder) requestParameter(p *param) *infer.Error {
 			return wrongParam(p, "is out of range")
 		}
 	}
-	p.Key, p.String = b.req.Keep(p.Key), b.req.Keep(p.String)
-	b.req.Params = append(b.req.Params, p.Param)
+	p.Key, p.String = b.Req.Keep(p.Key), b.Req.Keep(p.String)
+	b.Req.Params = append(b.Req.Params, p.Param)
 	return nil
 }
 
 func notAValue(p *param) *infer.Error { return wrongParam(p, "is not a string, a number or a bool") }
 
 func wrongParam(p *param, what string) *infer.Error {
-	return infer.Errorf(infer.Invalid, "parameter %s %s", quote(p.Key), what)
+	return infer.Errorf(infer.Invalid, "parameter %s %s", text.Quote(p.Key), what)
 }
 
 // sharedMemory refuses a tensor that lies in memory of the client's machine.

@@ -2,6 +2,8 @@ package kserve
 
 import (
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -29,22 +31,10 @@ func (a *Answer) count() int {
 // backend gave none.
 func (a *Answer) output(i int) *infer.Output {
 	if asked := a.Request.Outputs; len(asked) > 0 {
-		return outputAt(a.Response, asked[i])
+		return fit.OutputAt(a.Response, asked[i])
 	}
 	return &a.Response.Outputs[i]
 }
-
-// outputAt returns the output of a response that has the place index in the model's, nil if there is none.
-func outputAt(r *infer.Response, index int) *infer.Output {
-	for i := range r.Outputs {
-		if r.Outputs[i].Index == index {
-			return &r.Outputs[i]
-		}
-	}
-	return nil
-}
-
-const missing = "is missing in the backend's answer"
 
 // classes returns how many classes are to stand in place of o, output i: 0 if it is the tensor that was asked for,
 // or if the backend has put classes in its place.
@@ -62,52 +52,26 @@ func (a *Answer) classified(o *infer.Output) bool {
 }
 
 func cannotClassify(spec *infer.Spec, m *infer.Model, d tensor.DType) *infer.Error {
-	return infer.Errorf(infer.Invalid, "output %s of model %s cannot be classified: its data type is %s", quote(spec.Name), quote(m.Name), d)
+	return infer.Errorf(infer.Invalid, "output %s of model %s cannot be classified: its data type is %s", text.Quote(spec.Name), text.Quote(m.Name), d)
 }
-
-func badBackend(m *infer.Model, index int, what string) *infer.Error {
-	err := infer.Errorf(infer.BadBackend, "output %s of model %s %s", quote(m.Outputs[index].Name), quote(m.Name), what)
-	err.Origin = infer.FromBackend
-	return err
-}
-
-const broken = "has data that does not agree with its shape"
 
 // A portion is what of an output answers one request: its rows, or the classes that were asked for. Both
 // encodings write it.
 type portion struct {
 	pool  *slab.Pool
-	r     reader
+	r     text.Reader
 	part  slab.List
 	shape [tensor.MaxRank]int64
 
 	// Of a classification.
 	top    []ranked
 	made   slab.List
-	labels writer
+	labels text.Writer
 }
 
-// cut returns the shape of the answer's rows of an output, which is good until the next one is cut. What a
-// backend gave is checked as far as that costs nothing; that BYTES are well formed is for the backend's runner
-// to know.
+// cut returns the shape of the answer's rows of an output, which is good until the next one is cut.
 func (p *portion) cut(a *Answer, o *infer.Output) ([]int64, *infer.Error) {
-	t := &o.Tensor
-	size, err := tensor.ByteSize(t.DType, t.Shape)
-	if err != nil {
-		return nil, badBackend(a.Model, o.Index, err.Error())
-	}
-	if t.DType != tensor.Bytes && int64(t.Data.Size()) != size {
-		return nil, badBackend(a.Model, o.Index, broken)
-	}
-	if a.Rows.N < 0 {
-		return t.Shape, nil
-	}
-	if len(t.Shape) == 0 || a.Rows.First+a.Rows.N > t.Shape[0] {
-		return nil, badBackend(a.Model, o.Index, "has fewer rows than were sent")
-	}
-	shape := p.shape[:copy(p.shape[:], t.Shape)]
-	shape[0] = a.Rows.N
-	return shape, nil
+	return fit.Cut(a.Model, o, a.Rows, &p.shape)
 }
 
 // take sets p.part to what answers the request of the output, whose form stands at place i of the head.

@@ -1,4 +1,4 @@
-package kserve
+package text
 
 import (
 	"encoding/json"
@@ -15,44 +15,44 @@ func TestNumberGrammar(t *testing.T) {
 	for _, tc := range []struct {
 		in  string
 		end int // offset of the end, or of the offence
-		err numErr
+		err NumErr
 	}{
-		{"0", 1, numOK},
-		{"-0", 2, numOK},
-		{"7", 1, numOK},
-		{"10", 2, numOK},
-		{"1.5", 3, numOK},
-		{"0.0", 3, numOK},
-		{"1e5", 3, numOK},
-		{"1E+5", 4, numOK},
-		{"1e-05", 5, numOK},
-		{"-1.25e10", 8, numOK},
-		{"1,2", 1, numOK},
-		{"12]", 2, numOK},
-		{"1e999999999999999999999", 23, numOK},
-		{"123456789.12345678", 18, numOK},
-		{"0.123456781234567812345678", 26, numOK},
-		{"", 0, numSyntax},
-		{"-", 1, numSyntax},
-		{"+1", 0, numSyntax},
-		{".5", 0, numSyntax},
-		{"-.5", 1, numSyntax},
-		{"01", 1, numSyntax},
-		{"-01", 2, numSyntax},
-		{"00", 1, numSyntax},
-		{"1.", 2, numSyntax},
-		{"1.e5", 2, numSyntax},
-		{"1e", 2, numSyntax},
-		{"1e+", 3, numSyntax},
-		{"1ee5", 2, numSyntax},
-		{"a", 0, numSyntax},
-		{"NaN", 0, numSyntax},
-		{"--1", 1, numSyntax},
-		{"0x10", 1, numOK},
-		{"1_000", 1, numOK}, // what follows is the caller's to refuse
+		{"0", 1, NumOK},
+		{"-0", 2, NumOK},
+		{"7", 1, NumOK},
+		{"10", 2, NumOK},
+		{"1.5", 3, NumOK},
+		{"0.0", 3, NumOK},
+		{"1e5", 3, NumOK},
+		{"1E+5", 4, NumOK},
+		{"1e-05", 5, NumOK},
+		{"-1.25e10", 8, NumOK},
+		{"1,2", 1, NumOK},
+		{"12]", 2, NumOK},
+		{"1e999999999999999999999", 23, NumOK},
+		{"123456789.12345678", 18, NumOK},
+		{"0.123456781234567812345678", 26, NumOK},
+		{"", 0, NumSyntax},
+		{"-", 1, NumSyntax},
+		{"+1", 0, NumSyntax},
+		{".5", 0, NumSyntax},
+		{"-.5", 1, NumSyntax},
+		{"01", 1, NumSyntax},
+		{"-01", 2, NumSyntax},
+		{"00", 1, NumSyntax},
+		{"1.", 2, NumSyntax},
+		{"1.e5", 2, NumSyntax},
+		{"1e", 2, NumSyntax},
+		{"1e+", 3, NumSyntax},
+		{"1ee5", 2, NumSyntax},
+		{"a", 0, NumSyntax},
+		{"NaN", 0, NumSyntax},
+		{"--1", 1, NumSyntax},
+		{"0x10", 1, NumOK},
+		{"1_000", 1, NumOK}, // what follows is the caller's to refuse
 	} {
 		t.Run(tc.in, func(t *testing.T) {
-			_, end, err := scanDecimal([]byte(tc.in), 0)
+			_, end, err := ScanDecimal([]byte(tc.in), 0)
 			if end != tc.end || err != tc.err {
 				t.Errorf("scanDecimal ends at %d with %d, want %d with %d", end, err, tc.end, tc.err)
 			}
@@ -66,46 +66,46 @@ func TestIntegers(t *testing.T) {
 		width  uint
 		signed bool
 		want   string // "" with err
-		err    numErr
+		err    NumErr
 	}{
-		{"127", 8, true, "127", numOK},
-		{"128", 8, true, "", numRange},
-		{"-128", 8, true, "-128", numOK},
-		{"-129", 8, true, "", numRange},
-		{"255", 8, false, "255", numOK},
-		{"256", 8, false, "", numRange},
-		{"300", 8, false, "", numRange},
-		{"-1", 8, false, "", numRange},
-		{"-0", 8, false, "", numRange},
-		{"-0", 8, true, "0", numOK},
-		{"32768", 16, true, "", numRange},
-		{"65535", 16, false, "65535", numOK},
-		{"2147483647", 32, true, "2147483647", numOK},
-		{"2147483648", 32, true, "", numRange},
-		{"4294967295", 32, false, "4294967295", numOK},
-		{"4294967296", 32, false, "", numRange},
-		{"9007199254740993", 64, true, "9007199254740993", numOK},
-		{"9223372036854775807", 64, true, "9223372036854775807", numOK},
-		{"9223372036854775808", 64, true, "", numRange},
-		{"-9223372036854775808", 64, true, "-9223372036854775808", numOK},
-		{"-9223372036854775809", 64, true, "", numRange},
-		{"18446744073709551615", 64, false, "18446744073709551615", numOK},
-		{"18446744073709551616", 64, false, "", numRange},
-		{"99999999999999999999", 64, false, "", numRange},
-		{"100000000000000000000000", 64, false, "", numRange},
-		{"1.0", 64, true, "", numInteger},
-		{"1.5", 32, true, "", numInteger},
-		{"1e2", 32, true, "", numInteger},
-		{"1E2", 32, false, "", numInteger},
-		{"01", 8, true, "", numSyntax},
-		{"-", 8, true, "", numSyntax},
-		{"1.", 8, true, "", numSyntax},
-		{"\"1\"", 8, true, "", numSyntax},
-		{"true", 8, true, "", numSyntax},
+		{"127", 8, true, "127", NumOK},
+		{"128", 8, true, "", NumRange},
+		{"-128", 8, true, "-128", NumOK},
+		{"-129", 8, true, "", NumRange},
+		{"255", 8, false, "255", NumOK},
+		{"256", 8, false, "", NumRange},
+		{"300", 8, false, "", NumRange},
+		{"-1", 8, false, "", NumRange},
+		{"-0", 8, false, "", NumRange},
+		{"-0", 8, true, "0", NumOK},
+		{"32768", 16, true, "", NumRange},
+		{"65535", 16, false, "65535", NumOK},
+		{"2147483647", 32, true, "2147483647", NumOK},
+		{"2147483648", 32, true, "", NumRange},
+		{"4294967295", 32, false, "4294967295", NumOK},
+		{"4294967296", 32, false, "", NumRange},
+		{"9007199254740993", 64, true, "9007199254740993", NumOK},
+		{"9223372036854775807", 64, true, "9223372036854775807", NumOK},
+		{"9223372036854775808", 64, true, "", NumRange},
+		{"-9223372036854775808", 64, true, "-9223372036854775808", NumOK},
+		{"-9223372036854775809", 64, true, "", NumRange},
+		{"18446744073709551615", 64, false, "18446744073709551615", NumOK},
+		{"18446744073709551616", 64, false, "", NumRange},
+		{"99999999999999999999", 64, false, "", NumRange},
+		{"100000000000000000000000", 64, false, "", NumRange},
+		{"1.0", 64, true, "", NumInteger},
+		{"1.5", 32, true, "", NumInteger},
+		{"1e2", 32, true, "", NumInteger},
+		{"1E2", 32, false, "", NumInteger},
+		{"01", 8, true, "", NumSyntax},
+		{"-", 8, true, "", NumSyntax},
+		{"1.", 8, true, "", NumSyntax},
+		{"\"1\"", 8, true, "", NumSyntax},
+		{"true", 8, true, "", NumSyntax},
 	} {
 		t.Run(tc.in+"/"+strconv.Itoa(int(tc.width)), func(t *testing.T) {
 			var got string
-			var err numErr
+			var err NumErr
 			if tc.signed {
 				v, _, e := signedInteger([]byte(tc.in), 0, tc.width)
 				got, err = strconv.FormatInt(v, 10), e
@@ -113,7 +113,7 @@ func TestIntegers(t *testing.T) {
 				v, _, e := unsignedInteger([]byte(tc.in), 0, tc.width)
 				got, err = strconv.FormatUint(v, 10), e
 			}
-			if err != tc.err || err == numOK && got != tc.want {
+			if err != tc.err || err == NumOK && got != tc.want {
 				t.Errorf("got %s, %d; want %s, %d", got, err, tc.want, tc.err)
 			}
 		})
@@ -167,10 +167,10 @@ func middles(rng *rand.Rand) []string {
 		mid = (float64(math.Float32frombits(b)) + float64(math.Float32frombits(b+1))) / 2
 	case 1:
 		h := uint16(rng.Uint32() % 0x7bff)
-		mid = (float64(halfToFloat(h)) + float64(halfToFloat(h+1))) / 2
+		mid = (float64(HalfToFloat(h)) + float64(HalfToFloat(h+1))) / 2
 	default:
 		h := uint16(rng.Uint32() % 0x7f7f)
-		mid = (float64(brainToFloat(h)) + float64(brainToFloat(h+1))) / 2
+		mid = (float64(BrainToFloat(h)) + float64(BrainToFloat(h+1))) / 2
 	}
 	exact := strconv.FormatFloat(mid, 'e', 160, 64)
 	mant, exp, _ := strings.Cut(exact, "e")
@@ -192,11 +192,11 @@ func TestFloatsAgreeWithStrconv(t *testing.T) {
 		if strings.Contains(s, "N") || strings.Contains(s, "I") {
 			continue
 		}
-		d, end, e := scanDecimal([]byte(s), 0)
-		if e != numOK || end != len(s) {
+		d, end, e := ScanDecimal([]byte(s), 0)
+		if e != NumOK || end != len(s) {
 			t.Fatalf("%s: ends at %d with %d", s, end, e)
 		}
-		f64, ok := d.float64([]byte(s))
+		f64, ok := d.Float64([]byte(s))
 		want, wantOK := parseExactly(s, 64)
 		if ok != wantOK || ok && math.Float64bits(f64) != math.Float64bits(want) {
 			t.Fatalf("%s: float64 %v %v, want %v %v", s, f64, ok, want, wantOK)
@@ -283,11 +283,11 @@ func TestSixteenBitFloatsRoundOnce(t *testing.T) {
 	for name, typ := range map[string]format{"FP16": fp16, "BF16": bf16} {
 		t.Run(name, func(t *testing.T) {
 			for _, s := range literals(300, 2) {
-				d, end, e := scanDecimal([]byte(s), 0)
-				if strings.Contains(s, "N") || strings.Contains(s, "I") || d.exp > 400 || d.exp < -400 {
+				d, end, e := ScanDecimal([]byte(s), 0)
+				if strings.Contains(s, "N") || strings.Contains(s, "I") || d.Exp > 400 || d.Exp < -400 {
 					continue
 				}
-				if e != numOK || end != len(s) {
+				if e != NumOK || end != len(s) {
 					t.Fatalf("%s: ends at %d with %d", s, end, e)
 				}
 				got, ok := d.sixteen([]byte(s), typ)
@@ -305,13 +305,13 @@ func TestSixteenBitFloatsRoundTrip(t *testing.T) {
 		for name, w := range map[string]struct {
 			typ  format
 			wide func(uint16) float32
-		}{"FP16": {fp16, halfToFloat}, "BF16": {bf16, brainToFloat}} {
+		}{"FP16": {fp16, HalfToFloat}, "BF16": {bf16, BrainToFloat}} {
 			f := w.wide(uint16(n))
 			if f != f || math.IsInf(float64(f), 0) {
 				continue
 			}
-			s := appendFloat(nil, float64(f), 32)
-			d, _, _ := scanDecimal(s, 0)
+			s := AppendFloat(nil, float64(f), 32)
+			d, _, _ := ScanDecimal(s, 0)
 			if got, ok := d.sixteen(s, w.typ); !ok || got != uint16(n) {
 				t.Fatalf("%s %#04x -> %s -> %#04x %v", name, n, s, got, ok)
 			}
@@ -323,7 +323,7 @@ func TestFloatTextIsShortestAndReadsBack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	check := func(f float64, size int) {
 		t.Helper()
-		s := appendFloat(nil, f, size)
+		s := AppendFloat(nil, f, size)
 		back, err := strconv.ParseFloat(string(s), size)
 		if err != nil || math.Float64bits(back) != math.Float64bits(f) {
 			t.Fatalf("%v (%d) -> %s -> %v %v", f, size, s, back, err)
@@ -376,7 +376,7 @@ func TestFloatText(t *testing.T) {
 		{math.Inf(1), 64, "Infinity"},
 		{math.Inf(-1), 32, "-Infinity"},
 	} {
-		if got := string(appendFloat(nil, tc.f, tc.size)); got != tc.want {
+		if got := string(AppendFloat(nil, tc.f, tc.size)); got != tc.want {
 			t.Errorf("%v: got %s, want %s", tc.f, got, tc.want)
 		}
 	}
@@ -387,18 +387,18 @@ func FuzzNumber(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		d, end, e := scanDecimal([]byte(s), 0)
-		if whole := e == numOK && end == len(s); whole != (json.Valid([]byte(s)) && isNumber(s)) {
+		d, end, e := ScanDecimal([]byte(s), 0)
+		if whole := e == NumOK && end == len(s); whole != (json.Valid([]byte(s)) && isNumber(s)) {
 			t.Fatalf("%q: accepted %v, encoding/json says otherwise", s, whole)
 		} else if !whole {
 			return
 		}
-		if d.exp > 20_000 || d.exp < -20_000 {
+		if d.Exp > 20_000 || d.Exp < -20_000 {
 			return // too long for the oracle
 		}
 		for _, size := range []int{32, 64} {
 			want, wantOK := parseExactly(s, size)
-			got, ok := d.float64([]byte(s))
+			got, ok := d.Float64([]byte(s))
 			if size == 32 {
 				var f float32
 				f, ok = d.float32([]byte(s))
@@ -410,15 +410,15 @@ func FuzzNumber(f *testing.F) {
 		}
 		var i64 int64
 		err := json.Unmarshal([]byte(s), &i64)
-		if got, _, e := signedInteger([]byte(s), 0, 64); (e == numOK) != (err == nil) || err == nil && got != i64 {
+		if got, _, e := signedInteger([]byte(s), 0, 64); (e == NumOK) != (err == nil) || err == nil && got != i64 {
 			t.Fatalf("%q: int64 %d %d, encoding/json %d %v", s, got, e, i64, err)
 		}
 		var u16 uint16
 		err = json.Unmarshal([]byte(s), &u16)
-		if got, _, e := unsignedInteger([]byte(s), 0, 16); (e == numOK) != (err == nil) || err == nil && got != uint64(u16) {
+		if got, _, e := unsignedInteger([]byte(s), 0, 16); (e == NumOK) != (err == nil) || err == nil && got != uint64(u16) {
 			t.Fatalf("%q: uint16 %d %d, encoding/json %d %v", s, got, e, u16, err)
 		}
-		if d.exp > 2000 || d.exp < -2000 {
+		if d.Exp > 2000 || d.Exp < -2000 {
 			return
 		}
 		for _, typ := range []format{fp16, bf16} {
@@ -431,5 +431,5 @@ func FuzzNumber(f *testing.F) {
 }
 
 func isNumber(s string) bool {
-	return s != "" && (s[0] == '-' || isDigit(s[0])) && !strings.ContainsAny(s[len(s)-1:], " \t\r\n")
+	return s != "" && (s[0] == '-' || IsDigit(s[0])) && !strings.ContainsAny(s[len(s)-1:], " \t\r\n")
 }

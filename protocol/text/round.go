@@ -1,4 +1,4 @@
-package kserve
+package text
 
 import (
 	"math"
@@ -75,15 +75,15 @@ func scale(mant uint64, exp int) (q uint64, x int, more bool) {
 
 // nearest returns the pattern of t nearest to |d|, rounded once. ok is false where 128 bits of
 // arithmetic do not settle it. The pattern of infinity means out of range.
-func (d decimal) nearest(t format) (pattern uint64, ok bool) {
+func (d Decimal) nearest(t format) (pattern uint64, ok bool) {
 	if d.mant == 0 {
 		return 0, true
 	}
-	if max(d.exp, -d.exp) >= len(powersOfFive) {
+	if max(d.Exp, -d.Exp) >= len(powersOfFive) {
 		return 0, false
 	}
 	side := 0
-	q, x, more := scale(d.mant, d.exp)
+	q, x, more := scale(d.mant, d.Exp)
 	if more {
 		side = 1
 	}
@@ -92,7 +92,7 @@ func (d decimal) nearest(t format) (pattern uint64, ok bool) {
 		return pattern, true
 	}
 	// The true value lies between this and the next mantissa: enough, if both round alike.
-	q, x, more = scale(d.mant+1, d.exp)
+	q, x, more = scale(d.mant+1, d.Exp)
 	if side = 0; more {
 		side = 1
 	}
@@ -109,20 +109,20 @@ var powersOfTen = [...]float64{
 // the dropped digits and the one multiplication or division each cost half a unit or less. If mant has 53
 // bits at most and none was dropped, all but the one operation is exact, and the result is the float64
 // nearest to |d|. ok is false where a single power of ten does not reach.
-func (d decimal) near() (f float64, ok bool) {
+func (d Decimal) near() (f float64, ok bool) {
 	switch {
-	case d.exp == 0:
+	case d.Exp == 0:
 		return float64(d.mant), true
-	case d.exp < 0 && d.exp >= -22:
-		return float64(d.mant) / powersOfTen[-d.exp], true
-	case d.exp > 0 && d.exp <= 22:
-		return float64(d.mant) * powersOfTen[d.exp], true
+	case d.Exp < 0 && d.Exp >= -22:
+		return float64(d.mant) / powersOfTen[-d.Exp], true
+	case d.Exp > 0 && d.Exp <= 22:
+		return float64(d.mant) * powersOfTen[d.Exp], true
 	}
 	return 0, false
 }
 
-// float64 returns the float64 nearest to d. lit is the literal.
-func (d decimal) float64(lit []byte) (float64, bool) {
+// Float64 returns the float64 nearest to d. lit is the literal.
+func (d Decimal) Float64(lit []byte) (float64, bool) {
 	if d.mant < 1<<53 && !d.cut {
 		if f, ok := d.near(); ok {
 			return signed(f, d.neg), true
@@ -136,7 +136,7 @@ func (d decimal) float64(lit []byte) (float64, bool) {
 
 // float32 returns the float32 nearest to d, rounded once. A float64 in between settles everything but
 // the values beside a middle of two float32s; doubt is four times the error that it can have.
-func (d decimal) float32(lit []byte) (float32, bool) {
+func (d Decimal) float32(lit []byte) (float32, bool) {
 	const half, doubt = 1 << 28, 8
 	if f, ok := d.near(); ok && f >= 0x1p-126 && f <= math.MaxFloat32 {
 		if rest := math.Float64bits(f) & (half<<1 - 1); rest-half+doubt > 2*doubt {
@@ -194,7 +194,7 @@ func shorten(dst, lit []byte) []byte {
 }
 
 // sixteen returns the pattern of t, a 16-bit type, nearest to d, rounded once.
-func (d decimal) sixteen(lit []byte, t format) (uint16, bool) {
+func (d Decimal) sixteen(lit []byte, t format) (uint16, bool) {
 	p, ok := d.nearest(t)
 	if !ok {
 		f, in := slowFloat(lit, 64)

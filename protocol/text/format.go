@@ -1,15 +1,29 @@
-package kserve
+package text
 
 import (
 	"math"
 	"strconv"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
 )
 
-// appendFloat writes the shortest text that reads back as f in size bits. Values
+// BytesOf returns the bytes of a string, not to be written to.
+func BytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// ValidUTF8 returns text with what is not UTF-8 replaced.
+func ValidUTF8(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// AppendFloat writes the shortest text that reads back as f in size bits. Values
 // that JSON has no form for become the tokens NaN, Infinity and -Infinity, as
 // Triton writes them, and a whole number keeps ".0", so that languages which
 // tell integers from floats read a float.
-func appendFloat(dst []byte, f float64, size int) []byte {
+func AppendFloat(dst []byte, f float64, size int) []byte {
 	switch {
 	case f != f:
 		return append(dst, "NaN"...)
@@ -47,8 +61,8 @@ func appendWhole(dst []byte, f float64) []byte {
 	return append(dst, ".0"...)
 }
 
-// halfToFloat widens an FP16 pattern; every one is a float32 exactly.
-func halfToFloat(h uint16) float32 {
+// HalfToFloat widens an FP16 pattern; every one is a float32 exactly.
+func HalfToFloat(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16
 	exp := uint32(h>>10) & 0x1f
 	mant := uint32(h & 0x3ff)
@@ -62,18 +76,18 @@ func halfToFloat(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+112)<<23 | mant<<13)
 }
 
-// brainToFloat widens a BF16 pattern, which is the upper half of a float32.
-func brainToFloat(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+// BrainToFloat widens a BF16 pattern, which is the upper half of a float32.
+func BrainToFloat(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
 const hexDigits = "0123456789abcdef"
 
-// appendString writes s, which must be UTF-8, as a JSON string.
-func appendString(dst, s []byte) []byte {
-	return append(appendEscaped(append(dst, '"'), s), '"')
+// AppendString writes s, which must be UTF-8, as a JSON string.
+func AppendString(dst, s []byte) []byte {
+	return append(AppendEscaped(append(dst, '"'), s), '"')
 }
 
-// appendEscaped writes s without the quotes around it.
-func appendEscaped(dst, s []byte) []byte {
+// AppendEscaped writes s without the quotes around it.
+func AppendEscaped(dst, s []byte) []byte {
 	from := 0
 	for i, c := range s {
 		if c < 0x20 || c == '"' || c == '\\' {

@@ -1,27 +1,27 @@
-package kserve
+package text
 
 import (
 	"encoding/binary"
 	"math/bits"
 )
 
-// A numErr is the reason why a number could not be taken. It is an enum and
+// A NumErr is the reason why a number could not be taken. It is an enum and
 // not an error because the caller knows the element's index and words the text.
-type numErr uint8
+type NumErr uint8
 
 const (
-	numOK      numErr = iota
-	numSyntax         // not a JSON number
-	numRange          // outside the data type's range
-	numInteger        // has a fraction or an exponent, but the data type is an integer
+	NumOK      NumErr = iota
+	NumSyntax         // not a JSON number
+	NumRange          // outside the data type's range
+	NumInteger        // has a fraction or an exponent, but the data type is an integer
 )
 
-// A decimal is a scanned JSON number: mant * 10^exp, negated by neg. Beyond 19
+// A Decimal is a scanned JSON number: mant * 10^exp, negated by neg. Beyond 19
 // significant digits mant holds the first 19 and cut tells that a digit other
 // than zero was dropped, so that the true value lies in (mant, mant+1) * 10^exp.
-type decimal struct {
+type Decimal struct {
 	mant uint64
-	exp  int
+	Exp  int
 	neg  bool
 	cut  bool
 }
@@ -30,25 +30,25 @@ type decimal struct {
 // that "0.000...1e1000" still cancels, and far below an int's overflow.
 const maxExponent = 1 << 40
 
-// scanDecimal reads one number of RFC 8259's grammar at b[i:] and returns where
+// ScanDecimal reads one number of RFC 8259's grammar at b[i:] and returns where
 // it ends. With numSyntax the end is the offending offset.
-func scanDecimal(b []byte, i int) (d decimal, end int, e numErr) {
+func ScanDecimal(b []byte, i int) (d Decimal, end int, e NumErr) {
 	if i < len(b) && b[i] == '-' {
 		d.neg = true
 		i++
 	}
 	first := i
 	m := uint64(0)
-	for i < len(b) && isDigit(b[i]) {
+	for i < len(b) && IsDigit(b[i]) {
 		m = m*10 + uint64(b[i]-'0')
 		i++
 	}
 	digits := i - first
 	if digits == 0 {
-		return d, i, numSyntax
+		return d, i, NumSyntax
 	}
 	if b[first] == '0' && digits > 1 {
-		return d, first + 1, numSyntax
+		return d, first + 1, NumSyntax
 	}
 	if i < len(b) && b[i] == '.' {
 		i++
@@ -61,14 +61,14 @@ func scanDecimal(b []byte, i int) (d decimal, end int, e numErr) {
 			m = m*100_000_000 + eightDigitValue(w)
 			i += 8
 		}
-		for i < len(b) && isDigit(b[i]) {
+		for i < len(b) && IsDigit(b[i]) {
 			m = m*10 + uint64(b[i]-'0')
 			i++
 		}
 		if i == frac {
-			return d, i, numSyntax
+			return d, i, NumSyntax
 		}
-		d.exp = frac - i
+		d.Exp = frac - i
 		digits += i - frac
 	}
 	d.mant = m
@@ -78,12 +78,12 @@ func scanDecimal(b []byte, i int) (d decimal, end int, e numErr) {
 	if i < len(b) && b[i]|0x20 == 'e' {
 		x, at, ok := scanExponent(b, i+1)
 		if !ok {
-			return d, at, numSyntax
+			return d, at, NumSyntax
 		}
-		d.exp += x
+		d.Exp += x
 		i = at
 	}
-	return d, i, numOK
+	return d, i, NumOK
 }
 
 // scanExponent reads what follows the letter e.
@@ -94,7 +94,7 @@ func scanExponent(b []byte, i int) (x, end int, ok bool) {
 		i++
 	}
 	first := i
-	for i < len(b) && isDigit(b[i]) {
+	for i < len(b) && IsDigit(b[i]) {
 		if x < maxExponent {
 			x = x*10 + int(b[i]-'0')
 		}
@@ -108,8 +108,8 @@ func scanExponent(b []byte, i int) (x, end int, ok bool) {
 
 // rescan sets mant, exp and cut from a literal without sign and exponent that
 // has more digits than a uint64 holds for sure.
-func (d *decimal) rescan(lit []byte) {
-	d.mant, d.exp = 0, 0
+func (d *Decimal) rescan(lit []byte) {
+	d.mant, d.Exp = 0, 0
 	kept, point := 0, false
 	for _, c := range lit {
 		if c == '.' {
@@ -124,17 +124,18 @@ func (d *decimal) rescan(lit []byte) {
 		default:
 			d.cut = d.cut || c != '0'
 			if !point {
-				d.exp++
+				d.Exp++
 			}
 			continue
 		}
 		if point {
-			d.exp--
+			d.Exp--
 		}
 	}
 }
 
-func isDigit(c byte) bool { return c-'0' <= 9 }
+// IsDigit tells whether c is a decimal digit.
+func IsDigit(c byte) bool { return c-'0' <= 9 }
 
 // eightDigits reports whether all eight bytes of w are ASCII digits.
 func eightDigits(w uint64) bool {
@@ -149,31 +150,31 @@ func eightDigitValue(w uint64) uint64 {
 	return (w & 0x0000ffff0000ffff) * (10000<<32 + 1) >> 32
 }
 
-// scanInteger reads one integer literal. A fraction or an exponent is refused
+// ScanInteger reads one integer literal. A fraction or an exponent is refused
 // even where the value would be whole (1.0, 1e2), as encoding/json refuses it.
 // With numRange the end is still the literal's.
-func scanInteger(b []byte, i int) (mag uint64, neg bool, end int, e numErr) {
+func ScanInteger(b []byte, i int) (mag uint64, neg bool, end int, e NumErr) {
 	if i < len(b) && b[i] == '-' {
 		neg = true
 		i++
 	}
 	first := i
-	for i < len(b) && isDigit(b[i]) {
+	for i < len(b) && IsDigit(b[i]) {
 		mag = mag*10 + uint64(b[i]-'0')
 		i++
 	}
 	digits := i - first
 	if digits == 0 {
-		return 0, neg, i, numSyntax
+		return 0, neg, i, NumSyntax
 	}
 	if b[first] == '0' && digits > 1 {
-		return 0, neg, first + 1, numSyntax
+		return 0, neg, first + 1, NumSyntax
 	}
 	if i < len(b) && (b[i] == '.' || b[i]|0x20 == 'e') {
-		if _, end, e = scanDecimal(b, first); e != numOK {
+		if _, end, e = ScanDecimal(b, first); e != NumOK {
 			return 0, neg, end, e
 		}
-		return 0, neg, end, numInteger
+		return 0, neg, end, NumInteger
 	}
 	if digits > 19 {
 		mag, e = wideInteger(b[first:i])
@@ -182,43 +183,43 @@ func scanInteger(b []byte, i int) (mag uint64, neg bool, end int, e numErr) {
 }
 
 // wideInteger reads 20 digits or more, which may or may not fit 64 bits.
-func wideInteger(lit []byte) (mag uint64, e numErr) {
+func wideInteger(lit []byte) (mag uint64, e NumErr) {
 	for _, c := range lit {
 		hi, lo := bits.Mul64(mag, 10)
 		sum, carry := bits.Add64(lo, uint64(c-'0'), 0)
 		if hi != 0 || carry != 0 {
-			return 0, numRange
+			return 0, NumRange
 		}
 		mag = sum
 	}
-	return mag, numOK
+	return mag, NumOK
 }
 
 // signedInteger reads an integer of the given width (8 to 64 bits).
-func signedInteger(b []byte, i int, width uint) (v int64, end int, e numErr) {
-	mag, neg, end, e := scanInteger(b, i)
-	if e != numOK {
+func signedInteger(b []byte, i int, width uint) (v int64, end int, e NumErr) {
+	mag, neg, end, e := ScanInteger(b, i)
+	if e != NumOK {
 		return 0, end, e
 	}
 	limit := uint64(1) << (width - 1)
 	if neg {
 		if mag > limit {
-			return 0, end, numRange
+			return 0, end, NumRange
 		}
-		return -int64(mag), end, numOK
+		return -int64(mag), end, NumOK
 	}
 	if mag >= limit {
-		return 0, end, numRange
+		return 0, end, NumRange
 	}
-	return int64(mag), end, numOK
+	return int64(mag), end, NumOK
 }
 
 // unsignedInteger reads an unsigned integer of the given width. A sign is out of
 // range, that of -0 too.
-func unsignedInteger(b []byte, i int, width uint) (v uint64, end int, e numErr) {
-	mag, neg, end, e := scanInteger(b, i)
-	if e == numOK && (neg || width < 64 && mag>>width != 0) {
-		e = numRange
+func unsignedInteger(b []byte, i int, width uint) (v uint64, end int, e NumErr) {
+	mag, neg, end, e := ScanInteger(b, i)
+	if e == NumOK && (neg || width < 64 && mag>>width != 0) {
+		e = NumRange
 	}
 	return mag, end, e
 }

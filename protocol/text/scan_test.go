@@ -1,4 +1,4 @@
-package kserve
+package text
 
 import (
 	"encoding/json"
@@ -8,11 +8,11 @@ import (
 )
 
 // scan checks one whole document.
-func scan(b []byte) *scanner {
-	s := &scanner{}
-	s.reset(b)
-	s.skip()
-	s.end()
+func scan(b []byte) *Scanner {
+	s := &Scanner{}
+	s.Reset(b)
+	s.Skip()
+	s.End()
 	return s
 }
 
@@ -29,7 +29,7 @@ func TestScannerAccepts(t *testing.T) {
 		strings.Repeat("[", 100) + strings.Repeat("]", 100), strings.Repeat(`{"a":`, 99) + "1" + strings.Repeat("}", 99),
 	} {
 		t.Run(doc[:min(len(doc), 40)], func(t *testing.T) {
-			if s := scan([]byte(doc)); s.failed() {
+			if s := scan([]byte(doc)); s.Failed() {
 				t.Errorf("refused at %d: %s", s.at, s.what)
 			}
 			if !json.Valid([]byte(doc)) {
@@ -139,7 +139,7 @@ func TestScannerRefuses(t *testing.T) {
 	} {
 		t.Run(tc.doc[:min(len(tc.doc), 24)], func(t *testing.T) {
 			s := scan([]byte(tc.doc))
-			if !s.failed() {
+			if !s.Failed() {
 				t.Fatal("accepted")
 			}
 			if s.at != tc.at || !strings.Contains(s.what, tc.what) {
@@ -152,7 +152,7 @@ func TestScannerRefuses(t *testing.T) {
 func TestScannerBoundsMembers(t *testing.T) {
 	var b strings.Builder
 	b.WriteByte('{')
-	for i := range maxMembers + 1 {
+	for i := range MaxMembers + 1 {
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -168,14 +168,14 @@ func TestStringText(t *testing.T) {
 	for _, doc := range []string{
 		`"plain"`, `""`, `"\u00e9\u20ac\ud834\udd1e"`, `"a\"b\\c\/d\be\ff\ng\rh\ti"`, `"\u0000\u007f\u0080\u07ff\u0800\uffff"`, "\"\u20ac and more text behind it\"",
 	} {
-		s := &scanner{}
-		s.reset([]byte(doc))
-		got, ok := s.string()
+		s := &Scanner{}
+		s.Reset([]byte(doc))
+		got, ok := s.String()
 		var want string
 		if err := json.Unmarshal([]byte(doc), &want); err != nil || !ok || string(got) != want {
 			t.Errorf("%s: %q %v, want %q %v", doc, got, ok, want, err)
 		}
-		if saved := len(doc) - 2 - len(want); shrink([]byte(doc[1:len(doc)-1])) != saved {
+		if saved := len(doc) - 2 - len(want); Shrink([]byte(doc[1:len(doc)-1])) != saved {
 			t.Errorf("%s: shrink is off, want %d", doc, saved)
 		}
 	}
@@ -193,27 +193,27 @@ func FuzzScanner(f *testing.F) {
 		s := scan(doc)
 		valid := json.Valid(doc)
 		switch {
-		case !s.failed() && !valid:
+		case !s.Failed() && !valid:
 			t.Fatalf("accepted what encoding/json refuses: %q", doc)
-		case !s.failed() && !utf8.Valid(doc):
+		case !s.Failed() && !utf8.Valid(doc):
 			t.Fatalf("accepted invalid UTF-8: %q", doc)
-		case s.failed() && (s.at < 0 || s.at > len(doc)):
+		case s.Failed() && (s.at < 0 || s.at > len(doc)):
 			t.Fatalf("fault at %d of %d bytes", s.at, len(doc))
-		case s.failed() && valid && utf8.Valid(doc):
+		case s.Failed() && valid && utf8.Valid(doc):
 			switch s.what {
 			case "duplicate key", "nested deeper than 100 levels", "object with more than 64 members", "invalid escape in a string":
 			default:
 				t.Fatalf("refused what encoding/json accepts: %q at %d: %s", doc, s.at, s.what)
 			}
 		}
-		str := &scanner{}
-		str.reset(doc)
-		if got, ok := str.string(); ok && str.end() {
+		str := &Scanner{}
+		str.Reset(doc)
+		if got, ok := str.String(); ok && str.End() {
 			var want string
 			if err := json.Unmarshal(doc, &want); err != nil || want != string(got) {
 				t.Fatalf("%q: text %q, want %q (%v)", doc, got, want, err)
 			}
-			if in := strings.TrimSpace(string(doc)); len(in)-2-shrink([]byte(in[1:len(in)-1])) != len(got) {
+			if in := strings.TrimSpace(string(doc)); len(in)-2-Shrink([]byte(in[1:len(in)-1])) != len(got) {
 				t.Fatalf("%q: shrink is off", doc)
 			}
 		}

@@ -1,4 +1,4 @@
-package kserve
+package text
 
 import (
 	"encoding/binary"
@@ -25,61 +25,61 @@ func nonfinite(b []byte) (f float64, n int) {
 	return 0, 0
 }
 
-// A badValue says why an element of a tensor was refused.
-type badValue uint8
+// A BadValue says why an element of a tensor was refused.
+type BadValue uint8
 
 const (
-	valueOK      badValue = iota
-	valueKind             // another kind of JSON value than the data type takes
-	valueRange            // out of range
-	valueInteger          // a fraction or an exponent where an integer is due
-	valueExcess           // more elements than the shape has
+	ValueOK      BadValue = iota
+	ValueKind             // another kind of JSON value than the data type takes
+	ValueRange            // out of range
+	ValueInteger          // a fraction or an exponent where an integer is due
+	ValueExcess           // more elements than the shape has
 )
 
-// elements reads an array of scalars, nested as the client likes, into dst, which holds the tensor of
+// Elements reads an array of scalars, nested as the client likes, into dst, which holds the tensor of
 // fixed-size elements that the shape promises. It returns the number of elements read. With a badValue,
 // s.i is at the element; a document that is no JSON is a fault of s.
-func (s *scanner) elements(d tensor.DType, dst []byte) (n int, bad badValue) {
-	if !s.open('[') {
-		return 0, valueOK
+func (s *Scanner) Elements(d tensor.DType, dst []byte) (n int, bad BadValue) {
+	if !s.Open('[') {
+		return 0, ValueOK
 	}
 	base := s.depth - 1
 	for s.depth > base {
-		if !s.more() {
-			if s.failed() {
-				return n, valueOK
+		if !s.More() {
+			if s.Failed() {
+				return n, ValueOK
 			}
 			continue
 		}
-		if s.b[s.i] == '[' {
-			s.open('[')
+		if s.Text[s.Pos] == '[' {
+			s.Open('[')
 			continue
 		}
-		n, bad = s.run(d, dst, n)
-		if bad != valueOK || s.failed() {
+		n, bad = s.Run(d, dst, n)
+		if bad != ValueOK || s.Failed() {
 			return n, bad
 		}
 	}
-	return n, valueOK
+	return n, ValueOK
 }
 
-// run reads scalars separated by commas from the element at s.i on, up to one that is an array or the
+// Run reads scalars separated by commas from the element at s.i on, up to one that is an array or the
 // array's end. This is the loop in which a JSON request spends its time.
-func (s *scanner) run(d tensor.DType, dst []byte, n int) (int, badValue) {
-	b, i := s.b, s.i
+func (s *Scanner) Run(d tensor.DType, dst []byte, n int) (int, BadValue) {
+	b, i := s.Text, s.Pos
 	size := d.Size()
 	for {
 		if (n+1)*size > len(dst) {
-			s.i = i
-			if !s.skip() {
-				return n, valueOK
+			s.Pos = i
+			if !s.Skip() {
+				return n, ValueOK
 			}
-			s.i = i
-			return n, valueExcess
+			s.Pos = i
+			return n, ValueExcess
 		}
 		end, e := element(d, dst[n*size:], b, i)
-		if e != numOK {
-			s.i = i
+		if e != NumOK {
+			s.Pos = i
 			return n, s.refuse(e)
 		}
 		i = end
@@ -87,40 +87,51 @@ func (s *scanner) run(d tensor.DType, dst []byte, n int) (int, badValue) {
 		for i < len(b) && isSpace(b[i]) {
 			i++
 		}
-		s.i = i
+		s.Pos = i
 		if i >= len(b) || b[i] != ',' {
-			return n, valueOK
+			return n, ValueOK
 		}
 		i++
 		for i < len(b) && isSpace(b[i]) {
 			i++
 		}
 		if i >= len(b) || b[i] == '[' || b[i] == ']' {
-			return n, valueOK
+			return n, ValueOK
 		}
 	}
 }
 
+// Element reads the scalar at s.i, which stands by itself, to dst.
+func (s *Scanner) Element(d tensor.DType, dst []byte) BadValue {
+	s.Peek()
+	end, e := element(d, dst, s.Text, s.Pos)
+	if e != NumOK {
+		return s.refuse(e)
+	}
+	s.Pos = end
+	return ValueOK
+}
+
 // refuse tells an element that is JSON, but not what the data type takes, from broken JSON.
-func (s *scanner) refuse(e numErr) badValue {
+func (s *Scanner) refuse(e NumErr) BadValue {
 	switch e {
-	case numRange:
-		return valueRange
-	case numInteger:
-		return valueInteger
+	case NumRange:
+		return ValueRange
+	case NumInteger:
+		return ValueInteger
 	}
-	at := s.i
-	if s.skip(); s.failed() {
-		return valueOK
+	at := s.Pos
+	if s.Skip(); s.Failed() {
+		return ValueOK
 	}
-	s.i = at
-	return valueKind
+	s.Pos = at
+	return ValueKind
 }
 
 func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r') }
 
 // element reads one scalar of type d at b[i:], writes it to dst and returns where it ends.
-func element(d tensor.DType, dst, b []byte, i int) (end int, e numErr) {
+func element(d tensor.DType, dst, b []byte, i int) (end int, e NumErr) {
 	switch d {
 	case tensor.FP32, tensor.FP64, tensor.FP16, tensor.BF16:
 		return float(d, dst, b, i)
@@ -128,45 +139,32 @@ func element(d tensor.DType, dst, b []byte, i int) (end int, e numErr) {
 		switch {
 		case len(b)-i >= 4 && string(b[i:i+4]) == "true":
 			dst[0] = 1
-			return i + 4, numOK
+			return i + 4, NumOK
 		case len(b)-i >= 5 && string(b[i:i+5]) == "false":
 			dst[0] = 0
-			return i + 5, numOK
+			return i + 5, NumOK
 		}
-		return i, numSyntax
+		return i, NumSyntax
 	case tensor.Int8, tensor.Int16, tensor.Int32, tensor.Int64:
 		v, end, e := signedInteger(b, i, uint(8*d.Size()))
-		putInteger(dst, d.Size(), uint64(v))
+		tensor.PutInteger(dst, d.Size(), uint64(v))
 		return end, e
 	}
 	v, end, e := unsignedInteger(b, i, uint(8*d.Size()))
-	putInteger(dst, d.Size(), v)
+	tensor.PutInteger(dst, d.Size(), v)
 	return end, e
 }
 
-func putInteger(dst []byte, size int, v uint64) {
-	switch size {
-	case 1:
-		dst[0] = byte(v)
-	case 2:
-		binary.LittleEndian.PutUint16(dst, uint16(v))
-	case 4:
-		binary.LittleEndian.PutUint32(dst, uint32(v))
-	default:
-		binary.LittleEndian.PutUint64(dst, v)
-	}
-}
-
 // float reads one floating-point number.
-func float(d tensor.DType, dst, b []byte, i int) (end int, e numErr) {
-	num, end, e := scanDecimal(b, i)
-	if e != numOK {
+func float(d tensor.DType, dst, b []byte, i int) (end int, e NumErr) {
+	num, end, e := ScanDecimal(b, i)
+	if e != NumOK {
 		f, n := nonfinite(b[i:])
 		if n == 0 {
 			return end, e
 		}
 		putNonfinite(d, dst, f)
-		return i + n, numOK
+		return i + n, NumOK
 	}
 	ok := false
 	switch lit := b[i:end]; d {
@@ -176,7 +174,7 @@ func float(d tensor.DType, dst, b []byte, i int) (end int, e numErr) {
 		binary.LittleEndian.PutUint32(dst, math.Float32bits(f))
 	case tensor.FP64:
 		var f float64
-		f, ok = num.float64(lit)
+		f, ok = num.Float64(lit)
 		binary.LittleEndian.PutUint64(dst, math.Float64bits(f))
 	case tensor.FP16:
 		var h uint16
@@ -188,9 +186,9 @@ func float(d tensor.DType, dst, b []byte, i int) (end int, e numErr) {
 		binary.LittleEndian.PutUint16(dst, h)
 	}
 	if !ok {
-		return end, numRange
+		return end, NumRange
 	}
-	return end, numOK
+	return end, NumOK
 }
 
 func putNonfinite(d tensor.DType, dst []byte, f float64) {
@@ -215,48 +213,48 @@ func putNonfinite(d tensor.DType, dst []byte, f float64) {
 	}
 }
 
-// textSize reads an array of strings, nested as the client likes, and returns how many there are and the
+// TextSize reads an array of strings, nested as the client likes, and returns how many there are and the
 // bytes that they take as BYTES elements, each behind its length.
-func (s *scanner) textSize() (n, size int, bad badValue) {
-	if !s.open('[') {
-		return 0, 0, valueOK
+func (s *Scanner) TextSize() (n, size int, bad BadValue) {
+	if !s.Open('[') {
+		return 0, 0, ValueOK
 	}
 	base := s.depth - 1
 	for s.depth > base {
-		if !s.more() {
-			if s.failed() {
-				return n, size, valueOK
+		if !s.More() {
+			if s.Failed() {
+				return n, size, ValueOK
 			}
 			continue
 		}
-		switch s.b[s.i] {
+		switch s.Text[s.Pos] {
 		case '[':
-			s.open('[')
+			s.Open('[')
 			continue
 		case '"':
 		default:
-			at := s.i
-			if s.skip(); !s.failed() {
-				s.i = at
-				bad = valueKind
+			at := s.Pos
+			if s.Skip(); !s.Failed() {
+				s.Pos = at
+				bad = ValueKind
 			}
 			return n, size, bad
 		}
-		from, to, escaped, ok := s.quoted()
+		from, to, escaped, ok := s.Quoted()
 		if !ok {
-			return n, size, valueOK
+			return n, size, ValueOK
 		}
 		size += 4 + to - from
 		if escaped {
-			size -= shrink(s.b[from:to])
+			size -= Shrink(s.Text[from:to])
 		}
 		n++
 	}
-	return n, size, valueOK
+	return n, size, ValueOK
 }
 
-// shrink returns by how many bytes a checked string gets shorter without its escapes.
-func shrink(b []byte) int {
+// Shrink returns by how many bytes a checked string gets shorter without its escapes.
+func Shrink(b []byte) int {
 	saved := 0
 	for i := 0; i < len(b); {
 		if b[i] != '\\' {
@@ -281,8 +279,8 @@ func shrink(b []byte) int {
 	return saved
 }
 
-// texts writes the strings of a range that textSize has read to dst, each behind its length.
-func texts(dst, b []byte) []byte {
+// Texts writes the strings of a range that textSize has read to dst, each behind its length.
+func Texts(dst, b []byte) []byte {
 	for i := 0; i < len(b); i++ {
 		if b[i] != '"' {
 			continue
@@ -298,7 +296,7 @@ func texts(dst, b []byte) []byte {
 			}
 		}
 		if escaped {
-			dst = unescape(dst, b[from:i])
+			dst = Unescape(dst, b[from:i])
 		} else {
 			dst = append(dst, b[from:i]...)
 		}
