@@ -34,6 +34,9 @@ type Deps struct {
 	Split func(ctx context.Context, model string, weights map[string]float64) error
 	// Enable switches a version on or off.
 	Enable func(ctx context.Context, model, version string, enabled bool) error
+	// Load makes a model servable as its pool finds it now, also one that Models does not have yet; Unload takes it
+	// out of service and lets its last runs end.
+	Load, Unload func(ctx context.Context, model string) error
 
 	Log *zap.Logger
 	IDs *telemetry.IDs
@@ -71,6 +74,7 @@ func New(deps Deps) *Handler {
 	h.mux.HandleFunc("POST /v1/config/check", h.check)
 	h.mux.HandleFunc("GET /v1/models", h.models)
 	h.mux.HandleFunc("GET /v1/models/{model}", h.model)
+	h.mux.HandleFunc("POST /v1/models/{action}", h.control)
 	h.mux.HandleFunc("PUT /v1/models/{model}/split", h.setSplit)
 	h.mux.HandleFunc("DELETE /v1/models/{model}/split", h.dropSplit)
 	h.mux.HandleFunc("POST /v1/models/{model}/versions/{action}", h.version)
@@ -95,7 +99,7 @@ func (h *Handler) live(w http.ResponseWriter, _ *http.Request) {
 // more than that.
 func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 	answer := h.deps.Ready()
-	if token := h.deps.Token(); token != nil && !token.admits(r.Header.Get("Authorization")) {
+	if token := h.deps.Token(); token != nil && !token.Admits(r.Header.Get("Authorization")) {
 		answer = Readiness{Ready: answer.Ready}
 	}
 	status := http.StatusOK

@@ -98,6 +98,11 @@ func TestRefusals(t *testing.T) {
 		"no version":       {"POST", "/v1/models/digits/versions/3:disable", "", 404, "UNKNOWN_VERSION", `versions are "1", "2"`},
 		"no action":        {"POST", "/v1/models/digits/versions/2:delete", "", 404, "NOT_FOUND", "VERSION:enable"},
 		"no verb":          {"POST", "/v1/models/digits/versions/2", "", 404, "NOT_FOUND", "VERSION:enable"},
+		"load, no model":   {"POST", "/v1/models/nope:load", "", 404, "UNKNOWN_MODEL", `there is no model "nope"`},
+		"load, broken":     {"POST", "/v1/models/team%2Focr:load", "", 400, "INVALID", "version 1: no such file"},
+		"no such verb":     {"POST", "/v1/models/digits:reload", "", 404, "NOT_FOUND", "MODEL:unload"},
+		"model, no verb":   {"POST", "/v1/models/digits", "", 404, "NOT_FOUND", "MODEL:unload"},
+		"get load":         {"GET", "/v1/models/digits:load", "", 404, "UNKNOWN_MODEL", `no model "digits:load"`},
 		"split, no model":  {"PUT", "/v1/models/nope/split", `{"1":1}`, 404, "UNKNOWN_MODEL", "nope"},
 		"split, version":   {"PUT", "/v1/models/digits/split", `{"3":1}`, 404, "UNKNOWN_VERSION", `no version "3"`},
 		"split, empty":     {"PUT", "/v1/models/digits/split", ``, 400, "INVALID", `{"1": 90, "2": 10}`},
@@ -151,6 +156,12 @@ func TestChanges(t *testing.T) {
 	if got = ask[Model](t, g, 200, "POST", "/v1/models/digits/versions/2:enable", ""); got.Versions[1].Disabled {
 		t.Errorf("enable: %+v", got)
 	}
+	if got = ask[Model](t, g, 200, "POST", "/v1/models/digits:unload", ""); !got.Versions[0].Disabled || !got.Versions[1].Disabled {
+		t.Errorf("unload: %+v", got)
+	}
+	if got = ask[Model](t, g, 200, "POST", "/v1/models/digits:load", ""); got.Versions[0].Disabled || got.Versions[1].Disabled {
+		t.Errorf("load: %+v", got)
+	}
 	for _, c := range []struct {
 		err    error
 		status int
@@ -174,6 +185,7 @@ func TestChanges(t *testing.T) {
 	want := []string{
 		"PUT /v1/models/digits/split 200", "DELETE /v1/models/digits/split 200",
 		"POST /v1/models/digits/versions/2:disable 200", "POST /v1/models/digits/versions/2:enable 200",
+		"POST /v1/models/digits:unload 200", "POST /v1/models/digits:load 200",
 		"PUT /v1/models/digits/split 503", "PUT /v1/models/digits/split 400", "PUT /v1/models/digits/split 400", "PUT /v1/models/digits/split 500",
 	}
 	if !slices.Equal(seen, want) {
@@ -281,7 +293,7 @@ func TestReadToken(t *testing.T) {
 				t.Fatal(err)
 			}
 			token, err := ReadToken(path)
-			if (err == nil) != c.ok || c.ok && !token.admits("Bearer s3cret") {
+			if (err == nil) != c.ok || c.ok && !token.Admits("Bearer s3cret") {
 				t.Errorf("ReadToken of %q: %v", c.content, err)
 			}
 			if err != nil && (strings.Contains(err.Error(), "s3c") || !strings.Contains(err.Error(), path)) {

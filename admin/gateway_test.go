@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/sluice-serving/sluice/config"
+	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/telemetry"
 )
 
@@ -131,9 +132,26 @@ func (g *gateway) deps(log *zap.Logger) Deps {
 			g.mu.disabled[version] = !enabled
 			return nil
 		},
-		Log: log,
-		IDs: telemetry.NewIDs(),
+		Load:   func(_ context.Context, model string) error { return g.control(model, false) },
+		Unload: func(_ context.Context, model string) error { return g.control(model, true) },
+		Log:    log,
+		IDs:    telemetry.NewIDs(),
 	}
+}
+
+// control loads or unloads: all versions of digits, as disabling does.
+func (g *gateway) control(model string, unload bool) error {
+	switch model {
+	case "digits":
+	case "team/ocr":
+		return infer.Errorf(infer.Invalid, "the model cannot be loaded: version 1: no such file")
+	default:
+		return infer.Errorf(infer.UnknownModel, "there is no model %q", model)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.disabled["1"], g.mu.disabled["2"] = unload, unload
+	return nil
 }
 
 func (g *gateway) models() []Model {

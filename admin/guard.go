@@ -59,7 +59,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	token := h.deps.Token()
-	if token != nil && !token.admits(r.Header.Get("Authorization")) {
+	if token != nil && !token.Admits(r.Header.Get("Authorization")) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sluice admin"`)
 		refuse(w, http.StatusUnauthorized, infer.Unauthenticated.String(), "the admin API needs a bearer token")
 		return false

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-serving/sluice/infer"
 )
@@ -56,18 +58,48 @@ func (h *Handler) dropSplit(w http.ResponseWriter, r *http.Request) {
 
 // version takes V:disable and V:enable.
 func (h *Handler) version(w http.ResponseWriter, r *http.Request) {
-	action := r.PathValue("action")
-	colon := strings.LastIndexByte(action, ':')
-	verb := action[colon+1:]
-	if colon < 0 || verb != "disable" && verb != "enable" {
+	version, verb := cutVerb(r.PathValue("action"))
+	if verb != "disable" && verb != "enable" {
 		refuse(w, http.StatusNotFound, codeNotFound, "no such action: want VERSION:disable or VERSION:enable")
 		return
 	}
 	m, ok := h.find(w, r)
-	if !ok || !h.has(w, m, action[:colon]) {
+	if !ok || !h.has(w, m, version) {
 		return
 	}
-	h.change(w, r, h.deps.Enable(r.Context(), m.Name, action[:colon], verb == "enable"))
+	h.change(w, r, h.deps.Enable(r.Context(), m.Name, version, verb == "enable"))
+}
+
+// controlTime bounds how long loading or unloading a model may take.
+const controlTime = 10 * time.Minute
+
+// control takes NAME:load and NAME:unload.
+func (h *Handler) control(w http.ResponseWriter, r *http.Request) {
+	name, verb := cutVerb(r.PathValue("action"))
+	do := h.deps.Load
+	switch verb {
+	case "load":
+	case "unload":
+		do = h.deps.Unload
+	default:
+		refuse(w, http.StatusNotFound, codeNotFound, "no such action: want MODEL:load or MODEL:unload")
+		return
+	}
+	extend(w, controlTime)
+	ctx, cancel := context.WithTimeout(r.Context(), controlTime)
+	defer cancel()
+	err := do(ctx, name)
+	r.SetPathValue("model", name)
+	h.change(w, r, err)
+}
+
+// cutVerb takes the verb off NAME:VERB.
+func cutVerb(action string) (name, verb string) {
+	colon := strings.LastIndexByte(action, ':')
+	if colon < 0 {
+		return action, ""
+	}
+	return action[:colon], action[colon+1:]
 }
 
 // change answers a change of a model with how the model looks now.

@@ -35,8 +35,8 @@ func ReadToken(path string) (*Token, error) {
 // NewToken returns the token that text is.
 func NewToken(text string) *Token { return &Token{sha256.Sum256([]byte(text))} }
 
-// admits says whether an authorization header shows the token. The time it takes does not tell how near a guess was.
-func (t *Token) admits(authorization string) bool {
+// Admits says whether an authorization header shows the token. The time it takes does not tell how near a guess was.
+func (t *Token) Admits(authorization string) bool {
 	scheme, text, ok := strings.Cut(authorization, " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return false

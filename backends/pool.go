@@ -24,6 +24,10 @@ type Pool struct {
 	Direct func(*infer.Model) infer.Submitter
 	// Open returns what opens the streams of a model of the pool; nil, or a nil opener: it has none.
 	Open func(*infer.Model) infer.Opener
+	// Hold keeps what a model of the pool needs until the func that it returns is called, once, though the pool lists
+	// the model no more: requests for it are still on their way. nil: the pool keeps nothing that goes. It never
+	// blocks.
+	Hold func(*infer.Model) (release func())
 	// Close ends the pool: it waits for the last runs, as long as ctx allows. Nothing is submitted any more.
 	Close func(ctx context.Context) error
 }

@@ -65,6 +65,9 @@ var stateNames = [...]string{"loading", "ready", "unavailable"}
 // String returns the state in lower case.
 func (s State) String() string { return stateNames[s] }
 
+// ReasonUnloaded is the reason of a version that was unloaded on demand.
+const ReasonUnloaded = "unloaded"
+
 // VersionStatus is a version that a pool knows.
 type VersionStatus struct {
 	Name    string

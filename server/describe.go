@@ -26,9 +26,6 @@ const maxQuestion = 1 << 20
 var errExtensions = infer.Errorf(infer.Unsupported,
 	"this server does not have this extension: shared memory, tracing, logging and generation are not supported")
 
-// errControl refuses to let clients decide what is loaded.
-var errControl = infer.Errorf(infer.Forbidden, "clients may not load or unload models on this server")
-
 // describe answers everything but inference.
 func (e *inference) describe(t target) {
 	switch t.op {
@@ -38,8 +35,8 @@ func (e *inference) describe(t target) {
 	case opUnsupported:
 		e.refuse(errExtensions)
 		return
-	case opControl:
-		e.refuse(errControl)
+	case opLoad, opUnload:
+		e.control(t)
 		return
 	case opIndex:
 		if !bytes.Equal(e.x.Method(), methodPost) {
@@ -54,6 +51,10 @@ func (e *inference) describe(t target) {
 		return
 	}
 	switch t.op {
+	case opAlive:
+		e.tell(http.StatusOK, kserve.Alive())
+	case opModels:
+		e.tell(http.StatusOK, kserve.ModelNames(e.server.front.Versions()))
 	case opServerLive:
 		e.tell(http.StatusOK, kserve.ServerLive(true))
 	case opServerReady:

@@ -49,6 +49,8 @@ type Metrics struct {
 	// Batches tells how many batches of a version ran, for the statistics endpoint; nil: nobody knows. Set
 	// it before the first request.
 	Batches func(model, version string) int64
+	// Queued tells how many rows of a version wait; nil: nobody knows. Set it before the first request.
+	Queued func(model, version string) int64
 
 	mu struct {
 		sync.Mutex

@@ -7,6 +7,7 @@ type op uint8
 
 const (
 	opUnknown op = iota
+	opAlive
 	opServerMetadata
 	opServerLive
 	opServerReady
@@ -15,9 +16,11 @@ const (
 	opModelConfig
 	opModelStats
 	opAllStats
+	opModels
 	opInfer
 	opIndex
-	opControl     // loading and unloading
+	opLoad
+	opUnload
 	opUnsupported // Triton's further extensions
 )
 
@@ -40,6 +43,8 @@ var (
 	segInfer      = []byte("infer")
 	segRepository = []byte("repository")
 	segIndex      = []byte("index")
+	segLoad       = []byte("load")
+	segUnload     = []byte("unload")
 )
 
 // extensions are the first segments, or last ones of a model's path, of what Triton has beyond inference.
@@ -62,6 +67,9 @@ func cut(path []byte) (segment, rest []byte, ok bool) {
 
 // parsePath reads the path of a v2 request. Segments are matched as sent; only names are unescaped, once.
 func parsePath(path []byte) target {
+	if len(path) == 1 && path[0] == '/' {
+		return target{op: opAlive}
+	}
 	first, rest, ok := cut(path)
 	if !ok || !bytes.Equal(first, segV2) {
 		return target{}
@@ -92,6 +100,9 @@ func parsePath(path []byte) target {
 
 // parseModel reads what follows /v2/models.
 func parseModel(path []byte) target {
+	if len(path) == 0 {
+		return target{op: opModels}
+	}
 	name, rest, ok := cut(path)
 	if !ok || len(name) == 0 {
 		return target{}
@@ -133,8 +144,22 @@ func parseRepository(path []byte) target {
 		return target{}
 	case bytes.Equal(what, segIndex) && len(end) == 0:
 		return target{op: opIndex}
-	case bytes.Equal(what, segModels) && len(end) > 0:
-		return target{op: opControl}
+	case bytes.Equal(what, segModels):
+		return parseControl(end)
+	}
+	return target{}
+}
+
+// parseControl reads what follows /v2/repository/models.
+func parseControl(path []byte) target {
+	name, rest, ok := cut(path)
+	verb, end, ok2 := cut(rest)
+	switch {
+	case !ok || !ok2 || len(name) == 0 || len(end) > 0:
+	case bytes.Equal(verb, segLoad):
+		return target{op: opLoad, model: name}
+	case bytes.Equal(verb, segUnload):
+		return target{op: opUnload, model: name}
 	}
 	return target{}
 }

@@ -67,14 +67,6 @@ func (i *inferenceService) RepositoryIndex(_ context.Context, q *pb.RepositoryIn
 	return kserve.RepositoryIndexMessage(i.server.front.Versions(), q.GetReady()), nil
 }
 
-func (i *inferenceService) RepositoryModelLoad(context.Context, *pb.RepositoryModelLoadRequest) (*pb.RepositoryModelLoadResponse, error) {
-	return nil, errControl
-}
-
-func (i *inferenceService) RepositoryModelUnload(context.Context, *pb.RepositoryModelUnloadRequest) (*pb.RepositoryModelUnloadResponse, error) {
-	return nil, errControl
-}
-
 func (i *inferenceService) SystemSharedMemoryStatus(context.Context, *pb.SystemSharedMemoryStatusRequest) (*pb.SystemSharedMemoryStatusResponse, error) {
 	return nil, errExtensions
 }

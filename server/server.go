@@ -46,6 +46,7 @@ type Deps struct {
 	Front   infer.Front
 	Memory  *infer.Memory
 	Metrics *Metrics
+	Control Control
 	Log     *zap.Logger
 }
 
@@ -56,6 +57,7 @@ type Server struct {
 	front   infer.Front
 	memory  *infer.Memory
 	metrics *Metrics
+	control Control
 	log     *zap.Logger
 	ids     *telemetry.IDs
 	unknown *Series // of requests that name no model
@@ -75,7 +77,8 @@ func New(opts Options, deps Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opts: opts, front: deps.Front, memory: deps.Memory, metrics: deps.Metrics, log: deps.Log,
+		opts: opts, front: deps.Front, memory: deps.Memory, metrics: deps.Metrics,
+		control: deps.Control, log: deps.Log,
 		ids: telemetry.NewIDs(), unknown: deps.Metrics.Bind(unknownModel, ""), prefix: []byte(opts.Prefix),
 		stop: newStopping(),
 	}

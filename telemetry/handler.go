@@ -12,18 +12,29 @@ const (
 	scrapeTimeout = 10 * time.Second
 )
 
-// NewHandler answers the metrics listener: GET /metrics in the Prometheus and OpenMetrics formats, /livez, and /readyz
-// by what ready says. Scrapes that overlap share one collection, and more than four at once are refused, so that a
+// NewHandler answers the metrics listener: GET /metrics in the Prometheus and OpenMetrics formats, with ?format=triton
+// what triton appends, /livez, and /readyz by what ready says. Scrapes that overlap share one collection, and more than four at once are refused, so that a
 // storm of scrapes costs the data plane no more than one.
-func NewHandler(r *Registry, ready func() bool) http.Handler {
+func NewHandler(r *Registry, ready func() bool, triton func(dst []byte) []byte) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(r.Gatherer(), promhttp.HandlerOpts{
+	ours := promhttp.HandlerFor(r.Gatherer(), promhttp.HandlerOpts{
 		ErrorHandling:       promhttp.ContinueOnError,
 		EnableOpenMetrics:   true,
 		MaxRequestsInFlight: maxScrapes,
 		CoalesceGather:      true,
 		Timeout:             scrapeTimeout,
-	}))
+	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, req *http.Request) {
+		switch req.URL.Query().Get("format") {
+		case "":
+			ours.ServeHTTP(w, req)
+		case "triton":
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+			_, _ = w.Write(triton(nil))
+		default:
+			http.Error(w, "no such format: leave it out, or say triton", http.StatusBadRequest)
+		}
+	})
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answerProbe(w, true) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answerProbe(w, ready()) })
 	return mux

@@ -51,7 +51,7 @@ func TestMetricsListener(t *testing.T) {
 	r := NewRegistry(Build{Version: "v1.2.3", Revision: "abcdef"})
 	NewCounterFamily(r, Opts{Name: "hits_total", Help: "Hits."}).With().Inc()
 	var ready atomic.Bool
-	url := serve(t, NewHandler(r, ready.Load))
+	url := serve(t, NewHandler(r, ready.Load, func(dst []byte) []byte { return append(dst, "nv_inference_count 1\n"...) }))
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
@@ -73,11 +73,16 @@ func TestMetricsListener(t *testing.T) {
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/openmetrics-text") || !strings.HasSuffix(body, "\n# EOF\n") {
 		t.Errorf("OpenMetrics: content type %q", resp.Header.Get("Content-Type"))
 	}
+	if resp, body = get(t, client, "GET", url+"/metrics?format=triton", ""); body != "nv_inference_count 1\n" {
+		t.Errorf("in Triton's form: %d %q", resp.StatusCode, body)
+	}
 	for _, c := range []struct {
 		method, path string
 		ready        bool
 		want         int
 	}{
+		{"GET", "/metrics?format=triton", true, 200},
+		{"GET", "/metrics?format=xml", true, 400},
 		{"GET", "/livez", false, 200},
 		{"GET", "/readyz", false, 503},
 		{"GET", "/readyz", true, 200},
@@ -102,7 +107,7 @@ func TestScrapeStormIsBounded(t *testing.T) {
 		<-goOn
 		emit(1)
 	})
-	url := serve(t, NewHandler(r, func() bool { return true }))
+	url := serve(t, NewHandler(r, func() bool { return true }, nil))
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}

@@ -17,7 +17,7 @@ import (
 func scrape(t *testing.T, r *Registry) []string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	NewHandler(r, func() bool { return true }).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	NewHandler(r, func() bool { return true }, nil).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("scrape answered %d: %s", w.Code, w.Body)
 	}

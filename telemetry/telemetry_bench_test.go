@@ -119,7 +119,7 @@ func BenchmarkScrape(b *testing.B) {
 		counters.With(model, version).Inc()
 		histograms.With(model, version).ObserveDuration(time.Millisecond)
 	}
-	handler := NewHandler(r, func() bool { return true })
+	handler := NewHandler(r, func() bool { return true }, nil)
 	for b.Loop() {
 		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil))
 	}

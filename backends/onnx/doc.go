@@ -7,6 +7,12 @@
 // pools and endpoints of one group. A device has workers, and as many slots as workers: a worker runs a
 // batch of any session of its device. A version that cannot be loaded is kept with its reason and keeps no other from serving.
 //
+// [Pool.Watch] follows the repository: a version that came is loaded once its files have stood still from one look to
+// the next, and one that went is taken out. Events of the file system wake the looks, and a slow recheck stands in where
+// there are none. What fails is kept with its reason and tried again when its files change. A version that serves is
+// never swapped for other files unasked: that its files have changed is reported, and [Pool.Load] takes them over. What
+// [Pool.Unload] has unloaded stays so until Load.
+//
 // A run copies every input once into the worker's staging memory, whatever views it lies in, and every
 // output once into a slab. Failing runs of several members are run again member by member, so that one
 // request never fails another.
@@ -19,13 +25,14 @@
 //
 // # Concurrency
 //
-// Loading happens on the goroutine that calls Load, with at most one loader a core. A worker is a
+// Loading happens on the goroutine that calls Load, and on one a model for the watch, with at most one loader a core. A worker is a
 // goroutine, locked to its thread on CUDA devices, where the provider keeps handles by thread. Proofs and
 // warm-up run on the workers too, between batches. Close of the pools, then of the devices, waits for all.
 //
 // # Ownership
 //
-// A running batch holds a reference to its sessions: Unload waits for the last of them. Responses own the
+// A running batch holds a reference to its sessions: Unload waits for the last of them. A version that has left the list
+// stays loaded for those who hold it ([Pool.Hold]), half a minute at most. Responses own the
 // slabs of their outputs, so a worker never waits for a client. No Go memory is kept by C.
 //
 // Without cgo, New says what is missing.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Options configures a Pool.
@@ -27,6 +28,12 @@ type Options struct {
 	Library string
 	// MaxRows is how many rows a merged run may have where the model's config.pbtxt does not say. Default 32.
 	MaxRows int64
+	// Settle is how long files must have stood still before they are believed to be complete. Default 1 s. Raising
+	// it bears with copies that pause for longer, and takes over later.
+	Settle time.Duration
+	// Recheck is the time between looks at a repository where nothing seems to happen: network file systems tell
+	// nothing. Default 15 s. Raising it costs less there and sees changes later.
+	Recheck time.Duration
 	// OnChange, if set, is called after something that List tells has changed, on any goroutine and under no
 	// lock. It must not block.
 	OnChange func()
@@ -42,6 +49,12 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.MaxRows == 0 {
 		o.MaxRows = 32
+	}
+	if o.Settle == 0 {
+		o.Settle = time.Second
+	}
+	if o.Recheck == 0 {
+		o.Recheck = 15 * time.Second
 	}
 	if o.OnChange == nil {
 		o.OnChange = func() {}
@@ -79,6 +92,12 @@ func (o *Options) Validate() error {
 	}
 	if o.MaxRows < 1 {
 		errs = append(errs, fmt.Errorf("max rows: %d is not positive", o.MaxRows))
+	}
+	if o.Settle < 0 {
+		errs = append(errs, fmt.Errorf("settle: %v is negative", o.Settle))
+	}
+	if o.Recheck < o.Settle {
+		errs = append(errs, fmt.Errorf("recheck: %v is shorter than settle", o.Recheck))
 	}
 	return errors.Join(errs...)
 }

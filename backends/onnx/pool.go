@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -30,6 +32,7 @@ type Pool struct {
 
 	loaders chan struct{} // one slot a core: a loader holds one
 	closed  chan struct{}
+	held    atomic.Bool // somebody uses Hold
 
 	mu struct {
 		sync.Mutex // never held across a load
@@ -38,12 +41,17 @@ type Pool struct {
 		closed     bool
 	}
 	working sync.WaitGroup // loads and unloads under way
+
+	root os.FileInfo // of the repository when it last had models; owned by New, then by Watch
 }
 
 // model is the versions of one name.
 type model struct {
-	turn     chan struct{} // one slot: loads and unloads of a model take turns
-	versions []*version    // sorted; guarded by the pool's mu
+	turn chan struct{} // one slot: loads and unloads of a model take turns
+
+	// Guarded by the pool's mu.
+	versions []*version // sorted
+	parked   bool       // an operator has unloaded it: the watch lets it be
 }
 
 // New returns a pool whose models are known but not loaded. It loads the ONNX Runtime library into the
@@ -62,6 +70,11 @@ func New(opts Options, devices *Devices, log *zap.Logger) (*Pool, error) {
 	names, err := scan(opts.Repository)
 	if err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
+	}
+	if len(names) > 0 {
+		if p.root, err = os.Stat(opts.Repository); err != nil {
+			return nil, fmt.Errorf("repository: %w", err)
+		}
 	}
 	for _, name := range names {
 		f, err := open(opts.Repository, name)
@@ -136,7 +149,7 @@ func (p *Pool) register(f folder) *model {
 		}
 		m.versions = append(m.versions, &version{
 			name: f.name, number: file.version, devices: p.devices,
-			state: infer.Loading, reason: "waits to be loaded",
+			left: make(chan struct{}), state: infer.Loading, reason: "waits to be loaded",
 		})
 		p.mu.versions++
 	}
@@ -153,12 +166,14 @@ func (p *Pool) Close() {
 	}
 	p.mu.closed = true
 	close(p.closed)
+	p.mu.Unlock()
+	p.working.Wait()
+	p.mu.Lock()
 	var all []*version
 	for _, m := range p.mu.models {
 		all = append(all, m.versions...)
 	}
 	p.mu.Unlock()
-	p.working.Wait()
 	var old []*loaded
 	for _, v := range all {
 		old = append(old, p.settle(v, nil, infer.Unavailable, "closed"))
@@ -269,42 +284,54 @@ func (p *Pool) Load(ctx context.Context, name string) error {
 		return err
 	}
 	defer p.working.Done()
-	m, err := p.known(name)
+	m, f, err := p.enter(ctx, name)
 	if err != nil {
-		return err
-	}
-	if err := p.take(ctx, m.turn); err != nil {
 		return err
 	}
 	defer func() { <-m.turn }()
-	f, err := open(p.opts.Repository, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		p.forget(m, folder{})
+	if f.missing {
+		p.forget(m, f)
 		return errNoModel(name)
 	}
-	if err != nil {
-		return fmt.Errorf("open model %s: %w", name, err)
-	}
 	p.mu.Lock()
+	m.parked = false
 	p.register(f)
 	p.mu.Unlock()
-	var errs []error
-	for _, file := range f.versions {
-		if err := p.take(ctx, p.loaders); err != nil {
-			return err
-		}
-		err := p.refresh(m, f, file)
-		<-p.loaders
-		if err != nil {
-			errs = append(errs, fmt.Errorf("version %s: %s", file.version, backends.PublicText(err.Error())))
-		}
-	}
+	err = p.refreshAll(ctx, m, f, f.versions)
 	p.forget(m, f)
-	p.shared.group.Room()
-	if len(errs) > 0 {
-		return &infer.Error{Code: infer.NotReady, Origin: infer.FromBackend, Text: errors.Join(errs...).Error()}
+	return err
+}
+
+// enter waits for the turn of a model that is known, or becomes so because the repository has its folder now, and
+// reads the folder. The caller gives the turn back.
+func (p *Pool) enter(ctx context.Context, name string) (*model, folder, error) {
+	for {
+		m, err := p.known(name)
+		if err != nil {
+			return nil, folder{}, err
+		}
+		if err := p.take(ctx, m.turn); err != nil {
+			return nil, folder{}, err
+		}
+		if !p.current(name, m) {
+			<-m.turn // it was forgotten meanwhile, and may be there again
+			continue
+		}
+		f, err := open(p.opts.Repository, name)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			f.missing = err != nil
+			return m, f, nil
+		}
+		<-m.turn
+		return nil, folder{}, fmt.Errorf("open model %s: %w", name, err)
 	}
-	return nil
+}
+
+// current tells whether m is still the model of that name.
+func (p *Pool) current(name string, m *model) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.models[name] == m
 }
 
 // known returns a model that is known, or becomes so because the repository has its folder now.
@@ -322,6 +349,26 @@ func (p *Pool) known(name string) (*model, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.register(f), nil
+}
+
+// refreshAll loads versions of a model, each if that would change anything. The caller has the model's turn.
+func (p *Pool) refreshAll(ctx context.Context, m *model, f folder, files []file) error {
+	var errs []error
+	for _, file := range files {
+		if err := p.take(ctx, p.loaders); err != nil {
+			return err
+		}
+		err := p.refresh(m, f, file)
+		<-p.loaders
+		if err != nil {
+			errs = append(errs, fmt.Errorf("version %s: %s", file.version, backends.PublicText(err.Error())))
+		}
+	}
+	p.shared.group.Room()
+	if len(errs) > 0 {
+		return &infer.Error{Code: infer.Invalid, Origin: infer.FromBackend, Text: "the model cannot be loaded: " + errors.Join(errs...).Error()}
+	}
+	return nil
 }
 
 func errNoModel(name string) error {
@@ -345,7 +392,7 @@ func (p *Pool) refresh(m *model, f folder, file file) error {
 	p.mu.Lock()
 	i := slices.IndexFunc(m.versions, func(v *version) bool { return v.number == file.version })
 	v := m.versions[i]
-	if v.state == infer.Ready && v.file.path == file.path && v.file.stamp == file.stamp && v.config == f.stamp {
+	if v.state == infer.Ready && v.stamp == file.stamp {
 		p.mu.Unlock()
 		return nil
 	}
@@ -356,11 +403,11 @@ func (p *Pool) refresh(m *model, f folder, file file) error {
 	l, err := p.load(v, f, file)
 	if err != nil {
 		p.log.Error("model version failed to load", zap.String("model", v.name), zap.String("version", v.number), zap.Error(err))
-		p.failed(v, err)
+		p.failed(v, file.stamp, err)
 		return err
 	}
 	p.mu.Lock()
-	v.file, v.config = file, f.stamp
+	v.stamp, v.tried = file.stamp, 0
 	p.mu.Unlock()
 	old := p.settle(v, l, infer.Ready, "")
 	p.log.Info("model version ready", zap.String("model", v.name), zap.String("version", v.number),
@@ -369,9 +416,10 @@ func (p *Pool) refresh(m *model, f folder, file file) error {
 	return nil
 }
 
-// failed notes why a version was not loaded. What serves already serves on.
-func (p *Pool) failed(v *version, err error) {
+// failed notes why a version was not loaded from what the stamp says. What serves already serves on.
+func (p *Pool) failed(v *version, tried stamp, err error) {
 	p.mu.Lock()
+	v.tried = tried
 	if v.current.Load() != nil {
 		v.reason = "serves what was loaded before: " + err.Error()
 	} else {
@@ -405,25 +453,41 @@ func retire(old ...*loaded) {
 	}
 }
 
-// forget unloads versions whose folder is gone.
+// forget takes out versions whose folder is gone, and the model if it was the last one. The caller has the
+// model's turn.
 func (p *Pool) forget(m *model, f folder) {
-	var gone []*version
 	p.mu.Lock()
-	m.versions = slices.DeleteFunc(m.versions, func(v *version) bool {
-		if slices.ContainsFunc(f.versions, func(file file) bool { return file.version == v.number }) {
-			return false
-		}
-		gone = append(gone, v)
-		p.mu.versions--
-		return true
+	gone := p.takeOut(m, func(v *version) bool {
+		return !slices.ContainsFunc(f.versions, func(file file) bool { return file.version == v.number })
 	})
 	p.mu.Unlock()
-	for _, v := range gone {
-		retire(p.settle(v, nil, infer.Unavailable, "its folder is gone"))
-	}
+	p.depart(gone)
 }
 
-// Unload implements [infer.Catalog]: it lets the last runs of a model end and frees its sessions.
+// takeOut takes versions off the list, and the model if it was the last one. It runs under mu.
+func (p *Pool) takeOut(m *model, which func(*version) bool) []*version {
+	var gone []*version
+	m.versions = slices.DeleteFunc(m.versions, func(v *version) bool {
+		if which(v) {
+			gone = append(gone, v)
+			return true
+		}
+		return false
+	})
+	p.mu.versions -= len(gone)
+	if len(m.versions) == 0 {
+		for name, known := range p.mu.models {
+			if known == m {
+				delete(p.mu.models, name)
+			}
+		}
+	}
+	return gone
+}
+
+// Unload implements [infer.Catalog]: the model's versions take no new requests, their last runs end and their
+// sessions are freed. It stays unloaded, whatever happens to its files, until Load. When ctx ends first, all of
+// that goes on without the caller.
 func (p *Pool) Unload(ctx context.Context, name string) error {
 	if err := p.begin(); err != nil {
 		return err
@@ -438,14 +502,29 @@ func (p *Pool) Unload(ctx context.Context, name string) error {
 	if err := p.take(ctx, m.turn); err != nil {
 		return err
 	}
-	defer func() { <-m.turn }()
-	p.mu.Lock()
-	versions := slices.Clone(m.versions)
-	p.mu.Unlock()
-	var old []*loaded
-	for _, v := range versions {
-		old = append(old, p.settle(v, nil, infer.Unavailable, "unloaded"))
+	freed := p.depart(p.park(m))
+	<-m.turn
+	select {
+	case <-freed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	retire(old...)
-	return nil
+}
+
+// park puts versions that are not loaded in place of those of a model, and returns the old ones. Requests that were
+// decoded against those still reach them.
+func (p *Pool) park(m *model) []*version {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.parked = true
+	old := m.versions
+	m.versions = make([]*version, len(old))
+	for i, v := range old {
+		m.versions[i] = &version{
+			name: v.name, number: v.number, devices: v.devices, left: make(chan struct{}),
+			state: infer.Unavailable, reason: infer.ReasonUnloaded,
+		}
+	}
+	return old
 }

@@ -2,13 +2,14 @@ package onnx
 
 import (
 	"fmt"
+	"hash"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -20,8 +21,8 @@ const maxModelName = 255
 type folder struct {
 	name     string
 	config   modelConfig
-	stamp    stamp // of config.pbtxt
 	err      error // why none of the versions can be loaded
+	missing  bool  // there is no such folder
 	versions []file
 }
 
@@ -29,22 +30,65 @@ type folder struct {
 type file struct {
 	version string
 	path    string
-	stamp   stamp
+	stamp   stamp // of all that the version is loaded from
 	err     error
 }
 
-// stamp tells whether a file is the one that was read before.
-type stamp struct {
-	size int64
-	time time.Time
+// stamp tells whether files are those that were read before: a digest of their names, sizes and times. It is
+// never 0.
+type stamp uint64
+
+// Bounds of what a stamp looks at. What lies beyond changes unseen.
+const (
+	maxStampDepth = 4
+	maxStampFiles = 4096
+)
+
+// stamper makes a stamp.
+type stamper struct {
+	digest hash.Hash64
+	left   int // files
 }
 
-func stampOf(path string) (stamp, error) {
+// stampOf looks at a version's folder and at the files of its model that say how to read it.
+func stampOf(version string, beside ...string) stamp {
+	s := stamper{digest: fnv.New64a(), left: maxStampFiles}
+	s.folder(version, "", maxStampDepth)
+	for _, path := range beside {
+		s.file(filepath.Base(path), path)
+	}
+	return stamp(s.digest.Sum64() | 1)
+}
+
+// folder takes up what is in a folder. Models keep large weights in files of their own beside model.onnx.
+func (s *stamper) folder(path, name string, depth int) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		fmt.Fprintf(s.digest, "%q cannot be read\n", name)
+		return
+	}
+	for _, entry := range entries {
+		s.left--
+		if s.left < 0 {
+			return
+		}
+		below, inside := filepath.Join(name, entry.Name()), filepath.Join(path, entry.Name())
+		switch {
+		case !isFolder(path, entry):
+			s.file(below, inside)
+		case depth > 1:
+			s.folder(inside, below, depth-1)
+		}
+	}
+}
+
+func (s *stamper) file(name, path string) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return stamp{}, err
+		fmt.Fprintf(s.digest, "%q is not there\n", name)
+		return
 	}
-	return stamp{info.Size(), info.ModTime()}, nil
+	fmt.Fprintf(s.digest, "%q %d %d\n", name, info.Size(), info.ModTime().UnixNano())
 }
 
 // checkName returns an error for what cannot be a model's name. Names come from clients too, and become
@@ -93,15 +137,21 @@ func open(repository, name string) (folder, error) {
 	if err != nil {
 		return f, err
 	}
-	f.stamp, _ = stampOf(filepath.Join(path, configName)) // absent: the zero stamp
 	f.config, f.err = readConfig(path, name)
+	beside := []string{filepath.Join(path, configName)}
+	for _, output := range f.config.outputs {
+		if output.labels != "" {
+			beside = append(beside, filepath.Join(path, output.labels))
+		}
+	}
 	for _, entry := range entries {
 		version := entry.Name()
 		if !isVersion(version) || !isFolder(path, entry) {
 			continue
 		}
 		v := file{version: version, path: filepath.Join(path, version, f.config.file)}
-		if v.stamp, v.err = stampOf(v.path); v.err != nil {
+		v.stamp = stampOf(filepath.Join(path, version), beside...)
+		if _, err := os.Stat(v.path); err != nil {
 			v.err = fmt.Errorf("no %s", filepath.Join(name, version, f.config.file))
 		}
 		f.versions = append(f.versions, v)

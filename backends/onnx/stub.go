@@ -45,6 +45,12 @@ func (*Pool) Close() {}
 // LoadAll fails.
 func (*Pool) LoadAll(context.Context) error { return errNoCgo }
 
+// Watch does nothing.
+func (*Pool) Watch(context.Context) {}
+
+// Hold does nothing.
+func (*Pool) Hold(*infer.Model) (release func()) { return func() {} }
+
 // List fails.
 func (*Pool) List(context.Context) ([]infer.VersionStatus, error) { return nil, errNoCgo }
 

@@ -19,12 +19,15 @@ type version struct {
 	devices []*device
 
 	current atomic.Pointer[loaded] // nil: not servable
+	left    chan struct{}          // closed when it departs and nobody holds it
 
 	// Guarded by the pool's mu.
-	state  infer.State
-	reason string
-	file   file
-	config stamp
+	state    infer.State
+	reason   string
+	stamp    stamp // of what is loaded
+	tried    stamp // of what failed to load last
+	holds    int   // see Pool.Hold
+	leavable bool  // left is closed with the last hold
 }
 
 // acquire returns what is loaded now with a reference, or nil.

@@ -90,6 +90,8 @@ models: [{name: digits, deadline: 2s, targets: [{version: "1", pool: local}, {ve
 	here := strings.NewReplacer(
 		"sluice models list", "sluice models list --admin "+s.admin,
 		"sluice models get", "sluice models get --admin "+s.admin,
+		"sluice models load", "sluice models load --admin "+s.admin,
+		"sluice models unload", "sluice models unload --admin "+s.admin,
 		"sluice predict", "sluice predict --url "+s.http,
 		"sluice doctor", "sluice doctor --http 127.0.0.1:0 --metrics 127.0.0.1:0 --admin 127.0.0.1:0",
 		"127.0.0.1:8000", s.http, "127.0.0.1:8001", s.http, "-duration 2s", "-duration 100ms -warmup 10ms",
@@ -104,10 +106,7 @@ models: [{name: digits, deadline: 2s, targets: [{version: "1", pool: local}, {ve
 	}
 	add(newRoot(toyKinds()))
 	commands(newRoot(toyKinds()), add)
-	for line := range all {
-		if strings.HasPrefix(line, "sluice serve") {
-			continue
-		}
+	example := func(line string) {
 		t.Run(line, func(t *testing.T) {
 			code, stdout, stderr := sluice(t, splitWords(t, here.Replace(line))[1:]...)
 			if code != exitOK || stdout == "" && !strings.Contains(line, "config check") {
@@ -115,6 +114,13 @@ models: [{name: digits, deadline: 2s, targets: [{version: "1", pool: local}, {ve
 			}
 		})
 	}
+	const last = "sluice models unload digits" // the others need the model
+	for line := range all {
+		if !strings.HasPrefix(line, "sluice serve") && line != last {
+			example(line)
+		}
+	}
+	example(last)
 	for line := range all {
 		if strings.HasPrefix(line, "sluice serve") {
 			t.Run(line, func(t *testing.T) {

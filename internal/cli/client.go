@@ -163,7 +163,12 @@ func (a *answer) refusal(what string) error {
 
 // get reads a JSON answer into v.
 func (e *endpoint) get(ctx context.Context, path string, header http.Header, v any) error {
-	a, err := e.do(ctx, http.MethodGet, path, header, nil)
+	return e.ask(ctx, http.MethodGet, path, header, v)
+}
+
+// ask sends a request without a body and reads the JSON answer into v.
+func (e *endpoint) ask(ctx context.Context, method, path string, header http.Header, v any) error {
+	a, err := e.do(ctx, method, path, header, nil)
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,11 @@ const adminTimeout = 30 * time.Second
 
 // get asks the admin API.
 func (f *adminFlags) get(ctx context.Context, path string, v any) error {
+	return f.ask(ctx, http.MethodGet, path, adminTimeout, v)
+}
+
+// ask sends the admin API a request without a body and reads the JSON answer into v.
+func (f *adminFlags) ask(ctx context.Context, method, path string, timeout time.Duration, v any) error {
 	e, err := newEndpoint("the admin API", "admin", f.address, f.security)
 	if err != nil {
 		return err
@@ -52,22 +57,23 @@ func (f *adminFlags) get(ctx context.Context, path string, v any) error {
 		}
 		header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return e.get(ctx, path, header, v)
+	return e.ask(ctx, method, path, header, v)
 }
 
 func newModels() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "Show what a running gateway serves",
+		Short: "Show and change what a running gateway serves",
 		Long: `Models asks a running gateway, over its admin API, which models and versions it serves, where each of them
-stands, which share of the requests it gets and whether requests are merged.`,
+stands, which share of the requests it gets and whether requests are merged; and has it load and unload them.`,
 		Example: `  sluice models list
-  sluice models get digits`,
+  sluice models get digits
+  sluice models load digits`,
 	}
 	group(cmd)
-	cmd.AddCommand(newModelsList(), newModelsGet())
+	cmd.AddCommand(newModelsList(), newModelsGet(), newModelsLoad(), newModelsUnload())
 	return cmd
 }
 

@@ -156,7 +156,19 @@ func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 // Addresses are the bound addresses by purpose: http, metrics, admin.
 func (g *Gateway) Addresses() map[string]string { return g.ports.addresses() }
 
-func (g *Gateway) isReady() bool { return !g.draining.Load() && g.current.Load().settled() }
+// isReady tells whether balancers may send requests. Once it is so, a version that comes later does not change it: it
+// gets no requests before it is loaded.
+func (g *Gateway) isReady() bool {
+	if g.draining.Load() {
+		return false
+	}
+	select {
+	case <-g.ready:
+		return true
+	default:
+		return g.current.Load().settled()
+	}
+}
 
 // changed notes that a pool's models have changed.
 func (g *Gateway) changed() {

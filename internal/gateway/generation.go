@@ -258,6 +258,8 @@ func (gen *generation) publicReason(v *versionView) string {
 		return "an operator has switched it off"
 	case v.state == infer.Loading:
 		return "it is being loaded"
+	case v.reason == infer.ReasonUnloaded:
+		return "it is unloaded"
 	case gen.pools[v.at].elsewhere():
 		return "no server has it ready"
 	}
@@ -301,6 +303,8 @@ func (gen *generation) statuses() []infer.VersionStatus {
 			s := infer.VersionStatus{Name: m.name, Version: v.name, State: v.state, Reason: gen.publicReason(v)}
 			if v.disabled {
 				s.State = infer.Unavailable
+			} else if v.reason == infer.ReasonUnloaded {
+				s.Reason = v.reason
 			}
 			if v.lanes != nil {
 				s.Model = v.lanes.target.Model

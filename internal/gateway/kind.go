@@ -79,19 +79,22 @@ func openONNX(opts onnx.Options, devices *onnx.Devices, log *zap.Logger) (*backe
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background()) //nolint:forbidigo // the life of the pool, ended by Close
-	loaded := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(loaded)
+		defer close(ended)
 		if err := pool.LoadAll(ctx); err != nil {
 			log.Warn("loading models ended early", zap.Error(err))
+			return
 		}
+		pool.Watch(ctx)
 	}()
 	return &backends.Pool{
 		Kind: "onnx", Slots: devices.Group(), Catalog: pool, Endpoints: devices.Group().Status, Changed: changed,
+		Hold: pool.Hold,
 		Close: func(context.Context) error {
 			stop()
 			pool.Close()
-			<-loaded
+			<-ended
 			return nil
 		},
 	}, nil

@@ -26,6 +26,7 @@ type lanes struct {
 	target *infer.Target
 	direct bool // requests never wait, and never merge
 	close  func()
+	hold   func() // lets go of the pool's model
 	series *server.Series
 	refs   int // generations; guarded by laneSet.mu
 }
@@ -61,7 +62,7 @@ func (s *laneSet) acquire(key laneKey, poolName string, labels []string) (*lanes
 	if maxRows == 0 {
 		maxRows = max(model.MaxBatch, 1)
 	}
-	l := &lanes{key: key, refs: 1}
+	l := &lanes{key: key, refs: 1, hold: func() {}}
 	l.target = &infer.Target{Model: &model, Pool: poolName, Labels: labels}
 	if way := key.pool.direct(&model); way != nil {
 		past := batching.NewBypass(way, &model, s.pools.metrics)
@@ -74,6 +75,9 @@ func (s *laneSet) acquire(key laneKey, poolName string, labels []string) (*lanes
 			return nil, err
 		}
 		l.target.Next, l.close = q, q.Close
+	}
+	if hold := key.pool.pool.Hold; hold != nil {
+		l.hold = hold(key.model)
 	}
 	if open := key.pool.pool.Open; open != nil {
 		l.target.Open = open(&model)
@@ -95,6 +99,7 @@ func (s *laneSet) release(l *lanes) {
 	s.mu.Unlock()
 	if last {
 		l.close()
+		l.hold()
 		l.series.Release()
 	}
 }

@@ -30,7 +30,7 @@ func newMetrics(build telemetry.Build, g *Gateway) *metrics {
 		upstream: backends.NewMetrics(r),
 	}
 	m.wire, m.wire2 = newWireMetrics(r)
-	m.edge.Batches = m.batching.Batches
+	m.edge.Batches, m.edge.Queued = m.batching.Batches, m.batching.Queued
 	telemetry.NewGaugeFunc(r, telemetry.Opts{
 		Name: "config_last_reload_successful", Help: "1 if the last attempt to change the configuration succeeded, or none was made.",
 	}, func(emit telemetry.Emit) {

@@ -170,7 +170,7 @@ func (p *ports) equip(n *port) error {
 	g := p.g
 	switch n.name {
 	case portMetrics:
-		n.plain = telemetry.NewServer(telemetry.NewHandler(g.metrics.registry, g.isReady))
+		n.plain = telemetry.NewServer(telemetry.NewHandler(g.metrics.registry, g.isReady, g.metrics.edge.AppendTriton))
 		return nil
 	case portAdmin:
 		n.plain = admin.NewServer(admin.New(g.adminDeps()), n.log)
@@ -179,7 +179,7 @@ func (p *ports) equip(n *port) error {
 	var err error
 	n.edge, err = server.New(server.Options{
 		Prefix: n.spec.data.Prefix, KeepHalfClosed: n.spec.data.HalfClose == config.Answer, Version: g.opts.Build.Version,
-	}, server.Deps{Front: g.Front(), Memory: g.memory, Metrics: g.metrics.edge, Log: n.log})
+	}, server.Deps{Front: g.Front(), Memory: g.memory, Metrics: g.metrics.edge, Control: g.control(), Log: n.log})
 	if err != nil {
 		return err
 	}

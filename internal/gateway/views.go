@@ -23,6 +23,8 @@ func (g *Gateway) adminDeps() admin.Deps {
 		Reload: g.Reload,
 		Split:  g.Split,
 		Enable: g.Enable,
+		Load:   g.Load,
+		Unload: g.Unload,
 		Log:    g.logger.Named("admin"),
 		IDs:    telemetry.NewIDs(),
 	}

@@ -196,6 +196,27 @@ func Statistics(stats []ModelStats) []byte {
 	}{list})
 }
 
+// Alive returns the answer of KServe's servers at their root.
+func Alive() []byte {
+	return marshal(struct {
+		Status string `json:"status"`
+	}{"alive"})
+}
+
+// ModelNames returns the answer of KServe's servers to GET /v2/models: the models that have a version that is ready.
+// versions are sorted by model.
+func ModelNames(versions []infer.VersionStatus) []byte {
+	names := []string{}
+	for _, v := range versions {
+		if v.State == infer.Ready && (len(names) == 0 || names[len(names)-1] != v.Name) {
+			names = append(names, v.Name)
+		}
+	}
+	return marshal(struct {
+		Models []string `json:"models"`
+	}{names})
+}
+
 type indexEntry struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
@@ -220,6 +241,9 @@ func indexOf(versions []infer.VersionStatus, readyOnly bool) []indexEntry {
 			e.State = "LOADING"
 		default:
 			e.State, e.Reason = "UNAVAILABLE", "not available"
+			if v.Reason == infer.ReasonUnloaded {
+				e.Reason = v.Reason
+			}
 		}
 		if v.State == infer.Ready || !readyOnly {
 			list = append(list, e)
