@@ -21,8 +21,8 @@ const (
 	lateWrite = 50 * time.Millisecond
 )
 
-// clientConn is one connection of a Client. A goroutine serves it for the length of a call and ends with it: that
-// costs no more than waking one that sleeps, and an idle connection holds neither stack nor buffer.
+// clientConn is one connection of a Client. A goroutine serves it for the length of a call and ends with it: what
+// waking one that sleeps would save is nothing beside a call's system calls, and an idle connection holds no stack.
 type clientConn struct {
 	// Immutable after newClientConn.
 	client  *Client

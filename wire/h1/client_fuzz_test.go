@@ -58,12 +58,18 @@ func FuzzAnswer(f *testing.F) {
 			f.Add([]byte(tt.answer), tt.method == "HEAD")
 		}
 	}
+	some := zipped(1000)
+	f.Add([]byte(okHead+"Content-Encoding: gzip\r\n\r\n"+some), false)
+	f.Add([]byte(okHead+"Content-Encoding: deflate\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n"+some[:5]+"\r\n0\r\n\r\n"), false)
 	opts := ClientOptions{Address: "a:1", MaxBody: 64 << 10, MaxHeaderBytes: 4 << 10}
 	once, slow := newAnswerReader(opts), newAnswerReader(opts)
 	slow.slow = true
 	f.Fuzz(func(t *testing.T, answer []byte, head bool) {
 		defer once.call.Reset()
 		defer slow.call.Reset()
+		if once.read(string(answer), head, true) == nil && int64(once.call.Answer.Size()) > opts.MaxBody {
+			t.Fatalf("%d bytes were decompressed, over the limit", once.call.Answer.Size())
+		}
 		fault, slowly := once.read(string(answer), head, false), slow.read(string(answer), head, false)
 		// What comes behind an answer is seen only if it comes with it; of several faults either may be the first.
 		if (fault == nil) != (slowly == nil) && fault != &faultExtra {

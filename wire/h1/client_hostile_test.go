@@ -254,6 +254,25 @@ func TestClientDecompresses(t *testing.T) {
 	}
 }
 
+// TestClientMindsTheBudget has answers of unknown length come when there is no room for them.
+func TestClientMindsTheBudget(t *testing.T) {
+	body := zipped(30_000)
+	for name, answer := range map[string]string{
+		"chunks":     chunked + "7530\r\n" + strings.Repeat("x", 30_000) + "\r\n0\r\n\r\n",
+		"to the end": okHead + "\r\n" + strings.Repeat("x", 30_000),
+		"gzip":       okHead + fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newPoorAsker(t, 16<<10, ClientOptions{Address: newScript(t, answer)})
+			call := a.call("GET", "/", nil)
+			call.Coded = true
+			if a.ask(call); call.Fault != &faultMemory || call.Answer.Size() != 0 {
+				t.Errorf("fault %v, %d bytes", call.Fault, call.Answer.Size())
+			}
+		})
+	}
+}
+
 // TestClientPoisonsConnections has a server say more once its answer was taken: that must never be the answer to
 // the next call.
 func TestClientPoisonsConnections(t *testing.T) {

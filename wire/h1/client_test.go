@@ -31,7 +31,13 @@ type asker struct {
 // newAsker makes a client that is closed when the test ends, and then checks that nothing is left.
 func newAsker(t testing.TB, opts ClientOptions) *asker {
 	t.Helper()
-	a := &asker{t: t, pool: slab.NewPool(slab.Options{}, slab.NewBudget(256<<20))}
+	return newPoorAsker(t, 256<<20, opts)
+}
+
+// newPoorAsker is newAsker with a budget of its own.
+func newPoorAsker(t testing.TB, budget int64, opts ClientOptions) *asker {
+	t.Helper()
+	a := &asker{t: t, pool: slab.NewPool(slab.Options{}, slab.NewBudget(budget))}
 	cl, err := NewClient(opts, a.pool, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

@@ -32,9 +32,10 @@
 //
 // A call of a client has a goroutine from when it has a connection until it is over; it writes, reads, hands the
 // connection on and then calls [Answered]. A request over 64 KiB is written by a second one, which the first one
-// waits for. A goroutine for each call costs what waking one that sleeps does, and an idle connection then holds
-// none. [Call].Cancel takes the call from its connection by one compare-and-swap, which whoever reads the answer
-// does as well before the connection is used again: the loser leaves it alone. No lock is held across IO.
+// waits for. Starting a goroutine does not show beside the four system calls of a call, and an idle connection
+// holds none, nor a buffer. [Call].Cancel takes the call from its connection by one compare-and-swap, which
+// whoever reads the answer does as well before the connection is used again: the loser leaves it alone. No lock
+// is held across IO.
 //
 // # Ownership
 //
