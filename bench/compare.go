@@ -112,29 +112,40 @@ type Row struct {
 	P99     Estimate `json:"p99_us"`
 	P999    Estimate `json:"p999_us"`
 	Extra   Estimate `json:"extra"`
+	// Failed says why the subject was measured no further, empty if nothing was wrong with it.
+	Failed string `json:"failed,omitempty"`
 }
 
 // Compare measures the subjects in turn: forwards in even rounds, backwards in odd ones, so that a machine that slowly
-// gets faster or slower favours nobody.
+// gets faster or slower favours nobody. A subject that fails is measured no further, and its row says why: what is
+// wrong with one server does not keep the others from being measured.
 func Compare(ctx context.Context, plan Plan, subjects []Subject) (Comparison, error) {
 	plan.EnsureDefaults()
 	if err := checkSubjects(plan, subjects); err != nil {
 		return Comparison{}, err
 	}
 	c := Comparison{Plan: plan}
+	failed := map[string]error{}
 	end := time.Now().Add(plan.MaxTime)
-	for round := 0; round < plan.MaxRounds && c.clean(subjects) < plan.Rounds && time.Now().Before(end); round++ {
+	for round := 0; round < plan.MaxRounds && c.clean(subjects, failed) < plan.Rounds && time.Now().Before(end); round++ {
 		for i := range subjects {
 			s := subjects[i]
 			if round%2 == 1 {
 				s = subjects[len(subjects)-1-i]
+			}
+			if failed[s.Name] != nil {
+				continue
 			}
 			if err := awaitQuiet(ctx, plan.Patience, plan.MaxForeign); err != nil {
 				return Comparison{}, err
 			}
 			b, err := s.Measure(ctx)
 			if err != nil {
-				return Comparison{}, fmt.Errorf("measure %s: %w", s.Name, err)
+				failed[s.Name] = fmt.Errorf("measure %s: %w", s.Name, err)
+				if ctx.Err() != nil || len(failed) == len(subjects) {
+					return Comparison{}, failed[s.Name]
+				}
+				continue
 			}
 			b.Subject, b.Round = s.Name, round
 			b.Disturbed = b.Disturbed || b.Foreign > plan.MaxForeign
@@ -148,7 +159,11 @@ func Compare(ctx context.Context, plan Plan, subjects []Subject) (Comparison, er
 		}
 	}
 	for _, s := range subjects {
-		c.Rows = append(c.Rows, c.row(s))
+		row := c.row(s)
+		if err := failed[s.Name]; err != nil {
+			row.Failed = err.Error()
+		}
+		c.Rows = append(c.Rows, row)
 	}
 	return c, nil
 }
@@ -186,13 +201,17 @@ func (c *Comparison) pairs(name, other string, f func(b, anchor *Block)) {
 	}
 }
 
-// clean is the smallest number of undisturbed pairs that a subject has.
-func (c *Comparison) clean(subjects []Subject) int {
+// clean is the smallest number of undisturbed pairs that a subject has; of blocks, where there is no anchor to pair
+// them with.
+func (c *Comparison) clean(subjects []Subject, failed map[string]error) int {
 	least := len(c.Blocks)
 	for _, s := range subjects {
+		if failed[s.Name] != nil {
+			continue
+		}
 		n := 0
 		c.pairs(s.Name, c.Plan.Anchor, func(_, anchor *Block) {
-			if anchor != nil {
+			if anchor != nil || failed[c.Plan.Anchor] != nil {
 				n++
 			}
 		})

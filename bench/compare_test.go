@@ -50,6 +50,41 @@ func TestCompareGoesForthAndBack(t *testing.T) {
 	}
 }
 
+// TestCompareGoesOnWithoutWhatFails has a subject, and then the anchor, fail in the second round.
+func TestCompareGoesOnWithoutWhatFails(t *testing.T) {
+	broken := errors.New("no right answer")
+	failing := func(name string) Subject {
+		rounds := 0
+		return Subject{Name: name, Measure: func(context.Context) (Block, error) {
+			if rounds++; rounds > 1 {
+				return Block{}, broken
+			}
+			return Block{Cost: 1}, nil
+		}}
+	}
+	var order []string
+	for _, anchor := range []string{"good", "bad"} {
+		c, err := Compare(t.Context(), Plan{Anchor: anchor, Effort: Effort{Rounds: 3}}, []Subject{
+			fake{base: 2}.subject("good", &order), failing("bad"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		good, _ := c.Row("good")
+		bad, _ := c.Row("bad")
+		if good.Cost.N != 3 || good.Failed != "" || bad.Cost.N != 1 || !strings.Contains(bad.Failed, broken.Error()) {
+			t.Errorf("anchor %s: %d blocks of good %q, %d of bad %q", anchor, good.Cost.N, good.Failed, bad.Cost.N, bad.Failed)
+		}
+		if text := string((&Document{Comparisons: []Comparison{c}}).Markdown(false)); !strings.Contains(text, "bad failed and was measured no further") ||
+			strings.Contains(text, "wanted rounds were undisturbed") {
+			t.Errorf("anchor %s: the report is\n%s", anchor, text)
+		}
+	}
+	if _, err := Compare(t.Context(), Plan{Anchor: "bad", Effort: Effort{Rounds: 3}}, []Subject{failing("bad")}); !errors.Is(err, broken) {
+		t.Errorf("with nothing left to measure: %v", err)
+	}
+}
+
 func TestCompareLeavesOutDisturbedBlocks(t *testing.T) {
 	var order []string
 	c, err := Compare(t.Context(), Plan{Anchor: "a", Effort: Effort{Rounds: 4}}, []Subject{

@@ -133,6 +133,9 @@ func (c *Comparison) markdown(b *bytes.Buffer) {
 		if r.Note != "" {
 			fmt.Fprintf(b, "- %s: %s\n", r.Name, r.Note)
 		}
+		if r.Failed != "" {
+			fmt.Fprintf(b, "- **%s failed and was measured no further**: %s\n", r.Name, r.Failed)
+		}
 	}
 	if timed || c.Disturbed > 0 {
 		fmt.Fprintf(b, "\n%d of %d blocks were left out: other work used more than %.0f %% of the machine, or the generator was late.", c.Disturbed, len(c.Blocks), 100*p.MaxForeign)
@@ -157,8 +160,15 @@ func (c *Comparison) foreign() float64 {
 
 func (c *Comparison) least() int {
 	least := c.Plan.Rounds
+	anchor, _ := c.Row(c.Plan.Anchor)
 	for _, r := range c.Rows {
-		least = min(least, r.Ratio.N)
+		switch {
+		case r.Failed != "":
+		case anchor.Failed != "":
+			least = min(least, r.Cost.N)
+		default:
+			least = min(least, r.Ratio.N)
+		}
 	}
 	return least
 }
