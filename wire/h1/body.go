@@ -7,13 +7,8 @@ import (
 	"time"
 )
 
-const (
-	maxChunks       = 65536
-	maxChunkExt     = 256     // bytes of extensions of one body
-	maxTrailerBytes = 4 << 10 // of one body
-	drainBytes      = 64 << 10
-	maxChunkDigits  = 15 // keeps sizes far from overflow
-)
+// drainBytes bounds what is read and dropped of a body that nobody wants.
+const drainBytes = 64 << 10
 
 const continueLine = "HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -21,16 +16,13 @@ const continueLine = "HTTP/1.1 100 Continue\r\n\r\n"
 type body struct {
 	c *conn
 
-	chunked  bool
-	left     int64 // of the body, or of the current chunk
-	end      bool  // all of it was read
-	begun    bool  // some of it was read
-	failed   *refusal
-	expect   bool // the client waits for 100 (Continue)
-	inChunk  bool // the CRLF behind the current chunk is due
-	chunks   int
-	ext      int
-	trailers int
+	chunked bool
+	left    int64 // of the body, or of the current chunk
+	end     bool  // all of it was read
+	begun   bool  // some of it was read
+	failed  *refusal
+	expect  bool // the client waits for 100 (Continue)
+	chunks  chunkLines
 
 	started  time.Time // when reading from the socket began
 	received int64     // since then
@@ -112,123 +104,38 @@ func (b *body) receive(p []byte) (int, *refusal) {
 	return 0, &refuseShort
 }
 
-// nextChunk reads the line that starts the next chunk, and behind the last one the trailers.
+// nextChunk reads up to the start of the next chunk or, behind the last one, past the trailers.
 func (b *body) nextChunk() *refusal {
-	if b.inChunk {
-		line, r := b.line(len("\r\n"), &refuseChunk)
-		if r != nil {
-			return r
-		}
-		if len(line) > 0 {
-			return &refuseChunk
-		}
-		b.inChunk = false
-	}
-	line, r := b.line(maxChunkDigits+maxChunkExt+len(" \r\n"), &refuseChunkExt)
-	if r != nil {
-		return r
-	}
-	size, ext := chunkSize(line)
-	if size < 0 {
-		return &refuseChunk
-	}
-	if r := b.extension(ext); r != nil {
-		return r
-	}
-	if size == 0 {
-		return b.readTrailers()
-	}
-	if b.chunks++; b.chunks > maxChunks {
-		return &refuseChunks
-	}
-	b.left, b.inChunk = size, true
-	return nil
-}
-
-// chunkSize returns the size that a line begins with, -1 if it begins with none, and what follows it.
-func chunkSize(line []byte) (size int64, rest []byte) {
-	digits := 0
-	for digits < len(line) && digits <= maxChunkDigits {
-		d, ok := hexDigit(line[digits])
-		if !ok {
-			break
-		}
-		size = size<<4 | int64(d)
-		digits++
-	}
-	if digits == 0 || digits > maxChunkDigits {
-		return -1, nil
-	}
-	return size, line[digits:]
-}
-
-func hexDigit(c byte) (byte, bool) {
-	switch {
-	case digit(c):
-		return c - '0', true
-	case 'a' <= c|0x20 && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10, true
-	}
-	return 0, false
-}
-
-// extension checks what stands behind a chunk's size. Extensions mean nothing here. A space before the
-// semicolon is allowed by the grammar and read in several ways: it is refused.
-func (b *body) extension(ext []byte) *refusal {
-	if len(ext) == 0 {
-		return nil
-	}
-	b.ext += len(ext)
-	switch {
-	case ext[0] != ';' || !plainValue(ext):
-		return &refuseChunk
-	case b.ext > maxChunkExt:
-		return &refuseChunkExt
-	}
-	return nil
-}
-
-// readTrailers reads what follows the last chunk, up to and with the empty line. Trailers are dropped;
-// those that would change framing, routing or rights are refused.
-func (b *body) readTrailers() *refusal {
 	for {
-		line, r := b.line(maxTrailerBytes, &refuseTrailer)
+		limit, tooLong := b.chunks.longest()
+		line, r := b.line(limit, tooLong.refusal())
 		if r != nil {
 			return r
 		}
-		if len(line) == 0 {
+		size, wrong := b.chunks.take(line)
+		switch {
+		case wrong != 0:
+			return wrong.refusal()
+		case size > 0:
+			b.left = size
+			return nil
+		case b.chunks.stage == atEnd:
 			b.end = true
 			return nil
 		}
-		b.trailers += len(line)
-		n := tokenEnd(line)
-		if b.trailers > maxTrailerBytes || n == 0 || n == len(line) || line[n] != ':' ||
-			!plainValue(line[n+1:]) || !mayTrail(line[:n]) {
-			return &refuseTrailer
-		}
 	}
 }
 
-// mayTrail tells whether a field may stand in a trailer.
-func mayTrail(name []byte) bool {
-	const longest = len("inference-header-content-length")
-	if len(name) > longest {
-		return true
+func (e chunkError) refusal() *refusal {
+	switch e {
+	case chunkExtension:
+		return &refuseChunkExt
+	case chunkMany:
+		return &refuseChunks
+	case chunkTrailer:
+		return &refuseTrailer
 	}
-	var buf [longest]byte
-	lowered := buf[:len(name)]
-	for i, c := range name {
-		lowered[i] = lower(c)
-	}
-	switch string(lowered) {
-	case "content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade", "keep-alive",
-		"content-encoding", "content-type", "content-range", "expect", "authorization", "proxy-authorization",
-		"cookie", "x-api-key", "x-request-id", "x-request-timeout-ms", "inference-header-content-length",
-		"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "traceparent", "cache-control", "max-forwards",
-		"range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "pragma":
-		return false
-	}
-	return !twin(name)
+	return &refuseChunk
 }
 
 // line reads a line that ends in CRLF, of at most limit bytes with it, and returns it without. The line
@@ -250,9 +157,6 @@ func (b *body) line(limit int, tooLong *refusal) ([]byte, *refusal) {
 		}
 		from = len(unread)
 		if from >= limit {
-			if limit == len("\r\n") {
-				return nil, &refuseChunk
-			}
 			return nil, tooLong
 		}
 		// The head before must stay where it is: what is unread moves down to it when room ends.

@@ -36,15 +36,12 @@ type incoming struct {
 
 // progress is where reading a body stands.
 type progress struct {
-	chunked  bool
-	open     bool  // the body ends as the connection does
-	left     int64 // of the body, or of the current chunk
-	end      bool  // all of it was read
-	inChunk  bool  // the CRLF behind the current chunk is due
-	chunks   int
-	ext      int
-	trailers int
-	failed   *Fault
+	chunked bool
+	open    bool  // the body ends as the connection does
+	left    int64 // of the body, or of the current chunk
+	end     bool  // all of it was read
+	chunks  chunkLines
+	failed  *Fault
 }
 
 func (a *incoming) reset() {
@@ -286,60 +283,39 @@ func (a *incoming) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// nextChunk reads the line that starts the next chunk, and behind the last one the trailers.
+// nextChunk reads up to the start of the next chunk or, behind the last one, past the trailers.
 func (a *incoming) nextChunk() *Fault {
 	t := &a.tail
-	if t.inChunk {
-		line, f := a.line(len("\r\n"), &faultChunk)
-		if f != nil {
-			return f
-		}
-		if len(line) > 0 {
-			return &faultChunk
-		}
-		t.inChunk = false
-	}
-	line, f := a.line(maxChunkDigits+maxChunkExt+len(" \r\n"), &faultChunkExt)
-	if f != nil {
-		return f
-	}
-	size, ext := chunkSize(line)
-	t.ext += len(ext)
-	switch {
-	case size < 0, len(ext) > 0 && (ext[0] != ';' || !plainValue(ext)):
-		return &faultChunk
-	case t.ext > maxChunkExt:
-		return &faultChunkExt
-	case size == 0:
-		return a.readTrailers()
-	}
-	if t.chunks++; t.chunks > maxChunks {
-		return &faultChunks
-	}
-	t.left, t.inChunk = size, true
-	return nil
-}
-
-// readTrailers reads what follows the last chunk, up to and with the empty line. Trailers are dropped; those
-// that would change framing or meaning are refused.
-func (a *incoming) readTrailers() *Fault {
-	t := &a.tail
 	for {
-		line, f := a.line(maxTrailerBytes, &faultTrailer)
+		limit, tooLong := t.chunks.longest()
+		line, f := a.line(limit, tooLong.fault())
 		if f != nil {
 			return f
 		}
-		if len(line) == 0 {
+		size, wrong := t.chunks.take(line)
+		switch {
+		case wrong != 0:
+			return wrong.fault()
+		case size > 0:
+			t.left = size
+			return nil
+		case t.chunks.stage == atEnd:
 			t.end = true
 			return nil
 		}
-		t.trailers += len(line)
-		n := tokenEnd(line)
-		if t.trailers > maxTrailerBytes || n == 0 || n == len(line) || line[n] != ':' ||
-			!plainValue(line[n+1:]) || !mayTrail(line[:n]) {
-			return &faultTrailer
-		}
 	}
+}
+
+func (e chunkError) fault() *Fault {
+	switch e {
+	case chunkExtension:
+		return &faultChunkExt
+	case chunkMany:
+		return &faultChunks
+	case chunkTrailer:
+		return &faultTrailer
+	}
+	return &faultChunk
 }
 
 // line reads a line that ends in CRLF, of at most limit bytes with it, and returns it without. The line is valid
