@@ -11,6 +11,8 @@ type TritonOptions struct {
 	Slots int
 	// Connections is the most connections to one endpoint. Default 2.
 	Connections int
+	// RepositoryControl passes loading and unloading on to the servers.
+	RepositoryControl bool
 	// Health says how endpoints are watched.
 	Health Health
 	// TLS is off where nothing of it is given.
@@ -76,6 +78,10 @@ func Triton() Kind {
 				Name: "connections", Type: Int, Default: "2", Min: 1, Max: 1024,
 				Doc:   "The most connections to one endpoint. A second one is opened when 64 calls are on the first.",
 				Raise: "Reading answers spreads over more cores; each write carries fewer requests.",
+			},
+			{
+				Name: "repository_control", Type: Bool, Default: "false",
+				Doc: "Passes on to all servers what operators, and clients who show the admin token, ask to load and unload. They need explicit model control.",
 			},
 			healthKey(),
 			upstreamTLSKey(),

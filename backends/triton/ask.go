@@ -19,6 +19,8 @@ const (
 	indexPath    = service + "RepositoryIndex"
 	metadataPath = service + "ModelMetadata"
 	configPath   = service + "ModelConfig"
+	loadPath     = service + "RepositoryModelLoad"
+	unloadPath   = service + "RepositoryModelUnload"
 )
 
 // The status codes that the engine has no name for.

@@ -29,6 +29,8 @@ type endpoint struct {
 	client  *h2.Client
 	remote  *backends.Remote
 	poke    chan struct{}      // one slot: somebody thinks that a look is due
+	wanted  chan chan struct{} // who wants a look, and to be told when it is over
+	left    chan struct{}      // closed when the looks have ended
 	stop    context.CancelFunc // ends the looks; set when they begin
 
 	last atomic.Pointer[report] // what the latest look that succeeded saw
@@ -75,10 +77,13 @@ func (e *endpoint) watch(ctx context.Context, looked func()) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	defer looked()
+	defer close(e.left)
 	var last time.Time // when the latest look was over
 	for {
+		var wanted chan struct{}
 		select {
 		case <-timer.C:
+		case wanted = <-e.wanted:
 		case <-e.poke:
 			if wait := leastPause - time.Since(last); wait > 0 {
 				timer.Reset(wait)
@@ -90,6 +95,9 @@ func (e *endpoint) watch(ctx context.Context, looked func()) {
 		e.look(ctx, last.IsZero())
 		last = time.Now()
 		looked()
+		if wanted != nil {
+			close(wanted)
+		}
 		timer.Reset(e.pause())
 	}
 }

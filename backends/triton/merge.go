@@ -28,6 +28,7 @@ func (p *Pool) mergeAll(ctx context.Context) {
 		waiting[n] = struct{}{}
 	}
 	defer func() { p.looked.Add(-len(waiting)) }()
+	defer close(p.closed)
 	p.running.Go(func() {
 		p.looked.Wait()
 		close(looked)
@@ -36,6 +37,9 @@ func (p *Pool) mergeAll(ctx context.Context) {
 		select {
 		case <-p.due:
 			p.mergeOnce()
+		case answer := <-p.censuses:
+			p.mergeOnce()
+			answer <- slices.Clone(p.endpoints)
 		case f := <-p.found:
 			_, first := waiting[f.name]
 			if p.learn(ctx, f, first); first {

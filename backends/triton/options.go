@@ -37,6 +37,8 @@ type Options struct {
 	HealthyAfter int
 	// UnhealthyAfter is how many looks in a row must fail before an endpoint takes no more. Default 3.
 	UnhealthyAfter int
+	// RepositoryControl lets Load and Unload tell the servers to. Default false: they refuse.
+	RepositoryControl bool
 	// TLS is spoken to the endpoints. Default nil: plain text.
 	TLS *tls.Config
 	// MaxAnswer bounds an answer in bytes. Default 64 MiB.

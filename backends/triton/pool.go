@@ -34,6 +34,10 @@ type Pool struct {
 	changed chan struct{} // one slot: what List tells has changed
 	due     chan struct{} // one slot: a look has news
 	found   chan found
+	closed  chan struct{} // closed when the goroutine that merges has ended
+
+	censuses chan chan []*endpoint // who wants the endpoints, once what they saw is merged
+
 	looked  sync.WaitGroup // names and endpoints that were not looked at yet
 	first   chan struct{}  // closed when all were that there were at the start
 	stop    context.CancelFunc
@@ -74,6 +78,7 @@ func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap
 	p := &Pool{
 		opts: opts, log: log, memory: memory, fleet: backends.NewFleet(opts.Name, metrics),
 		changed: make(chan struct{}, 1), due: make(chan struct{}, 1), found: make(chan found), first: make(chan struct{}),
+		closed: make(chan struct{}), censuses: make(chan chan []*endpoint),
 		versions: map[id]*version{}, odd: map[*endpoint]string{},
 	}
 	p.list.Store(&listing{err: errUnknown})
@@ -117,7 +122,10 @@ func (p *Pool) open() error {
 
 // add makes an endpoint; authority is what its calls name, empty for its address.
 func (p *Pool) add(address, authority string) (*endpoint, error) {
-	e := &endpoint{pool: p, address: address, poke: make(chan struct{}, 1)}
+	e := &endpoint{
+		pool: p, address: address, poke: make(chan struct{}, 1),
+		wanted: make(chan chan struct{}), left: make(chan struct{}),
+	}
 	e.pulse.HealthyAfter, e.pulse.UnhealthyAfter = p.opts.HealthyAfter, p.opts.UnhealthyAfter
 	var err error
 	e.client, err = h2.NewClient(h2.ClientOptions{
@@ -216,15 +224,6 @@ func (p *Pool) Ready(ctx context.Context, name, number string) (bool, error) {
 	}
 	return m != nil, err
 }
-
-// errNoControl refuses what the servers' operators do.
-var errNoControl = infer.Errorf(infer.Unsupported, "the models of this pool are loaded and unloaded at its servers")
-
-// Load implements [infer.Catalog]: it refuses.
-func (p *Pool) Load(context.Context, string) error { return errNoControl }
-
-// Unload implements [infer.Catalog]: it refuses.
-func (p *Pool) Unload(context.Context, string) error { return errNoControl }
 
 // compareIDs orders by name, then by version, numbers by their value.
 func compareIDs(a, b id) int {

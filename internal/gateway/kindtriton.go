@@ -33,7 +33,7 @@ func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
 	var o config.TritonOptions
 	c.Options.Into(&o)
 	opts := triton.Options{
-		Name: c.Name, Slots: o.Slots, Connections: o.Connections,
+		Name: c.Name, Slots: o.Slots, Connections: o.Connections, RepositoryControl: o.RepositoryControl,
 		Interval: o.Health.Interval, Timeout: o.Health.Timeout,
 		HealthyAfter: o.Health.HealthyAfter, UnhealthyAfter: o.Health.UnhealthyAfter,
 		MaxAnswer: min(c.Body, math.MaxInt32),

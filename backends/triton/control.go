@@ -1,0 +1,137 @@
+package triton
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/wire/h2"
+)
+
+// errNoControl refuses what the servers' operators do.
+var errNoControl = infer.Errorf(infer.Unsupported,
+	"the models of this pool are loaded and unloaded at its servers: its repository_control is false")
+
+var errClosed = errors.New("the pool is closed")
+
+// Load implements [infer.Catalog]: every server is told to load the model, and looked at.
+func (p *Pool) Load(ctx context.Context, name string) error {
+	return p.control(ctx, name, "load", func(ctx context.Context, e *endpoint) error {
+		return e.ask(ctx, loadPath, &pb.RepositoryModelLoadRequest{ModelName: name}, &pb.RepositoryModelLoadResponse{})
+	})
+}
+
+// Unload implements [infer.Catalog]: every server is told to unload the model, and looked at.
+func (p *Pool) Unload(ctx context.Context, name string) error {
+	return p.control(ctx, name, "unload", func(ctx context.Context, e *endpoint) error {
+		return e.ask(ctx, unloadPath, &pb.RepositoryModelUnloadRequest{ModelName: name}, &pb.RepositoryModelUnloadResponse{})
+	})
+}
+
+// control has every server do something, and returns when the list of versions tells of it.
+func (p *Pool) control(ctx context.Context, name, what string, do func(context.Context, *endpoint) error) error {
+	if !p.opts.RepositoryControl {
+		return p.uncontrolled(ctx, name)
+	}
+	endpoints, err := p.census(ctx)
+	if err != nil {
+		return err
+	}
+	known := make([]bool, len(endpoints))
+	errs := make([]error, len(endpoints))
+	var all sync.WaitGroup
+	for i, e := range endpoints {
+		all.Go(func() {
+			if known[i], errs[i] = e.lists(ctx, name); known[i] {
+				errs[i] = do(ctx, e)
+				e.lookNow(ctx)
+			}
+		})
+	}
+	all.Wait()
+	if _, err := p.census(ctx); err != nil {
+		return err
+	}
+	if err := failures(what, endpoints, errs); err != nil || slices.Contains(known, true) {
+		return err
+	}
+	return infer.Errorf(infer.UnknownModel, "the servers have no model %.128q", name)
+}
+
+// uncontrolled refuses, unless the pool has nothing to do with the model.
+func (p *Pool) uncontrolled(ctx context.Context, name string) error {
+	versions, err := p.List(ctx)
+	if err == nil && !slices.ContainsFunc(versions, func(s infer.VersionStatus) bool { return s.Name == name }) {
+		return infer.Errorf(infer.UnknownModel, "the servers have no model %.128q", name)
+	}
+	return errNoControl
+}
+
+// failures makes one error of those of the servers: which of them failed is for operators only.
+func failures(what string, endpoints []*endpoint, errs []error) error {
+	var named []error
+	said, code := "", infer.NoEndpoint
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		named = append(named, fmt.Errorf("%s: %w", endpoints[i].address, err))
+		var refused *statusError
+		if errors.As(err, &refused) {
+			said = backends.PublicText(refused.text)
+			if refused.status != h2.Unavailable {
+				code = infer.Invalid // it is there, and will not
+			}
+		}
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("%d of %d servers did not %s the model", len(named), len(endpoints), what)
+	if said != "" {
+		text += ": " + said
+	}
+	return &infer.Error{Code: code, Origin: infer.FromBackend, Text: text, Cause: errors.Join(named...)}
+}
+
+// census merges what was seen last, and returns the endpoints.
+func (p *Pool) census(ctx context.Context) ([]*endpoint, error) {
+	answer := make(chan []*endpoint, 1)
+	select {
+	case p.censuses <- answer:
+		return <-answer, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-p.closed:
+		return nil, errClosed
+	}
+}
+
+// lists tells whether the server has the model in its repository, loaded or not.
+func (e *endpoint) lists(ctx context.Context, name string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(describeTime, e.pool.opts.Timeout))
+	defer cancel()
+	index := &pb.RepositoryIndexResponse{}
+	if err := e.ask(ctx, indexPath, &pb.RepositoryIndexRequest{}, index); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(index.GetModels(), func(m *pb.RepositoryIndexResponse_ModelIndex) bool {
+		return m.GetName() == name
+	}), nil
+}
+
+// lookNow has the endpoint looked at and returns when that is done.
+func (e *endpoint) lookNow(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case e.wanted <- done:
+		<-done
+	case <-e.left:
+	case <-ctx.Done():
+	}
+}
