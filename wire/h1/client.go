@@ -180,7 +180,7 @@ func (cl *Client) free(c *clientConn) {
 		go c.start()
 		return
 	}
-	c.since = cl.clock()
+	c.since, c.idled = cl.clock(), true
 	m.idle = append(m.idle, c)
 	if !m.pruning {
 		m.pruning = true
@@ -199,13 +199,13 @@ func (cl *Client) worked() {
 	m.Unlock()
 }
 
-// gone lets go of a connection that has ended. One on which nothing could be written, not even the first call,
-// counts as a failure to connect; one that was lost later does not, since that may be due to what was asked.
+// gone lets go of a connection that has ended. One that is new and on which nothing could be written counts as a
+// failure to connect; one that was lost later does not, since that may be due to what was asked.
 func (cl *Client) gone(c *clientConn, unused bool) {
 	m := &cl.mu
 	m.Lock()
 	delete(m.all, c)
-	if unused && !c.useful && !m.closed {
+	if unused && !c.useful && !c.idled && !m.closed {
 		cl.backOff()
 	}
 	left := cl.left()
@@ -229,7 +229,7 @@ func (cl *Client) again(c *clientConn, call *Call) {
 		f = &faultClosed
 	case call.cancelled.Load():
 		f = &faultCancelled
-	case !c.useful:
+	case !c.useful && !c.idled:
 		f = &faultDown // the server takes connections and ends them
 	default:
 		if other = cl.pop(); other != nil {

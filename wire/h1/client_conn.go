@@ -40,6 +40,7 @@ type clientConn struct {
 	vec    net.Buffers
 	rest   net.Buffers
 	useful bool // a call was answered
+	idled  bool // it was idle
 
 	// Owned by who writes, which is the same goroutine or one that it waits for.
 	wrote    int64

@@ -196,6 +196,31 @@ func TestClientSurvivesIdleCloses(t *testing.T) {
 	}
 }
 
+// TestClientSurvivesTheEndOfAnUnusedConnection has a server give up a connection that was opened for a call which
+// another one took in the end.
+func TestClientSurvivesTheEndOfAnUnusedConnection(t *testing.T) {
+	closed := make(chan struct{})
+	addr := newPeer(t, func(i int, c *net.TCPConn) {
+		if i == 0 {
+			_ = c.Close()
+			close(closed)
+			return
+		}
+		for readRequest(c) {
+			io.WriteString(c, okShort)
+		}
+	})
+	a := newAsker(t, ClientOptions{Address: addr, MinBackoff: time.Minute, MaxBackoff: time.Minute})
+	a.cl.mu.Lock()
+	a.cl.mu.dialing++
+	a.cl.running.Add(1)
+	a.cl.mu.Unlock()
+	a.cl.dial()
+	<-closed
+	wantBody(t, a.ask(a.call("POST", "/", nil)), []byte("ok"))
+	wantBody(t, a.ask(a.call("POST", "/", nil)), []byte("ok"))
+}
+
 // TestClientIsNotSureOfLostCalls has a connection end when a request has been written: it may have been worked on.
 func TestClientIsNotSureOfLostCalls(t *testing.T) {
 	for name, end := range map[string]func(c *net.TCPConn){
