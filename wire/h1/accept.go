@@ -33,7 +33,7 @@ func (s *Server) Serve(ln net.Listener, tls *TLS) error {
 		sock, err := ln.Accept()
 		if err == nil {
 			wait = 0
-			s.ServeConn(sock, tls)
+			s.serveSock(sock, tls, true)
 			continue
 		}
 		if s.stopping() {
@@ -64,13 +64,15 @@ func (s *Server) listen(ln net.Listener) bool {
 		return false
 	}
 	s.mu.listeners[ln] = struct{}{}
+	s.mu.running++ // Shutdown waits: what was accepted last is served too
 	return true
 }
 
 func (s *Server) unlisten(ln net.Listener) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.mu.listeners, ln)
+	s.mu.Unlock()
+	s.leave()
 }
 
 func (s *Server) stopping() bool {

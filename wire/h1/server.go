@@ -112,14 +112,21 @@ func (s *Server) Stats() Stats {
 }
 
 // ServeConn serves one connection that somebody else accepted, and returns at once.
-func (s *Server) ServeConn(sock net.Conn, tls *TLS) {
+func (s *Server) ServeConn(sock net.Conn, tls *TLS) { s.serveSock(sock, tls, false) }
+
+// serveSock serves a connection. One that a listener of the server's accepted is served even if that was just before
+// Shutdown closed it: its client was let in.
+func (s *Server) serveSock(sock net.Conn, tls *TLS, accepted bool) {
 	transport := sock
 	if tls != nil {
 		transport = tls.server(sock)
 	}
 	c := newConn(s, sock, transport, keyOf(sock.RemoteAddr()), time.Now())
-	if !s.admit(c) {
+	if !s.admit(c, accepted) {
 		return
+	}
+	if s.stopping() {
+		c.poke(ClosedDrain) // Shutdown may not have met it
 	}
 	s.metrics.opened()
 	if err := s.watch.add(c); err != nil {
@@ -161,11 +168,11 @@ func (s *Server) rescue(c *conn) {
 }
 
 // admit registers c, or has it refused.
-func (s *Server) admit(c *conn) bool {
+func (s *Server) admit(c *conn, accepted bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.mu.stopped:
+	case s.mu.stopped && !accepted:
 		_ = c.sock.Close()
 		return false
 	case len(s.mu.conns)+s.mu.handed >= s.opts.MaxConnections,
