@@ -191,6 +191,8 @@ func ramp(d tensor.DType, n int) []byte {
 			b = append(b, f32(float32(i)-1.5)...)
 		case tensor.FP64:
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(i)-1.5))
+		case tensor.FP16, tensor.BF16:
+			b = binary.LittleEndian.AppendUint16(b, uint16(0x3c00+i))
 		default:
 			b = append(b, make([]byte, d.Size())...)
 			tensor.PutInteger(b[len(b)-d.Size():], d.Size(), uint64(7*i-9))
