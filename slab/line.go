@@ -74,15 +74,15 @@ func (b *Budget) remove(w *Waiter) {
 
 // tell wakes those in front for whom there is room, as long as there is room for all of them.
 func (b *Budget) tell() {
-	free := b.limit.Load() - b.used.Load()
+	used := b.used.Load()
 	for {
 		b.line.mu.Lock()
 		w := b.line.first
-		if w == nil || w.need > free {
+		if w == nil || used+w.need > b.most(w.need) {
 			b.line.mu.Unlock()
 			return
 		}
-		free -= w.need
+		used += w.need
 		b.remove(w)
 		b.line.mu.Unlock()
 		w.wake()

@@ -113,6 +113,16 @@ func (p *Pool) TryGet(n int) *Slab {
 	return p.take(class, size)
 }
 
+// TryHold is TryGet for the beginning of what waits for room. It takes no more than half of what is left, so that
+// however many wait, small bodies are let in.
+func (p *Pool) TryHold(n int) *Slab {
+	class, size := classOf(n)
+	if !p.budget.tryHold(int64(size)) {
+		return nil
+	}
+	return p.take(class, size)
+}
+
 // SizeOf returns how many bytes a slab of at least n bytes takes from the budget.
 func SizeOf(n int) int {
 	_, size := classOf(n)

@@ -68,6 +68,52 @@ func TestTryGetAsksAndGetDoesNot(t *testing.T) {
 	}
 }
 
+func TestLargeBodiesLeaveRoomForSmallOnes(t *testing.T) {
+	const kib, limit = 1 << 10, 16 << 20
+	p := NewPool(Options{}, NewBudget(limit))
+	var out []*Slab
+	take := func(get func(int) *Slab, n int) bool {
+		s := get(n)
+		if s != nil {
+			out = append(out, s)
+		}
+		return s != nil
+	}
+	for take(p.TryGet, 1024*kib) {
+	}
+	if got := p.Budget().InUse(); got != limit-limit/spare {
+		t.Errorf("large bodies took %d of %d bytes, want all but an eighth", got, limit)
+	}
+	for take(p.TryHold, 64*kib) {
+	}
+	if left := limit - p.Budget().InUse(); left != 64*kib {
+		t.Errorf("what waits left %d bytes, want as much as one of them took", left)
+	}
+	if !take(p.TryGet, 64*kib) || p.Budget().InUse() != limit {
+		t.Errorf("a small body did not get the last bytes: %d in use", p.Budget().InUse())
+	}
+	if take(p.TryGet, 64*kib) {
+		t.Error("a small body was let in beyond the budget though small ones have their part")
+	}
+	for _, s := range out {
+		s.Release()
+	}
+	out = []*Slab{p.Get(2 * limit)} // answers
+	for take(p.TryGet, 64*kib) {
+	}
+	if got := p.Budget().InUse() - 2*limit; got != limit/spare {
+		t.Errorf("small bodies got %d bytes beside answers that are more than the budget, want an eighth of it", got)
+	}
+	for _, s := range out {
+		s.Release()
+	}
+	if s := p.TryGet(limit); s == nil {
+		t.Error("a body as large as the budget was refused though nothing is in flight")
+	} else {
+		s.Release()
+	}
+}
+
 func TestLargeBuffersAreKeptWithinBound(t *testing.T) {
 	p := NewPool(Options{Keep: 2 << 20}, NewBudget(1<<30))
 	var out []*Slab

@@ -55,7 +55,7 @@ func (h *heldBytes) len() int { return h.w - h.r }
 func (h *heldBytes) append(pool *slab.Pool, p []byte) bool {
 	n := h.len()
 	if h.slab == nil || len(h.slab.Bytes()) < n+len(p) {
-		s := pool.TryGet(max(firstHeld, n+len(p)))
+		s := pool.TryHold(max(firstHeld, n+len(p)))
 		if s == nil {
 			return false
 		}

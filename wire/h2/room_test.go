@@ -16,12 +16,18 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// squeeze takes all of the budget but so many bytes, until the function that it returns is called.
+// squeeze takes all of the budget but so many bytes, until the function that it returns is called: in small pieces, so
+// that the part of small messages is taken, too.
 func (r *rig) squeeze(but int64) (release func()) {
 	b := r.pool.Budget()
 	n := b.Limit() - b.InUse() - but
-	b.Charge(n)
-	return func() { b.Release(n) }
+	pieces := func(count func(int64)) {
+		for left := n; left > 0; left -= 1 << 10 {
+			count(min(left, 1<<10))
+		}
+	}
+	pieces(b.Charge)
+	return func() { pieces(b.Release) }
 }
 
 // TestLongMessagesWaitForRoom holds that a message which is longer than its window waits until others are done, and
