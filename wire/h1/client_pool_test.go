@@ -261,7 +261,7 @@ func TestClientTakesEarlyAnswers(t *testing.T) {
 			})
 			defer close(over)
 			a := newAsker(t, ClientOptions{Address: addr})
-			call := a.ask(a.call("POST", "/", make([]byte, 32<<20)))
+			call := a.ask(a.call("POST", "/", make([]byte, 16<<20)))
 			if strings.HasPrefix(name, "it resets") {
 				// The answer may have been lost on the way, or not.
 				if call.Fault != nil && call.Fault.Kind != FaultLost || !call.Sent {
