@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/backends/triton"
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/config"
 )
 
@@ -32,7 +33,7 @@ func Triton() Kind {
 func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
 	var o config.TritonOptions
 	c.Options.Into(&o)
-	opts := triton.Options{
+	opts := upstream.Options{
 		Name: c.Name, Slots: o.Slots, Connections: o.Connections, RepositoryControl: o.RepositoryControl,
 		Interval: o.Health.Interval, Timeout: o.Health.Timeout,
 		HealthyAfter: o.Health.HealthyAfter, UnhealthyAfter: o.Health.UnhealthyAfter,

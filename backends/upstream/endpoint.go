@@ -1,13 +1,11 @@
-package triton
+package upstream
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +15,6 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -54,9 +51,10 @@ type report struct {
 // seen is a version at an endpoint.
 type seen struct {
 	listed bool        // as ready, by the server
+	number string      // how the server calls it
 	state  infer.State // ready once it is described
 	reason string
-	desc   *description // nil unless it is ready
+	desc   *Description // nil unless it is ready
 }
 
 const (
@@ -119,7 +117,7 @@ func (e *endpoint) hurry() {
 // look looks once and publishes what it saw.
 func (e *endpoint) look(ctx context.Context, first bool) {
 	answered := e.remote.Answered()
-	index, err := e.index(ctx, first)
+	all, err := e.list(ctx, first)
 	if ctx.Err() != nil {
 		return
 	}
@@ -138,7 +136,7 @@ func (e *endpoint) look(ctx context.Context, first bool) {
 		if !healthy {
 			r.reason = "it has just come back"
 		}
-		r.versions = e.sort(index, r.versions)
+		r.versions = sort(all, r.versions)
 		if r.undescribed() {
 			e.publish(r)
 			r = &report{healthy: r.healthy, reason: r.reason, versions: r.versions}
@@ -170,46 +168,26 @@ func (e *endpoint) recovered() {
 	e.pool.log.Info("an endpoint answers its health checks again", zap.String("endpoint", e.address))
 }
 
-var errNotLive = errors.New("it is not live")
-
-// index asks whether the server is live, and what it has.
-func (e *endpoint) index(ctx context.Context, first bool) (*pb.RepositoryIndexResponse, error) {
+// list asks whether the server is live, and what it has.
+func (e *endpoint) list(ctx context.Context, first bool) ([]Listed, error) {
 	timeout := e.pool.opts.Timeout
 	if first {
 		timeout = max(timeout, firstLook)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	live := &pb.ServerLiveResponse{}
-	if err := e.ask(ctx, livePath, &pb.ServerLiveRequest{}, live); err != nil {
-		return nil, err
-	}
-	if !live.GetLive() {
-		return nil, errNotLive
-	}
-	index := &pb.RepositoryIndexResponse{}
-	return index, e.ask(ctx, indexPath, &pb.RepositoryIndexRequest{}, index)
+	return e.pool.opts.Dialect.Look(ctx, e.ask)
 }
 
-// sort turns an index into versions, with what is known of those that were ready before.
-func (e *endpoint) sort(index *pb.RepositoryIndexResponse, old map[id]seen) map[id]seen {
-	now := make(map[id]seen, len(index.GetModels()))
-	for _, m := range index.GetModels() {
-		if m.GetVersion() == "" {
-			continue // it was never loaded
-		}
-		key := id{m.GetName(), m.GetVersion()}
-		s := seen{state: infer.Unavailable, reason: m.GetReason()}
-		switch m.GetState() {
-		case "READY":
-			if s = old[key]; !s.listed {
-				s = seen{listed: true, state: infer.Loading, reason: "it is being looked at"}
-			}
-		case "LOADING":
-			s.state, s.reason = infer.Loading, "the server is loading it"
-		default:
-			if s.reason == "" {
-				s.reason = "the server says " + strings.ToLower(m.GetState())
+// sort takes in what the server lists, with what is known of versions that were ready before.
+func sort(all []Listed, old map[id]seen) map[id]seen {
+	now := make(map[id]seen, len(all))
+	for _, l := range all {
+		key := id{l.Name, l.Version}
+		s := seen{number: l.Number, state: l.State, reason: l.Reason}
+		if l.State == infer.Ready {
+			if s = old[key]; !s.listed || s.number != l.Number {
+				s = seen{listed: true, number: l.Number, state: infer.Loading, reason: "it is being looked at"}
 			}
 		}
 		now[key] = s
@@ -269,44 +247,26 @@ func (e *endpoint) describeAll(ctx context.Context, r *report) {
 func (e *endpoint) described(ctx context.Context, key id, old seen) seen {
 	ctx, cancel := context.WithTimeout(ctx, max(describeTime, e.pool.opts.Timeout))
 	defer cancel()
-	d, err := e.describe(ctx, key)
-	var refused *statusError
-	said := errors.As(err, &refused) || errors.Is(err, errUnusable)
+	d, err := e.pool.opts.Dialect.Describe(ctx, e.ask, Listed{Name: key.name, Version: key.version, Number: old.number, State: infer.Ready})
+	var refused *StatusError
+	said := errors.As(err, &refused) || errors.Is(err, ErrUnusable)
+	now := seen{listed: true, number: old.number}
 	switch {
-	case err == nil && old.desc != nil && old.desc.same(d) && old.desc.instances == d.instances:
+	case err == nil && old.desc != nil && old.desc.Same(d) && old.desc.Instances == d.Instances:
 		return old
 	case err == nil:
-		return seen{listed: true, state: infer.Ready, desc: d}
+		now.state, now.desc = infer.Ready, d
 	case old.desc != nil && !said:
 		return old // the next look tells
 	case said:
-		return seen{listed: true, state: infer.Unavailable, reason: err.Error()}
+		now.state, now.reason = infer.Unavailable, err.Error()
+	default:
+		now.state, now.reason = infer.Loading, "the server was asked about it in vain: "+err.Error()
 	}
-	return seen{listed: true, state: infer.Loading, reason: "the server was asked about it in vain: " + err.Error()}
+	return now
 }
-
-// errUnusable says that a version cannot be served.
-var errUnusable = errors.New("it cannot be served")
 
 // ask asks the server a question.
 func (e *endpoint) ask(ctx context.Context, path string, question, answer proto.Message) error {
 	return ask(ctx, e.client, e.pool.memory.Slabs, path, question, answer)
-}
-
-func (e *endpoint) describe(ctx context.Context, key id) (*description, error) {
-	meta := &pb.ModelMetadataResponse{}
-	if err := e.ask(ctx, metadataPath, &pb.ModelMetadataRequest{Name: key.name, Version: key.version}, meta); err != nil {
-		return nil, err
-	}
-	config := &pb.ModelConfigResponse{}
-	err := e.ask(ctx, configPath, &pb.ModelConfigRequest{Name: key.name, Version: key.version}, config)
-	var refused *statusError
-	if err != nil && (!errors.As(err, &refused) || refused.status != h2.Unimplemented) {
-		return nil, err
-	}
-	d, err := describe(key.name, key.version, meta, config.GetConfig())
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnusable, err)
-	}
-	return d, nil
 }

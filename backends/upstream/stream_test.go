@@ -1,4 +1,4 @@
-package triton
+package upstream_test
 
 import (
 	"sync"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/wire/h2"
@@ -148,7 +149,7 @@ func TestStreamIsCancelledWithItsCall(t *testing.T) {
 			return puppet.TritonVerdict{Responses: 1000, Every: time.Millisecond}
 		},
 	})
-	b := newBench(t, Options{}, server)
+	b := newBench(t, upstream.Options{}, server)
 	k := b.open(b.model("m"), 1, false)
 	b.await("responses come", func() bool { return k.got.Load() > 2 })
 	k.call.Fail(infer.ErrClientGone, nil)
@@ -165,7 +166,7 @@ func TestStreamIsCancelledWithItsCall(t *testing.T) {
 func TestStreamGoesOnElsewhere(t *testing.T) {
 	models := []puppet.TritonModel{decoupled()}
 	away, there := serve(t, puppet.TritonOptions{Models: models}), serve(t, puppet.TritonOptions{Models: models})
-	b := newBench(t, Options{Interval: time.Hour}, away, there)
+	b := newBench(t, upstream.Options{Interval: time.Hour}, away, there)
 	m := b.model("m")
 	away.Close()
 	for i := range 50 {

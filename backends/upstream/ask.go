@@ -1,26 +1,14 @@
-package triton
+package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/h2"
-)
-
-// The methods of Triton's service.
-const (
-	service      = "/inference.GRPCInferenceService/"
-	inferPath    = service + "ModelInfer"
-	streamPath   = service + "ModelStreamInfer"
-	livePath     = service + "ServerLive"
-	indexPath    = service + "RepositoryIndex"
-	metadataPath = service + "ModelMetadata"
-	configPath   = service + "ModelConfig"
-	loadPath     = service + "RepositoryModelLoad"
-	unloadPath   = service + "RepositoryModelUnload"
 )
 
 // The status codes that the engine has no name for.
@@ -33,13 +21,19 @@ const (
 	codeUnauthenticated = h2.Status(16)
 )
 
-// statusError is how a server answered a question.
-type statusError struct {
-	status h2.Status
-	text   string
+// StatusError is how a server answered a question that it refuses.
+type StatusError struct {
+	Status h2.Status
+	Text   string
 }
 
-func (e *statusError) Error() string { return fmt.Sprintf("%s (status %d)", e.text, e.status) }
+func (e *StatusError) Error() string { return fmt.Sprintf("%s (status %d)", e.Text, e.Status) }
+
+// Unimplemented tells whether a server refused a question because it does not know its method.
+func Unimplemented(err error) bool {
+	var refused *StatusError
+	return errors.As(err, &refused) && refused.Status == h2.Unimplemented
+}
 
 // asked is told that a question was answered.
 type asked struct{ done chan struct{} }
@@ -75,7 +69,7 @@ func ask(ctx context.Context, client *h2.Client, slabs *slab.Pool, path string, 
 		if ctx.Err() != nil {
 			return fmt.Errorf("no answer in time: %w", ctx.Err())
 		}
-		return &statusError{call.Status, call.Text}
+		return &StatusError{call.Status, call.Text}
 	}
 	if err := proto.Unmarshal(call.Answer.Flatten(slabs), answer); err != nil {
 		return fmt.Errorf("the answer cannot be read: %w", err)

@@ -1,4 +1,4 @@
-package triton
+package upstream
 
 import (
 	"sync/atomic"

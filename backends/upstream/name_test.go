@@ -1,4 +1,4 @@
-package triton
+package upstream_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 )
@@ -58,7 +59,7 @@ func TestNameIsFollowed(t *testing.T) {
 	two := serve(t, puppet.TritonOptions{Address: "127.0.0.2:" + port, Models: models, Hold: true})
 	k := &book{}
 	k.set(errors.New("no such host"))
-	b := newBench(t, Options{
+	b := newBench(t, upstream.Options{
 		Endpoints: []string{"dns:tritons.test:" + port}, Lookup: k.lookup, LookupInterval: 10 * time.Millisecond,
 	})
 	if _, err := b.pool.List(t.Context()); err == nil || !strings.Contains(err.Error(), "the name tritons.test has no addresses") {

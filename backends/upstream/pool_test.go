@@ -1,4 +1,4 @@
-package triton
+package upstream_test
 
 import (
 	"strings"
@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
-	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -31,7 +31,7 @@ func TestListsWhatTheServersHave(t *testing.T) {
 	server := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{
 		numbered(echo("m", 8), "10"), numbered(echo("m", 8), "9"), echo("a", 0), unready,
 	}})
-	b := newBench(t, Options{}, server)
+	b := newBench(t, upstream.Options{}, server)
 	all, err := b.pool.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestListsWhatTheServersHave(t *testing.T) {
 
 func TestModelsComeAndGo(t *testing.T) {
 	server := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("old", 0), echo("both", 0)}})
-	b := newBench(t, Options{}, server)
+	b := newBench(t, upstream.Options{}, server)
 	both := b.model("both")
 	old := b.model("old")
 	drain(b.pool.Changed())
@@ -98,7 +98,7 @@ func drain(c <-chan struct{}) {
 // TestModelsChangeUnderTheirName has a version come back with another signature, and then merge.
 func TestModelsChangeUnderTheirName(t *testing.T) {
 	server := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("m", 0)}})
-	b := newBench(t, Options{}, server)
+	b := newBench(t, upstream.Options{}, server)
 	b.model("m")
 	server = restart(t, server, puppet.Raw("m", tensor.Int64, 0))
 	b.await("the datatype is the new one", func() bool {
@@ -127,7 +127,7 @@ func TestModelsChangeUnderTheirName(t *testing.T) {
 func TestEndpointsThatDisagree(t *testing.T) {
 	one := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("m", 0)}})
 	two := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{puppet.Raw("m", tensor.Int64, 0)}})
-	b := newBench(t, Options{}, one, two)
+	b := newBench(t, upstream.Options{}, one, two)
 	m := b.model("m")
 	first := one
 	if m.Inputs[0].DType == tensor.Int64 {
@@ -176,7 +176,7 @@ func (release) Done(c *infer.Call, _ *infer.Burst) { c.Release() }
 func TestUnhealthyEndpointGetsNothing(t *testing.T) {
 	models := []puppet.TritonModel{echo("m", 0)}
 	frozen, well := serve(t, puppet.TritonOptions{Models: models}), serve(t, puppet.TritonOptions{Models: models})
-	b := newBench(t, Options{Timeout: 30 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 2}, frozen, well)
+	b := newBench(t, upstream.Options{Timeout: 30 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 2}, frozen, well)
 	m := b.model("m")
 	unhealthy := func() bool {
 		st := b.pool.Fleet().Status()[0]
@@ -213,70 +213,19 @@ func used(m *infer.Model) map[string]bool {
 func TestLoadingElsewhere(t *testing.T) {
 	one := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("m", 0), echo("n", 0)}})
 	two := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("m", 0)}})
-	b := newBench(t, Options{}, one, two)
+	b := newBench(t, upstream.Options{}, one, two)
 	b.await("both have m", func() bool { return len(used(b.model("m"))) == 2 })
 	if got := used(b.model("n")); len(got) != 1 || !got[one.Address()] {
 		t.Errorf("n is asked for at %v", got)
 	}
 }
 
-func TestDescribe(t *testing.T) {
-	meta := func() *pb.ModelMetadataResponse {
-		return &pb.ModelMetadataResponse{
-			Platform: "p",
-			Inputs: []*pb.ModelMetadataResponse_TensorMetadata{
-				{Name: "x", Datatype: "FP32", Shape: []int64{-1, 4}}, {Name: "y", Datatype: "BYTES", Shape: []int64{-1, 1}},
-			},
-			Outputs: []*pb.ModelMetadataResponse_TensorMetadata{{Name: "z", Datatype: "INT64", Shape: []int64{-1}}},
-		}
-	}
-	for _, tc := range []struct {
-		name      string
-		config    *pb.ModelConfig
-		merge     string
-		instances int
-		sequences bool
-	}{
-		{"no config", nil, "never: its max_batch_size is 0", 0, false},
-		{"merging", &pb.ModelConfig{MaxBatchSize: 8, InstanceGroup: []*pb.ModelInstanceGroup{{Count: 2}, {Count: 1, Gpus: []int32{0, 1}}}}, "up to 8 rows: the server's max_batch_size", 4, false},
-		{"sequences", &pb.ModelConfig{MaxBatchSize: 8, SchedulingChoice: &pb.ModelConfig_SequenceBatching{SequenceBatching: &pb.ModelSequenceBatching{}}}, "never: its requests belong to sequences, which the server keeps apart", 0, true},
-		{"decoupled", &pb.ModelConfig{MaxBatchSize: 8, ModelTransactionPolicy: &pb.ModelTransactionPolicy{Decoupled: true}}, "never: its answers are decoupled from its requests", 0, false},
-		{"ragged", &pb.ModelConfig{MaxBatchSize: 8, Input: []*pb.ModelInput{{Name: "x", AllowRaggedBatch: true}}}, `never: the rows of its input "x" may differ in shape`, 0, false},
-		{"shapes", &pb.ModelConfig{MaxBatchSize: 8, Input: []*pb.ModelInput{{Name: "y", IsShapeTensor: true}}}, `never: its input "y" is a shape, which has no rows`, 0, false},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			d, err := describe("m", "1", meta(), tc.config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d.model.Merge != tc.merge || d.instances != tc.instances || d.sequences != tc.sequences || d.alone == strings.HasPrefix(tc.merge, "up to") {
-				t.Errorf("got %+v", d)
-			}
-		})
-	}
-	d, err := describe("m", "1", meta(), &pb.ModelConfig{Input: []*pb.ModelInput{{Name: "y", Optional: true}}})
-	if err != nil || d.model.Inputs[0].Optional || !d.model.Inputs[1].Optional {
-		t.Errorf("optional inputs: %+v, %v", d, err)
-	}
-	for name, spoil := range map[string]func(*pb.ModelMetadataResponse){
-		"datatype": func(m *pb.ModelMetadataResponse) { m.Inputs[0].Datatype = "COMPLEX" },
-		"name":     func(m *pb.ModelMetadataResponse) { m.Outputs[0].Name = "" },
-		"rank":     func(m *pb.ModelMetadataResponse) { m.Inputs[0].Shape = make([]int64, tensor.MaxRank+1) },
-	} {
-		m := meta()
-		spoil(m)
-		if _, err := describe("m", "1", m, nil); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
-}
-
 func TestOptions(t *testing.T) {
-	var o Options
+	var o upstream.Options
 	o.EnsureDefaults()
 	o.Slots, o.Interval, o.HealthyAfter = -1, -1, -1
 	err := o.Validate()
-	for _, want := range []string{"name", "endpoints", "slots", "interval", "healthy after"} {
+	for _, want := range []string{"name", "dialect", "endpoints", "slots", "interval", "healthy after"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}

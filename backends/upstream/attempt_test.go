@@ -1,4 +1,4 @@
-package triton
+package upstream_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
@@ -19,7 +20,7 @@ import (
 func scripted(t *testing.T, m puppet.TritonModel, script func(run int64, q *puppet.TritonRequest) puppet.TritonVerdict) (*bench, *puppet.Triton) {
 	t.Helper()
 	server := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{m}, Script: script})
-	return newBench(t, Options{}, server), server
+	return newBench(t, upstream.Options{}, server), server
 }
 
 // TestAnswersKeepTheServersCode checks the table of how a server's refusals reach clients.
@@ -161,7 +162,7 @@ func TestFailureOfAServerFailsTheBatch(t *testing.T) {
 
 func TestAbortCancelsTheCall(t *testing.T) {
 	server := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("m", 8)}, Hold: true})
-	b := newBench(t, Options{}, server)
+	b := newBench(t, upstream.Options{}, server)
 	m := b.model("m")
 	alone := b.direct(m, 1)
 	one, two := b.ask(m, 1, 2), b.ask(m, 1, 3)
@@ -227,7 +228,7 @@ func TestDeadlineTravels(t *testing.T) {
 func TestUnsentGoesOnElsewhere(t *testing.T) {
 	away := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("m", 0)}})
 	there := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("m", 0)}})
-	b := newBench(t, Options{Interval: time.Hour}, away, there)
+	b := newBench(t, upstream.Options{Interval: time.Hour}, away, there)
 	m := b.model("m")
 	away.Close()
 	for i := range 200 {
@@ -249,7 +250,7 @@ func TestTurnedAwayGoesElsewhere(t *testing.T) {
 			refused.Add(1)
 			return puppet.TritonVerdict{Status: status, Text: "it shuts down"}
 		}})
-		b := newBench(t, Options{Interval: time.Hour}, leaving, serve(t, puppet.TritonOptions{Models: models}))
+		b := newBench(t, upstream.Options{Interval: time.Hour}, leaving, serve(t, puppet.TritonOptions{Models: models}))
 		m := b.model("m")
 		for i := range 50 {
 			if err := b.direct(m, uint32(i)).wait(); err != nil {
@@ -304,7 +305,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 	address := ln.Addr().String()
 	_ = ln.Close()
-	b := newBench(t, Options{Endpoints: []string{address}})
+	b := newBench(t, upstream.Options{Endpoints: []string{address}})
 	_, err = b.pool.List(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "no endpoint has answered yet") {
 		t.Errorf("listed: %v", err)

@@ -1,4 +1,4 @@
-package triton
+package upstream
 
 import (
 	"context"
@@ -81,10 +81,10 @@ func failures(what string, endpoints []*endpoint, errs []error) error {
 			continue
 		}
 		named = append(named, fmt.Errorf("%s: %w", endpoints[i].address, err))
-		var refused *statusError
+		var refused *StatusError
 		if errors.As(err, &refused) {
-			said = backends.PublicText(refused.text)
-			if refused.status != h2.Unavailable {
+			said = backends.PublicText(refused.Text)
+			if refused.Status != h2.Unavailable {
 				code = infer.Invalid // it is there, and will not
 			}
 		}

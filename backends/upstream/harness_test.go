@@ -1,4 +1,4 @@
-package triton
+package upstream_test
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/backends/triton"
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/leak"
 	"github.com/sluice-serving/sluice/internal/puppet"
@@ -26,7 +28,7 @@ const patience = 20 * time.Second
 type bench struct {
 	t      testing.TB
 	memory *infer.Memory
-	pool   *Pool
+	pool   *upstream.Pool
 }
 
 // serve starts a puppet that ends with the test.
@@ -46,7 +48,7 @@ func serve(t testing.TB, opts puppet.TritonOptions) *puppet.Triton {
 }
 
 // newBench opens a pool over servers, which looks at them often.
-func newBench(t testing.TB, opts Options, servers ...*puppet.Triton) *bench {
+func newBench(t testing.TB, opts upstream.Options, servers ...*puppet.Triton) *bench {
 	t.Helper()
 	b := &bench{t: t, memory: infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<30)))}
 	opts.Name = "test"
@@ -57,7 +59,7 @@ func newBench(t testing.TB, opts Options, servers ...*puppet.Triton) *bench {
 		opts.Interval = 20 * time.Millisecond
 	}
 	var err error
-	if b.pool, err = New(opts, b.memory, backends.NewMetrics(nil), zap.NewNop()); err != nil {
+	if b.pool, err = triton.New(opts, b.memory, backends.NewMetrics(nil), zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -1,4 +1,4 @@
-package triton
+package upstream
 
 import (
 	"cmp"
@@ -64,7 +64,7 @@ type listing struct {
 
 // version is a version of the pool.
 type version struct {
-	desc   *description
+	desc   *Description
 	model  *infer.Model
 	handle *backends.Version
 }

@@ -1,4 +1,4 @@
-package triton
+package upstream
 
 import (
 	"cmp"
@@ -140,7 +140,7 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 			continue
 		}
 		at, there := r.versions[key]
-		fits := there && at.desc != nil && v != nil && v.desc.same(at.desc)
+		fits := there && at.desc != nil && v != nil && v.desc.Same(at.desc)
 		if v != nil {
 			v.handle.Put(e.remote, fits && at.state == infer.Ready, p.slots(at.desc))
 		}
@@ -169,8 +169,8 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 
 // choose returns the description that holds for a version: the one that does, if an endpoint still has it,
 // else that of the first endpoint that has one. It is nil if none has.
-func choose(v *version, key id, reports []*report) *description {
-	var first *description
+func choose(v *version, key id, reports []*report) *Description {
+	var first *Description
 	for _, r := range reports {
 		if r == nil {
 			continue
@@ -178,7 +178,7 @@ func choose(v *version, key id, reports []*report) *description {
 		d := r.versions[key].desc
 		switch {
 		case d == nil:
-		case v != nil && v.desc.same(d):
+		case v != nil && v.desc.Same(d):
 			return v.desc
 		case first == nil:
 			first = d
@@ -188,36 +188,36 @@ func choose(v *version, key id, reports []*report) *description {
 }
 
 // keep has d hold for a version from now on.
-func (p *Pool) keep(key id, d *description) {
+func (p *Pool) keep(key id, d *Description) {
 	v := p.versions[key]
 	if v != nil && v.desc == d {
 		return
 	}
 	next := &version{desc: d}
-	if v != nil && v.desc.alone == d.alone && v.desc.sequences == d.sequences {
+	if v != nil && v.desc.Number == d.Number && v.desc.Alone == d.Alone && v.desc.Sequences == d.Sequences {
 		next.handle = v.handle // what waits goes on
 	} else {
 		if v != nil {
 			p.fleet.Forget(v.handle)
 		}
-		next.handle = p.fleet.NewVersion(key.name, key.version, d.alone, d.sequences)
+		next.handle = p.fleet.NewVersion(key.name, d.Number, d.Alone, d.Sequences)
 	}
-	m := d.model
+	m := d.Model
 	m.Handle = next.handle
 	next.model = &m
 	p.versions[key] = next
 }
 
 // slots is how many batches may be outstanding at an endpoint that describes a version as d.
-func (p *Pool) slots(d *description) int {
+func (p *Pool) slots(d *Description) int {
 	const unknown = 2
 	switch {
 	case p.opts.Slots > 0:
 		return p.opts.Slots
-	case d == nil || d.instances == 0:
+	case d == nil || d.Instances == 0:
 		return unknown
 	}
-	return d.instances
+	return d.Instances
 }
 
 // tellOdd has it known, in the log once, where endpoints disagree.

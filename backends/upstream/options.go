@@ -1,4 +1,4 @@
-package triton
+package upstream
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 type Options struct {
 	// Name is the pool's, in metrics. Required.
 	Name string
+	// Dialect is how the servers tell what they have. Required.
+	Dialect Dialect
 	// Endpoints are the servers' addresses: host:port, unix: and a path, or dns:name:port for a server at every
 	// address behind the name. Required.
 	Endpoints []string
@@ -83,6 +85,9 @@ func (o *Options) Validate() error {
 	var errs []error
 	if o.Name == "" {
 		errs = append(errs, errors.New("name: missing"))
+	}
+	if o.Dialect.Look == nil || o.Dialect.Describe == nil {
+		errs = append(errs, errors.New("dialect: missing"))
 	}
 	if len(o.Endpoints) == 0 {
 		errs = append(errs, errors.New("endpoints: missing"))

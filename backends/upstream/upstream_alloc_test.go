@@ -1,11 +1,12 @@
 //go:build !race && !sluicedebug
 
-package triton
+package upstream_test
 
 import (
 	"testing"
 	"time"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/tensor"
@@ -51,7 +52,7 @@ func (l *lap) call() *infer.Call {
 // memory counts too.
 func TestRunsDoNotAllocate(t *testing.T) {
 	server := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("alone", 0), echo("merging", 64)}})
-	b := newBench(t, Options{Interval: time.Hour, Slots: 64}, server)
+	b := newBench(t, upstream.Options{Interval: time.Hour, Slots: 64}, server)
 	const inFlight = 8
 	l := &lap{b: b, done: make(chan struct{}, inFlight)}
 	view := b.memory.Slabs.Get(1024).View(0, 1024)

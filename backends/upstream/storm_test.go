@@ -1,4 +1,4 @@
-package triton
+package upstream_test
 
 import (
 	"math/rand/v2"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 )
@@ -32,7 +33,7 @@ func TestStorm(t *testing.T) {
 	}
 	models := []puppet.TritonModel{echo("alone", 0), echo("merging", 8)}
 	opts := puppet.TritonOptions{Models: models, Script: script}
-	b := newBench(t, Options{Slots: 4}, serve(t, opts), serve(t, opts))
+	b := newBench(t, upstream.Options{Slots: 4}, serve(t, opts), serve(t, opts))
 	alone, merging := b.model("alone"), b.model("merging")
 	each := 2000
 	if testing.Short() {

@@ -1,10 +1,11 @@
-package triton
+package upstream_test
 
 import (
 	"bytes"
 	"fmt"
 	"testing"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/internal/puppet/conformance"
@@ -16,7 +17,7 @@ func TestConformance(t *testing.T) {
 	for name, m := range map[string]puppet.TritonModel{"merging": echo("m", 8), "alone": echo("m", 0)} {
 		t.Run(name, func(t *testing.T) {
 			conformance.TestRunner(t, func(t *testing.T) conformance.Subject {
-				b := newBench(t, Options{Slots: 3}, serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{m}}))
+				b := newBench(t, upstream.Options{Slots: 3}, serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{m}}))
 				return conformance.Subject{
 					Slots:  b.pool.Fleet(),
 					Model:  b.model("m"),
