@@ -161,7 +161,7 @@ func limitKeys() []Key {
 		},
 		{
 			Name: "in_flight", Type: Size, Auto: true, Default: "auto", Min: 1, Max: 1 << 50,
-			Doc:   "The bytes of all request bodies in flight; a body that does not fit is refused with 429. An eighth is for bodies up to 64KiB. auto: a quarter of the memory limit.",
+			Doc:   "The bytes of all request bodies in flight; a body that does not fit is refused with 429. Bodies over 64KiB leave half of it to answers. auto: a quarter of the memory limit.",
 			Raise: "More requests at once; more memory.",
 		},
 		{

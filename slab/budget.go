@@ -38,17 +38,18 @@ func (b *Budget) SetLimit(n int64) {
 // InUse returns the bytes that are out now. It is zero when nothing is in flight.
 func (b *Budget) InUse() int64 { return b.used.Load() }
 
-// most is what may be in use with n more bytes. A body that needs more than half of the limit may have all of it.
+// most is what may be in use with n more bytes. Large bodies leave the half that answers as large as they are will
+// take; one that needs more than that may have all of it.
 func (b *Budget) most(n int64) int64 {
 	limit := b.limit.Load()
 	if n <= smallBody || n > limit/2 {
 		return limit
 	}
-	return limit - limit/spare
+	return limit / 2
 }
 
-// TryReserve takes n bytes if they fit, and tells whether they did. More than 64 KiB leave an eighth of the limit to
-// what is smaller, which may have it even where answers, which nobody asks, have taken more than there is.
+// TryReserve takes n bytes if they fit, and tells whether they did. More than 64 KiB leave half of the limit to answers,
+// which nobody asks. What is smaller has an eighth of the limit even where answers have taken more than there is.
 func (b *Budget) TryReserve(n int64) bool {
 	limit := b.most(n)
 	if n > limit {

@@ -81,8 +81,8 @@ func TestLargeBodiesLeaveRoomForSmallOnes(t *testing.T) {
 	}
 	for take(p.TryGet, 1024*kib) {
 	}
-	if got := p.Budget().InUse(); got != limit-limit/spare {
-		t.Errorf("large bodies took %d of %d bytes, want all but an eighth", got, limit)
+	if got := p.Budget().InUse(); got != limit/2 {
+		t.Errorf("large bodies took %d of %d bytes, want half, as their answers may be as large", got, limit)
 	}
 	for take(p.TryHold, 64*kib) {
 	}
