@@ -1,6 +1,7 @@
 package message
 
 import (
+	"encoding/binary"
 	"math"
 	"unicode/utf8"
 
@@ -143,7 +144,11 @@ func (r *Reader) Varint(field string) (v uint64, ok bool) {
 		r.i++
 		return v, true
 	}
-	for shift := uint(0); ; shift += 7 {
+	if v, n := binary.Uvarint(r.b[r.i:r.n]); n > 0 {
+		r.i += n
+		return v, true
+	}
+	for shift := uint(0); ; shift += 7 { // it straddles views, or is none
 		if !r.Some() {
 			return 0, r.Fail(field, whatShort)
 		}

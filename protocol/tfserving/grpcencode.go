@@ -54,7 +54,6 @@ type MessageEncoder struct {
 	c      message.Composer
 	fields []outputField
 	shape  [tensor.MaxRank]int64
-	data   slab.List // of the output being measured or written
 	r      text.Reader
 	spec   []byte
 }
@@ -63,6 +62,7 @@ type MessageEncoder struct {
 type outputField struct {
 	from   *infer.Output
 	name   string
+	data   slab.List // the answer's rows of it
 	rows   int64
 	shape  int // encoded length of the TensorShapeProto
 	list   int // of the list's content; strings have none
@@ -84,7 +84,9 @@ func (e *MessageEncoder) Encode(a Answer, prefix bool, out *slab.List) *infer.Er
 	if err == nil {
 		err = e.write(&a, prefix, out)
 	}
-	e.data.Release()
+	for i := range e.fields {
+		e.fields[i].data.Release()
+	}
 	clear(e.fields)
 	e.fields = e.fields[:0]
 	return err
@@ -128,7 +130,11 @@ func (e *MessageEncoder) pass(a *Answer, prefix bool, out *slab.List) *infer.Err
 
 // measure works out what is to be written, and its lengths.
 func (e *MessageEncoder) measure(a *Answer) *infer.Error {
-	for i := range a.count() {
+	n := a.count()
+	if cap(e.fields) < n {
+		e.fields = make([]outputField, 0, n)
+	}
+	for i := range n {
 		o, err := a.output(i)
 		if err != nil {
 			return err
@@ -137,7 +143,10 @@ func (e *MessageEncoder) measure(a *Answer) *infer.Error {
 		if err != nil {
 			return err
 		}
-		f := outputField{from: o, name: a.Model.Outputs[o.Index].Name}
+		e.fields = e.fields[:i+1]
+		f := &e.fields[i]
+		f.from, f.name = o, a.Model.Outputs[o.Index].Name
+		a.Rows.Append(&f.data, &o.Tensor)
 		if len(shape) > 0 {
 			f.rows = shape[0]
 		}
@@ -146,9 +155,8 @@ func (e *MessageEncoder) measure(a *Answer) *infer.Error {
 		}
 		list := 0
 		if o.DType == tensor.Bytes {
-			e.take(a, o)
-			list, f.viewed = stringsSize(&e.data)
-		} else if f.list = e.listSize(a, o, shape); f.list > 0 {
+			list, f.viewed = stringsSize(&f.data)
+		} else if f.list = e.listSize(o.DType, &f.data); f.list > 0 {
 			list = message.VarintSize(listKey(o.DType)) + message.VarintSize(uint64(f.list)) + f.list
 			if asIs(o.DType) && f.list >= message.JoinBelow {
 				f.viewed = f.list
@@ -156,16 +164,8 @@ func (e *MessageEncoder) measure(a *Answer) *infer.Error {
 		}
 		f.body = 2 + message.FieldSize(f.shape) + list
 		f.entry = message.StringSize(len(f.name)) + message.FieldSize(f.body)
-		e.fields = append(e.fields, f)
 	}
 	return nil
-}
-
-// take takes the answer's rows of an output to be read.
-func (e *MessageEncoder) take(a *Answer, o *infer.Output) {
-	e.data.Release()
-	a.Rows.Append(&e.data, &o.Tensor)
-	e.r.Start(&e.data)
 }
 
 // listKey returns the key of the list of type d, packed where it can be.
@@ -175,18 +175,17 @@ func listKey(d tensor.DType) uint64 { return uint64(listOf(d))<<3 | message.Byte
 func asIs(d tensor.DType) bool { return d == tensor.FP32 || d == tensor.FP64 }
 
 // listSize returns the encoded length of the elements of an output that are no strings.
-func (e *MessageEncoder) listSize(a *Answer, o *infer.Output, shape []int64) (size int) {
-	n, _ := tensor.ByteSize(o.DType, shape) // a part of one that Cut has looked at
-	if asIs(o.DType) || o.DType == tensor.Bool {
-		return int(n)
+func (e *MessageEncoder) listSize(d tensor.DType, data *slab.List) (size int) {
+	if asIs(d) || d == tensor.Bool {
+		return data.Size()
 	}
-	e.take(a, o)
+	e.r.Start(data)
 	for {
-		b := e.r.Fixed(o.DType.Size())
+		b := e.r.Fixed(d.Size())
 		if b == nil {
 			return size
 		}
-		size += message.VarintSize(varint(o.DType, b))
+		size += message.VarintSize(varint(d, b))
 	}
 }
 
@@ -223,7 +222,7 @@ func (e *MessageEncoder) write(a *Answer, prefix bool, out *slab.List) *infer.Er
 		c.B = message.AppendPrefix(c.B, size)
 	}
 	for i := range e.fields {
-		e.output(a, &e.fields[i])
+		e.output(&e.fields[i])
 	}
 	c.Room(len(e.spec))
 	c.B = append(c.B, e.spec...)
@@ -232,15 +231,14 @@ func (e *MessageEncoder) write(a *Answer, prefix bool, out *slab.List) *infer.Er
 }
 
 // output writes one output.
-func (e *MessageEncoder) output(a *Answer, f *outputField) {
+func (e *MessageEncoder) output(f *outputField) {
 	c, d := &e.c, f.from.DType
 	c.Room(headSize(f.name, f.shape))
 	c.B = binary.AppendUvarint(append(c.B, keyOutputs), uint64(f.entry))
 	c.B = message.AppendField(c.B, keyEntryName, f.name)
 	c.B = appendTensor(c.B, f.body, d, f.from.Shape, f.rows, f.shape)
-	e.take(a, f.from)
 	if d == tensor.Bytes {
-		writeStrings(c, &e.data)
+		writeStrings(c, &f.data)
 		return
 	}
 	if f.list == 0 {
@@ -250,10 +248,11 @@ func (e *MessageEncoder) output(a *Answer, f *outputField) {
 	c.B = binary.AppendUvarint(c.B, listKey(d))
 	c.B = binary.AppendUvarint(c.B, uint64(f.list))
 	if asIs(d) {
-		c.Views(&e.data)
+		c.Views(&f.data)
 		return
 	}
 	c.Room(f.list)
+	e.r.Start(&f.data)
 	for {
 		b := e.r.Fixed(d.Size())
 		if b == nil {

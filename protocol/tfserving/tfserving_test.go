@@ -325,3 +325,9 @@ func listOfProto(d tensor.DType, p *pb.TensorProto, n int) (data []byte, why str
 	}
 	return data, why
 }
+
+// The forms of a tensor with all of its elements.
+var (
+	forms     = []func(tensor.DType, []byte, ...int64) *pb.TensorProto{content, listed}
+	formNames = []string{"content", "list"}
+)
