@@ -24,7 +24,7 @@ const maxQuestion = 1 << 20
 
 // errExtensions refuses what Triton has and this server has not.
 var errExtensions = infer.Errorf(infer.Unsupported,
-	"this server does not have this extension: shared memory, tracing, logging and generation are not supported")
+	"this server does not have this extension: shared memory, tracing and logging are not supported")
 
 // describe answers everything but inference.
 func (e *inference) describe(t target) {

@@ -35,6 +35,7 @@ type inference struct {
 
 	// Of the exchange being served.
 	x       wire.Exchange
+	way     way
 	running *infer.Call
 	burst   infer.Burst
 	reply   wire.Reply
@@ -59,7 +60,7 @@ func (e *inference) begin(x wire.Exchange) {
 // end forgets the exchange.
 func (e *inference) end() {
 	e.reply.Reset()
-	e.x, e.running = nil, nil
+	e.x, e.running, e.way = nil, nil, wayInfer
 	e.forget()
 }
 
@@ -103,11 +104,14 @@ func (e *inference) serve(t target, req *infer.Request) {
 	c := e.call(req, deadline)
 	e.running = c
 	c.Then(infer.RoleEdge, e)
-	if err := e.run(c); err != nil {
-		e.refuse(err)
-		return
+	if e.way == wayGenerate && req.Route.Model.Decoupled {
+		err = e.generate(c)
+	} else if err = e.run(c); err == nil {
+		err = e.answer(c)
 	}
-	e.answer(c)
+	if err != nil {
+		e.refuse(err)
+	}
 }
 
 // name reads the model and the version out of the path.
@@ -128,6 +132,13 @@ func (e *inference) read(req *infer.Request) bool {
 		return false
 	}
 	e.bytesIn = int64(req.Body.Size())
+	if e.way != wayInfer {
+		if err := e.decodeFlat(req); err != nil {
+			e.refuse(err)
+			return false
+		}
+		return true
+	}
 	length, err := kserve.ParseHeaderLength(e.x.Header(headerJSONLength), req.Body.Size())
 	if err == nil {
 		err = e.decoder.Decode(kserve.Source{
@@ -170,28 +181,34 @@ func (e *inference) HangUp(how wire.HangUp) {
 	}
 }
 
-// answer writes down how the call ended.
-func (e *inference) answer(c *infer.Call) {
+// answer replies with how the call ended, unless that is with the error that it returns.
+func (e *inference) answer(c *infer.Call) *infer.Error {
 	e.settle(c)
-	if c.Error != nil {
-		e.refuse(c.Error)
-		return
+	switch {
+	case c.Error != nil:
+		return c.Error
+	case e.way != wayInfer:
+		return e.flat(c, c.Response, c.Rows)
 	}
-	model := c.Target.Model
 	length, err := e.encoder.Encode(kserve.Answer{
-		Request: c.Request, Head: &e.head, Model: model, Response: c.Response, Rows: c.Rows,
+		Request: c.Request, Head: &e.head, Model: c.Target.Model, Response: c.Response, Rows: c.Rows,
 	}, &e.reply.Body)
 	if err != nil {
-		e.refuse(err)
-		return
+		return err
 	}
 	e.reply.Status, e.reply.ContentType = httpStatus[infer.OK], typeJSON
 	if length > 0 {
 		e.reply.ContentType = typeBinary
 		e.headerInt(headerJSONLength, int64(length))
 	}
+	e.finish(c)
+	return nil
+}
+
+// finish sends the reply to a call that succeeded.
+func (e *inference) finish(c *infer.Call) {
 	at := len(e.scratch)
-	e.scratch = append(e.scratch, model.Version...)
+	e.scratch = append(e.scratch, c.Target.Model.Version...)
 	e.header(headerVersion, e.scratch[at:])
 	e.timing(&c.Stamps)
 	e.send()

@@ -18,6 +18,8 @@ const (
 	opAllStats
 	opModels
 	opInfer
+	opGenerate
+	opEvents // generate_stream
 	opIndex
 	opLoad
 	opUnload
@@ -43,6 +45,8 @@ var (
 	segInfer      = []byte("infer")
 	segRepository = []byte("repository")
 	segIndex      = []byte("index")
+	segGenerate   = []byte("generate")
+	segEvents     = []byte("generate_stream")
 	segLoad       = []byte("load")
 	segUnload     = []byte("unload")
 )
@@ -50,7 +54,6 @@ var (
 // extensions are the first segments, or last ones of a model's path, of what Triton has beyond inference.
 var extensions = [][]byte{
 	[]byte("systemsharedmemory"), []byte("cudasharedmemory"), []byte("trace"), []byte("logging"),
-	[]byte("generate"), []byte("generate_stream"),
 }
 
 // cut takes the next segment off a path that begins with a slash or is empty.
@@ -126,6 +129,10 @@ func parseModel(path []byte) target {
 	case len(end) > 0:
 	case bytes.Equal(what, segInfer):
 		t.op = opInfer
+	case bytes.Equal(what, segGenerate):
+		t.op = opGenerate
+	case bytes.Equal(what, segEvents):
+		t.op = opEvents
 	case bytes.Equal(what, segReady):
 		t.op = opModelReady
 	case bytes.Equal(what, segConfig):

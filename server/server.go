@@ -109,7 +109,13 @@ func (s *Server) Serve(x wire.Exchange) {
 	if ok {
 		t = parsePath(path)
 	}
-	if t.op == opInfer {
+	if t.op == opInfer || t.op == opGenerate || t.op == opEvents {
+		switch t.op {
+		case opGenerate:
+			e.way = wayGenerate
+		case opEvents:
+			e.way = wayEvents
+		}
 		if bytes.Equal(x.Method(), methodPost) {
 			e.infer(t)
 		} else {

@@ -75,7 +75,6 @@ func TestRefusals(t *testing.T) {
 		{"bad header length", "POST", infer, echoJSON, []wire.Header{{Name: "Inference-Header-Content-Length", Value: []byte("-1")}}, 400, "INVALID", "negative"},
 		{"shared memory", "GET", "/ml/v2/systemsharedmemory/status", "", nil, 501, "UNSUPPORTED", "shared memory"},
 		{"load", "POST", "/ml/v2/repository/models/echo/load", "", nil, 403, "FORBIDDEN", "load"},
-		{"generate", "POST", "/ml/v2/models/echo/generate", "", nil, 501, "UNSUPPORTED", ""},
 		{"too large", "POST", infer, strings.Repeat(" ", 1<<20+1), nil, 413, "TOO_LARGE", "1048576 bytes"},
 		{"unknown model's metadata", "GET", "/ml/v2/models/nope", "", nil, 404, "UNKNOWN_MODEL", ""},
 		{"bad index", "POST", "/ml/v2/repository/index", "{", nil, 400, "INVALID", ""},

@@ -41,7 +41,8 @@ type Source struct {
 	// MaxBytes bounds the bytes of all tensors that are not sliced from the body, in which they can take
 	// less. 0: no bound.
 	MaxBytes int64
-	// Stream tells that the request came on a gRPC stream, where any number of answers can follow it.
+	// Stream tells that any number of answers can follow the request: it came on a gRPC stream, or whoever asks
+	// counts them.
 	Stream bool
 }
 
@@ -107,7 +108,7 @@ func (d *Decoder) Decode(src Source, req *infer.Request, head *Head) *infer.Erro
 }
 
 func (d *Decoder) decode() *infer.Error {
-	if d.Model.Decoupled {
+	if d.Model.Decoupled && !d.src.Stream {
 		return infer.Errorf(infer.Unsupported, "model %s may send any number of answers to a request, which infer over HTTP does not support", text.Quote(d.Model.Name))
 	}
 	size := d.src.Body.Size()
