@@ -52,6 +52,9 @@ type Model struct {
 	Merge string
 	// Decoupled models may send any number of responses to a request.
 	Decoupled bool
+	// NumberedSequences tells that the ids of its sequences are numbers to the model: text would not fit the
+	// place that it has for them.
+	NumberedSequences bool
 
 	// Handle is the backend's own, opaque to everybody else: what a Runner needs to run this version.
 	Handle any
@@ -77,6 +80,7 @@ func indexOf(specs []Spec, name []byte) int {
 // the same reading of the first axis.
 func (m *Model) SameSignature(other *Model) bool {
 	return (m.MaxBatch > 0) == (other.MaxBatch > 0) && m.Decoupled == other.Decoupled &&
+		m.NumberedSequences == other.NumberedSequences &&
 		slices.EqualFunc(m.Inputs, other.Inputs, sameSpec) &&
 		slices.EqualFunc(m.Outputs, other.Outputs, sameSpec) &&
 		slices.EqualFunc(m.Signatures, other.Signatures, sameCall)

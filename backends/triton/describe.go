@@ -14,6 +14,7 @@ func describe(l upstream.Listed, meta *pb.ModelMetadataResponse, config *pb.Mode
 	m, err := upstream.Signature(l, meta)
 	m.MaxBatch = int64(config.GetMaxBatchSize())
 	m.Decoupled = config.GetModelTransactionPolicy().GetDecoupled()
+	m.NumberedSequences = numbersSequences(config)
 	for i := range m.Inputs {
 		m.Inputs[i].Optional = slices.ContainsFunc(config.GetInput(), func(in *pb.ModelInput) bool {
 			return in.GetName() == m.Inputs[i].Name && in.GetOptional()
@@ -56,6 +57,19 @@ func whyAlone(d *upstream.Description, config *pb.ModelConfig) string {
 		}
 	}
 	return ""
+}
+
+// numbersSequences tells whether the version is handed the ids of its sequences as numbers. Such a server has been
+// seen to write an id that is text over whatever lies behind the number's place.
+func numbersSequences(config *pb.ModelConfig) bool {
+	for _, input := range config.GetSequenceBatching().GetControlInput() {
+		for _, control := range input.GetControl() {
+			if control.GetKind() == pb.ModelSequenceBatching_Control_CONTROL_SEQUENCE_CORRID {
+				return control.GetDataType() != pb.DataType_TYPE_STRING
+			}
+		}
+	}
+	return false
 }
 
 // instances returns how many runs of the version the server does at a time, 0 if it does not say.

@@ -60,3 +60,28 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 }
+
+func TestNumbersSequences(t *testing.T) {
+	const start, id = pb.ModelSequenceBatching_Control_CONTROL_SEQUENCE_START, pb.ModelSequenceBatching_Control_CONTROL_SEQUENCE_CORRID
+	for _, tc := range []struct {
+		name     string
+		kind     pb.ModelSequenceBatching_Control_Kind
+		dataType pb.DataType
+		want     bool
+	}{
+		{"no id", start, pb.DataType_TYPE_INT32, false},
+		{"text", id, pb.DataType_TYPE_STRING, false},
+		{"number", id, pb.DataType_TYPE_UINT64, true},
+	} {
+		control := &pb.ModelSequenceBatching_Control{Kind: tc.kind, DataType: tc.dataType}
+		batching := &pb.ModelSequenceBatching{ControlInput: []*pb.ModelSequenceBatching_ControlInput{
+			{Name: "id", Control: []*pb.ModelSequenceBatching_Control{control}},
+		}}
+		d, err := describe(upstream.Listed{Name: "m", Version: "1", Number: "1"}, &pb.ModelMetadataResponse{}, &pb.ModelConfig{
+			SchedulingChoice: &pb.ModelConfig_SequenceBatching{SequenceBatching: batching},
+		})
+		if err != nil || d.Model.NumberedSequences != tc.want {
+			t.Errorf("%s: got %+v, %v", tc.name, d, err)
+		}
+	}
+}

@@ -93,6 +93,8 @@ type messageRefusal struct {
 
 func messageRefusals() []messageRefusal {
 	i8, fp := single(tensor.Int8, 1), single(tensor.FP32, -1)
+	numbered := single(tensor.Int8, 1)
+	numbered.NumberedSequences = true
 	bad := func(name string, m *infer.Model, p *pb.ModelInferRequest, text string) messageRefusal {
 		b, err := protoMarshal(p)
 		if err != nil {
@@ -217,6 +219,7 @@ func messageRefusals() []messageRefusal {
 		bad("sequence id as double", i8, withParam("sequence_id", doubleParam(1)), "parameter 'sequence_id' must be"),
 		bad("negative sequence id", i8, withParam("sequence_id", intParam(-1)), "parameter 'sequence_id' must be"),
 		bad("long sequence id", i8, withParam("sequence_id", stringParam(strings.Repeat("x", 129))), "parameter 'sequence_id' must be"),
+		bad("sequence id as text where it is a number", numbered, withParam("sequence_id", stringParam("x")), "parameter 'sequence_id' must be a whole number for model 'm'"),
 		bad("sequence start as number", i8, withParam("sequence_start", intParam(1)), "parameter 'sequence_start' must be"),
 		bad("sequence end as text", i8, withParam("sequence_end", stringParam("true")), "parameter 'sequence_end' must be"),
 	}

@@ -152,6 +152,9 @@ func (b *binder) requestParameter(p *param) *infer.Error {
 		if !whole && (p.Kind != infer.ParamString || len(p.String) > maxSequenceID) {
 			return wrongParam(p, "must be a whole number that is not negative or a string of at most "+strconv.Itoa(maxSequenceID)+" bytes")
 		}
+		if p.Kind == infer.ParamString && b.Model.NumberedSequences {
+			return wrongParam(p, "must be a whole number for model "+text.Quote(b.Model.Name))
+		}
 	case "sequence_start", "sequence_end":
 		if p.Kind != infer.ParamBool {
 			return wrongParam(p, "must be true or false")
@@ -200,7 +203,7 @@ func (d *Decoder) inputParameter(p *param) *infer.Error {
 		return sharedMemory(p.Key)
 	}
 	if p.Kind != infer.ParamInt || p.Int < 0 {
-		return wrongParam(p, "must be a whole number of bytes")
+		return infer.Errorf(infer.Invalid, "parameter %s of input %s of model %s must be a whole number of bytes, of 63 bits at most", text.Quote(p.Key), d.InputName(), text.Quote(d.Model.Name))
 	}
 	d.seen.size, d.seen.hasSize = p.Int, true
 	return nil

@@ -51,6 +51,8 @@ func refusals() []refusal {
 		return refusal{name, m, body, head, infer.Invalid, text}
 	}
 	i8, fp := single(tensor.Int8, 1), single(tensor.FP32, -1)
+	numbered := single(tensor.Int8, 1)
+	numbered.NumberedSequences = true
 	list := []refusal{
 		bad("nothing", i8, "", "expected an object at byte 0"),
 		bad("empty object", i8, "{}", `for model 'm' has no "inputs"`),
@@ -177,6 +179,7 @@ func refusals() []refusal {
 		bad("priority as text", i8, withParams(`"priority":"high"`), "parameter 'priority' must be"),
 		bad("sequence id as bool", i8, withParams(`"sequence_id":true`), "parameter 'sequence_id' must be"),
 		bad("negative sequence id", i8, withParams(`"sequence_id":-1`), "parameter 'sequence_id' must be"),
+		bad("sequence id as text where it is a number", numbered, withParams(`"sequence_id":"x"`), "parameter 'sequence_id' must be a whole number for model 'm'"),
 		bad("long sequence id", i8, withParams(`"sequence_id":"`+strings.Repeat("x", 129)+`"`), "parameter 'sequence_id' must be"),
 		bad("sequence start as number", i8, withParams(`"sequence_start":1`), "parameter 'sequence_start' must be"),
 		bad("binary_data_output as text", i8, withParams(`"binary_data_output":"true"`), "parameter 'binary_data_output' must be"),
@@ -185,10 +188,10 @@ func refusals() []refusal {
 		binary("size of another shape", single(tensor.FP32, 4, 2), "FP32", "[4,2]", 40, strings.Repeat("x", 40), "input 'x' of model 'm': shape [4,2] of data type FP32: expected 32 bytes, got 40"),
 		binary("one byte less", fp, "FP32", "[2]", 7, "xxxxxxx", "expected 8 bytes, got 7"),
 		binary("size 0", fp, "FP32", "[2]", 0, "", "expected 8 bytes, got 0"),
-		binary("negative size", fp, "FP32", "[2]", -8, "xxxxxxxx", "parameter 'binary_data_size' must be a whole number of bytes"),
-		binary("size with a fraction", fp, "FP32", "[2]", "8.0", "xxxxxxxx", "parameter 'binary_data_size' must be"),
-		binary("size as text", fp, "FP32", "[2]", `"8"`, "xxxxxxxx", "parameter 'binary_data_size' must be"),
-		binary("size 2^63", fp, "FP32", "[2]", "9223372036854775808", "xxxxxxxx", "parameter 'binary_data_size' must be"),
+		binary("negative size", fp, "FP32", "[2]", -8, "xxxxxxxx", "parameter 'binary_data_size' of input 'x' of model 'm' must be a whole number of bytes"),
+		binary("size with a fraction", fp, "FP32", "[2]", "8.0", "xxxxxxxx", "parameter 'binary_data_size' of input 'x' of model 'm' must be"),
+		binary("size as text", fp, "FP32", "[2]", `"8"`, "xxxxxxxx", "parameter 'binary_data_size' of input 'x' of model 'm' must be"),
+		binary("size 2^63", fp, "FP32", "[2]", "9223372036854775808", "xxxxxxxx", "parameter 'binary_data_size' of input 'x' of model 'm' must be"),
 		binary("too little data", fp, "FP32", "[2]", 8, "xxxxxxx", "expecting 8 additional bytes of data, the request has 7 left"),
 		binary("too much data", fp, "FP32", "[2]", 8, "xxxxxxxxx", "unexpected additional input data: 1 bytes more than the inputs of model 'm' take"),
 		binary("bytes overflow", single(tensor.FP64, -1), "FP64", "[2305843009213693952]", 0, "", "more elements than fit 63 bits"),

@@ -210,6 +210,58 @@ func (ModelInput_Format) EnumDescriptor() ([]byte, []int) {
 	return file_protocol_kserve_pb_model_config_proto_rawDescGZIP(), []int{2, 0}
 }
 
+type ModelSequenceBatching_Control_Kind int32
+
+const (
+	ModelSequenceBatching_Control_CONTROL_SEQUENCE_START  ModelSequenceBatching_Control_Kind = 0
+	ModelSequenceBatching_Control_CONTROL_SEQUENCE_READY  ModelSequenceBatching_Control_Kind = 1
+	ModelSequenceBatching_Control_CONTROL_SEQUENCE_END    ModelSequenceBatching_Control_Kind = 2
+	ModelSequenceBatching_Control_CONTROL_SEQUENCE_CORRID ModelSequenceBatching_Control_Kind = 3 // its id
+)
+
+// Enum value maps for ModelSequenceBatching_Control_Kind.
+var (
+	ModelSequenceBatching_Control_Kind_name = map[int32]string{
+		0: "CONTROL_SEQUENCE_START",
+		1: "CONTROL_SEQUENCE_READY",
+		2: "CONTROL_SEQUENCE_END",
+		3: "CONTROL_SEQUENCE_CORRID",
+	}
+	ModelSequenceBatching_Control_Kind_value = map[string]int32{
+		"CONTROL_SEQUENCE_START":  0,
+		"CONTROL_SEQUENCE_READY":  1,
+		"CONTROL_SEQUENCE_END":    2,
+		"CONTROL_SEQUENCE_CORRID": 3,
+	}
+)
+
+func (x ModelSequenceBatching_Control_Kind) Enum() *ModelSequenceBatching_Control_Kind {
+	p := new(ModelSequenceBatching_Control_Kind)
+	*p = x
+	return p
+}
+
+func (x ModelSequenceBatching_Control_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ModelSequenceBatching_Control_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_protocol_kserve_pb_model_config_proto_enumTypes[3].Descriptor()
+}
+
+func (ModelSequenceBatching_Control_Kind) Type() protoreflect.EnumType {
+	return &file_protocol_kserve_pb_model_config_proto_enumTypes[3]
+}
+
+func (x ModelSequenceBatching_Control_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ModelSequenceBatching_Control_Kind.Descriptor instead.
+func (ModelSequenceBatching_Control_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_protocol_kserve_pb_model_config_proto_rawDescGZIP(), []int{6, 0, 0}
+}
+
 // ModelInstanceGroup is a number of copies of a model on devices of one kind.
 type ModelInstanceGroup struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
@@ -678,8 +730,9 @@ func (x *ModelDynamicBatching) GetPreserveOrdering() bool {
 
 // ModelSequenceBatching says that requests of one sequence must reach one instance.
 type ModelSequenceBatching struct {
-	state                       protoimpl.MessageState `protogen:"open.v1"`
-	MaxSequenceIdleMicroseconds uint64                 `protobuf:"varint,1,opt,name=max_sequence_idle_microseconds,json=maxSequenceIdleMicroseconds,proto3" json:"max_sequence_idle_microseconds,omitempty"`
+	state                       protoimpl.MessageState                `protogen:"open.v1"`
+	MaxSequenceIdleMicroseconds uint64                                `protobuf:"varint,1,opt,name=max_sequence_idle_microseconds,json=maxSequenceIdleMicroseconds,proto3" json:"max_sequence_idle_microseconds,omitempty"`
+	ControlInput                []*ModelSequenceBatching_ControlInput `protobuf:"bytes,2,rep,name=control_input,json=controlInput,proto3" json:"control_input,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -719,6 +772,13 @@ func (x *ModelSequenceBatching) GetMaxSequenceIdleMicroseconds() uint64 {
 		return x.MaxSequenceIdleMicroseconds
 	}
 	return 0
+}
+
+func (x *ModelSequenceBatching) GetControlInput() []*ModelSequenceBatching_ControlInput {
+	if x != nil {
+		return x.ControlInput
+	}
+	return nil
 }
 
 // ModelEnsembling says that the model is a pipeline of others.
@@ -1224,6 +1284,111 @@ func (x *ModelVersionPolicy_Specific) GetVersions() []int64 {
 	return nil
 }
 
+// Control is something about its sequence that the model is told with each request.
+type ModelSequenceBatching_Control struct {
+	state         protoimpl.MessageState             `protogen:"open.v1"`
+	Kind          ModelSequenceBatching_Control_Kind `protobuf:"varint,1,opt,name=kind,proto3,enum=inference.ModelSequenceBatching_Control_Kind" json:"kind,omitempty"`
+	DataType      DataType                           `protobuf:"varint,4,opt,name=data_type,json=dataType,proto3,enum=inference.DataType" json:"data_type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelSequenceBatching_Control) Reset() {
+	*x = ModelSequenceBatching_Control{}
+	mi := &file_protocol_kserve_pb_model_config_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelSequenceBatching_Control) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelSequenceBatching_Control) ProtoMessage() {}
+
+func (x *ModelSequenceBatching_Control) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_kserve_pb_model_config_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelSequenceBatching_Control.ProtoReflect.Descriptor instead.
+func (*ModelSequenceBatching_Control) Descriptor() ([]byte, []int) {
+	return file_protocol_kserve_pb_model_config_proto_rawDescGZIP(), []int{6, 0}
+}
+
+func (x *ModelSequenceBatching_Control) GetKind() ModelSequenceBatching_Control_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return ModelSequenceBatching_Control_CONTROL_SEQUENCE_START
+}
+
+func (x *ModelSequenceBatching_Control) GetDataType() DataType {
+	if x != nil {
+		return x.DataType
+	}
+	return DataType_TYPE_INVALID
+}
+
+type ModelSequenceBatching_ControlInput struct {
+	state         protoimpl.MessageState           `protogen:"open.v1"`
+	Name          string                           `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Control       []*ModelSequenceBatching_Control `protobuf:"bytes,2,rep,name=control,proto3" json:"control,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelSequenceBatching_ControlInput) Reset() {
+	*x = ModelSequenceBatching_ControlInput{}
+	mi := &file_protocol_kserve_pb_model_config_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelSequenceBatching_ControlInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelSequenceBatching_ControlInput) ProtoMessage() {}
+
+func (x *ModelSequenceBatching_ControlInput) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_kserve_pb_model_config_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelSequenceBatching_ControlInput.ProtoReflect.Descriptor instead.
+func (*ModelSequenceBatching_ControlInput) Descriptor() ([]byte, []int) {
+	return file_protocol_kserve_pb_model_config_proto_rawDescGZIP(), []int{6, 1}
+}
+
+func (x *ModelSequenceBatching_ControlInput) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ModelSequenceBatching_ControlInput) GetControl() []*ModelSequenceBatching_Control {
+	if x != nil {
+		return x.Control
+	}
+	return nil
+}
+
 type ModelEnsembling_Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ModelName     string                 `protobuf:"bytes,1,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
@@ -1234,7 +1399,7 @@ type ModelEnsembling_Step struct {
 
 func (x *ModelEnsembling_Step) Reset() {
 	*x = ModelEnsembling_Step{}
-	mi := &file_protocol_kserve_pb_model_config_proto_msgTypes[15]
+	mi := &file_protocol_kserve_pb_model_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1411,7 @@ func (x *ModelEnsembling_Step) String() string {
 func (*ModelEnsembling_Step) ProtoMessage() {}
 
 func (x *ModelEnsembling_Step) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_kserve_pb_model_config_proto_msgTypes[15]
+	mi := &file_protocol_kserve_pb_model_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,9 +1494,21 @@ const file_protocol_kserve_pb_model_config_proto_rawDesc = "" +
 	"\x14ModelDynamicBatching\x120\n" +
 	"\x14preferred_batch_size\x18\x01 \x03(\x05R\x12preferredBatchSize\x12?\n" +
 	"\x1cmax_queue_delay_microseconds\x18\x02 \x01(\x04R\x19maxQueueDelayMicroseconds\x12+\n" +
-	"\x11preserve_ordering\x18\x03 \x01(\bR\x10preserveOrdering\"\\\n" +
+	"\x11preserve_ordering\x18\x03 \x01(\bR\x10preserveOrdering\"\x90\x04\n" +
 	"\x15ModelSequenceBatching\x12C\n" +
-	"\x1emax_sequence_idle_microseconds\x18\x01 \x01(\x04R\x1bmaxSequenceIdleMicroseconds\"\x92\x01\n" +
+	"\x1emax_sequence_idle_microseconds\x18\x01 \x01(\x04R\x1bmaxSequenceIdleMicroseconds\x12R\n" +
+	"\rcontrol_input\x18\x02 \x03(\v2-.inference.ModelSequenceBatching.ControlInputR\fcontrolInput\x1a\xf5\x01\n" +
+	"\aControl\x12A\n" +
+	"\x04kind\x18\x01 \x01(\x0e2-.inference.ModelSequenceBatching.Control.KindR\x04kind\x120\n" +
+	"\tdata_type\x18\x04 \x01(\x0e2\x13.inference.DataTypeR\bdataType\"u\n" +
+	"\x04Kind\x12\x1a\n" +
+	"\x16CONTROL_SEQUENCE_START\x10\x00\x12\x1a\n" +
+	"\x16CONTROL_SEQUENCE_READY\x10\x01\x12\x18\n" +
+	"\x14CONTROL_SEQUENCE_END\x10\x02\x12\x1b\n" +
+	"\x17CONTROL_SEQUENCE_CORRID\x10\x03\x1af\n" +
+	"\fControlInput\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12B\n" +
+	"\acontrol\x18\x02 \x03(\v2(.inference.ModelSequenceBatching.ControlR\acontrol\"\x92\x01\n" +
 	"\x0fModelEnsembling\x123\n" +
 	"\x04step\x18\x01 \x03(\v2\x1f.inference.ModelEnsembling.StepR\x04step\x1aJ\n" +
 	"\x04Step\x12\x1d\n" +
@@ -1401,57 +1578,64 @@ func file_protocol_kserve_pb_model_config_proto_rawDescGZIP() []byte {
 	return file_protocol_kserve_pb_model_config_proto_rawDescData
 }
 
-var file_protocol_kserve_pb_model_config_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_protocol_kserve_pb_model_config_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_protocol_kserve_pb_model_config_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_protocol_kserve_pb_model_config_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_protocol_kserve_pb_model_config_proto_goTypes = []any{
-	(DataType)(0),                       // 0: inference.DataType
-	(ModelInstanceGroup_Kind)(0),        // 1: inference.ModelInstanceGroup.Kind
-	(ModelInput_Format)(0),              // 2: inference.ModelInput.Format
-	(*ModelInstanceGroup)(nil),          // 3: inference.ModelInstanceGroup
-	(*ModelTensorReshape)(nil),          // 4: inference.ModelTensorReshape
-	(*ModelInput)(nil),                  // 5: inference.ModelInput
-	(*ModelOutput)(nil),                 // 6: inference.ModelOutput
-	(*ModelVersionPolicy)(nil),          // 7: inference.ModelVersionPolicy
-	(*ModelDynamicBatching)(nil),        // 8: inference.ModelDynamicBatching
-	(*ModelSequenceBatching)(nil),       // 9: inference.ModelSequenceBatching
-	(*ModelEnsembling)(nil),             // 10: inference.ModelEnsembling
-	(*ModelParameter)(nil),              // 11: inference.ModelParameter
-	(*ModelTransactionPolicy)(nil),      // 12: inference.ModelTransactionPolicy
-	(*ModelResponseCache)(nil),          // 13: inference.ModelResponseCache
-	(*ModelConfig)(nil),                 // 14: inference.ModelConfig
-	(*ModelVersionPolicy_Latest)(nil),   // 15: inference.ModelVersionPolicy.Latest
-	(*ModelVersionPolicy_All)(nil),      // 16: inference.ModelVersionPolicy.All
-	(*ModelVersionPolicy_Specific)(nil), // 17: inference.ModelVersionPolicy.Specific
-	(*ModelEnsembling_Step)(nil),        // 18: inference.ModelEnsembling.Step
-	nil,                                 // 19: inference.ModelConfig.ParametersEntry
+	(DataType)(0),                              // 0: inference.DataType
+	(ModelInstanceGroup_Kind)(0),               // 1: inference.ModelInstanceGroup.Kind
+	(ModelInput_Format)(0),                     // 2: inference.ModelInput.Format
+	(ModelSequenceBatching_Control_Kind)(0),    // 3: inference.ModelSequenceBatching.Control.Kind
+	(*ModelInstanceGroup)(nil),                 // 4: inference.ModelInstanceGroup
+	(*ModelTensorReshape)(nil),                 // 5: inference.ModelTensorReshape
+	(*ModelInput)(nil),                         // 6: inference.ModelInput
+	(*ModelOutput)(nil),                        // 7: inference.ModelOutput
+	(*ModelVersionPolicy)(nil),                 // 8: inference.ModelVersionPolicy
+	(*ModelDynamicBatching)(nil),               // 9: inference.ModelDynamicBatching
+	(*ModelSequenceBatching)(nil),              // 10: inference.ModelSequenceBatching
+	(*ModelEnsembling)(nil),                    // 11: inference.ModelEnsembling
+	(*ModelParameter)(nil),                     // 12: inference.ModelParameter
+	(*ModelTransactionPolicy)(nil),             // 13: inference.ModelTransactionPolicy
+	(*ModelResponseCache)(nil),                 // 14: inference.ModelResponseCache
+	(*ModelConfig)(nil),                        // 15: inference.ModelConfig
+	(*ModelVersionPolicy_Latest)(nil),          // 16: inference.ModelVersionPolicy.Latest
+	(*ModelVersionPolicy_All)(nil),             // 17: inference.ModelVersionPolicy.All
+	(*ModelVersionPolicy_Specific)(nil),        // 18: inference.ModelVersionPolicy.Specific
+	(*ModelSequenceBatching_Control)(nil),      // 19: inference.ModelSequenceBatching.Control
+	(*ModelSequenceBatching_ControlInput)(nil), // 20: inference.ModelSequenceBatching.ControlInput
+	(*ModelEnsembling_Step)(nil),               // 21: inference.ModelEnsembling.Step
+	nil,                                        // 22: inference.ModelConfig.ParametersEntry
 }
 var file_protocol_kserve_pb_model_config_proto_depIdxs = []int32{
 	1,  // 0: inference.ModelInstanceGroup.kind:type_name -> inference.ModelInstanceGroup.Kind
 	0,  // 1: inference.ModelInput.data_type:type_name -> inference.DataType
 	2,  // 2: inference.ModelInput.format:type_name -> inference.ModelInput.Format
-	4,  // 3: inference.ModelInput.reshape:type_name -> inference.ModelTensorReshape
+	5,  // 3: inference.ModelInput.reshape:type_name -> inference.ModelTensorReshape
 	0,  // 4: inference.ModelOutput.data_type:type_name -> inference.DataType
-	4,  // 5: inference.ModelOutput.reshape:type_name -> inference.ModelTensorReshape
-	15, // 6: inference.ModelVersionPolicy.latest:type_name -> inference.ModelVersionPolicy.Latest
-	16, // 7: inference.ModelVersionPolicy.all:type_name -> inference.ModelVersionPolicy.All
-	17, // 8: inference.ModelVersionPolicy.specific:type_name -> inference.ModelVersionPolicy.Specific
-	18, // 9: inference.ModelEnsembling.step:type_name -> inference.ModelEnsembling.Step
-	7,  // 10: inference.ModelConfig.version_policy:type_name -> inference.ModelVersionPolicy
-	5,  // 11: inference.ModelConfig.input:type_name -> inference.ModelInput
-	6,  // 12: inference.ModelConfig.output:type_name -> inference.ModelOutput
-	3,  // 13: inference.ModelConfig.instance_group:type_name -> inference.ModelInstanceGroup
-	8,  // 14: inference.ModelConfig.dynamic_batching:type_name -> inference.ModelDynamicBatching
-	9,  // 15: inference.ModelConfig.sequence_batching:type_name -> inference.ModelSequenceBatching
-	10, // 16: inference.ModelConfig.ensemble_scheduling:type_name -> inference.ModelEnsembling
-	19, // 17: inference.ModelConfig.parameters:type_name -> inference.ModelConfig.ParametersEntry
-	12, // 18: inference.ModelConfig.model_transaction_policy:type_name -> inference.ModelTransactionPolicy
-	13, // 19: inference.ModelConfig.response_cache:type_name -> inference.ModelResponseCache
-	11, // 20: inference.ModelConfig.ParametersEntry.value:type_name -> inference.ModelParameter
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	5,  // 5: inference.ModelOutput.reshape:type_name -> inference.ModelTensorReshape
+	16, // 6: inference.ModelVersionPolicy.latest:type_name -> inference.ModelVersionPolicy.Latest
+	17, // 7: inference.ModelVersionPolicy.all:type_name -> inference.ModelVersionPolicy.All
+	18, // 8: inference.ModelVersionPolicy.specific:type_name -> inference.ModelVersionPolicy.Specific
+	20, // 9: inference.ModelSequenceBatching.control_input:type_name -> inference.ModelSequenceBatching.ControlInput
+	21, // 10: inference.ModelEnsembling.step:type_name -> inference.ModelEnsembling.Step
+	8,  // 11: inference.ModelConfig.version_policy:type_name -> inference.ModelVersionPolicy
+	6,  // 12: inference.ModelConfig.input:type_name -> inference.ModelInput
+	7,  // 13: inference.ModelConfig.output:type_name -> inference.ModelOutput
+	4,  // 14: inference.ModelConfig.instance_group:type_name -> inference.ModelInstanceGroup
+	9,  // 15: inference.ModelConfig.dynamic_batching:type_name -> inference.ModelDynamicBatching
+	10, // 16: inference.ModelConfig.sequence_batching:type_name -> inference.ModelSequenceBatching
+	11, // 17: inference.ModelConfig.ensemble_scheduling:type_name -> inference.ModelEnsembling
+	22, // 18: inference.ModelConfig.parameters:type_name -> inference.ModelConfig.ParametersEntry
+	13, // 19: inference.ModelConfig.model_transaction_policy:type_name -> inference.ModelTransactionPolicy
+	14, // 20: inference.ModelConfig.response_cache:type_name -> inference.ModelResponseCache
+	3,  // 21: inference.ModelSequenceBatching.Control.kind:type_name -> inference.ModelSequenceBatching.Control.Kind
+	0,  // 22: inference.ModelSequenceBatching.Control.data_type:type_name -> inference.DataType
+	19, // 23: inference.ModelSequenceBatching.ControlInput.control:type_name -> inference.ModelSequenceBatching.Control
+	12, // 24: inference.ModelConfig.ParametersEntry.value:type_name -> inference.ModelParameter
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_protocol_kserve_pb_model_config_proto_init() }
@@ -1474,8 +1658,8 @@ func file_protocol_kserve_pb_model_config_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_kserve_pb_model_config_proto_rawDesc), len(file_protocol_kserve_pb_model_config_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   17,
+			NumEnums:      4,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,165 @@
+"""Requests, good and bad, to a Triton itself and through Sluice: both must mean the same by what they answer.
+
+Where they differ, docs/guides/differences.md says so, and says how; a difference
+that it does not have fails the test, and so does one that it has and nobody sees.
+What ends a Triton goes through Sluice only, unless a long run is asked for with
+SLUICE_DIFFERENTIAL, the number of requests: then it is sent to the Triton as well,
+to see that it is true, and the Triton started again.
+"""
+
+import collections
+import dataclasses
+import os
+import random
+import re
+import time
+import unittest
+
+import generated
+import sluice
+import triton
+
+PAGE = sluice.ROOT / "docs" / "guides" / "differences.md"
+COUNT = int(os.environ.get("SLUICE_DIFFERENTIAL", 0))
+SEED = int(os.environ.get("SLUICE_SEED", 1))
+
+# Of these a server cannot read as much as it takes to name what is wrong; Triton reads something else, and names that.
+UNREAD = ("broken-gzip", "broken-json", "header-length-no-number")
+MEMBER = re.compile(r"`([a-z0-9-]+)`")
+
+
+@dataclasses.dataclass
+class Difference:
+    """A row of the page: how an answer may differ."""
+
+    triton: set
+    sluice: set
+    seen: bool = False
+    times: int = 0
+
+    def covers(self, direct, through):
+        return str(direct.status) in self.triton and str(through.status) in self.sluice
+
+
+def tables():
+    """The rows of the page, by the label of a request: what differs, and what ends a Triton."""
+    differ, ends = collections.defaultdict(list), {}
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|") or cells[0] == "request" or set(cells[0]) <= {"-"}:
+            continue
+        for label in MEMBER.findall(cells[0]):
+            if label not in generated.FAULTS:
+                continue
+            if len(cells) == 3:
+                ends[label] = Difference({"ended"}, set(cells[1].split(", ")))
+            else:
+                differ[label].append(Difference(set(cells[1].split(", ")), set(cells[2].split(", "))))
+    return differ, ends
+
+
+class TestDifferential(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.triton = triton.Triton()
+        cls.addClassCleanup(cls.triton.close)
+        cls.sluice = sluice.Sluice(arguments=("--backend", f"triton={cls.triton.grpc}"))
+        cls.addClassCleanup(cls.sluice.stop)
+
+    def connect(self):
+        self.direct = generated.Client(self.triton.http, self.triton.grpc)
+        self.addCleanup(self.direct.close)
+
+    def setUp(self):
+        self.connect()
+        self.through = generated.Client(self.sluice.http, self.sluice.grpc)
+        self.addCleanup(self.through.close)
+
+    def test_the_same_is_meant(self):
+        differ, ends = tables()
+        count = COUNT or 1000
+        for number, case in enumerate(generated.generate(random.Random(SEED), count)):
+            with self.subTest(number=number, label=case.label, form=case.form, model=case.model):
+                through = self.through.send(case)
+                if case.label in ends:
+                    self.check_end(case, through, ends[case.label])
+                    continue
+                direct = self.direct.send(case)
+                if self.triton.process.poll() is not None:
+                    self.restart()
+                    self.fail("it ended the Triton")
+                if self.same(case, direct, through):
+                    continue
+                row = next((row for row in differ[case.label] if row.covers(direct, through)), None)
+                self.assertIsNotNone(row, f"\ndirect:  {direct}\nthrough: {through}")
+                row.seen = True
+        if COUNT:
+            for label, row in ends.items():
+                differ[label].append(row)
+        for label, rows in differ.items():
+            for row in rows:
+                with self.subTest(label=label, row=row):
+                    self.assertTrue(row.seen, "the page tells of a difference that no request showed")
+        for form in generated.FORMS:  # it is alive, and so is all of it
+            for model in ("identity", "digits", "optional", "picky", "accumulate"):
+                with self.subTest(form=form, model=model):
+                    case = generated.good(random.Random(form + model), form, model)
+                    self.assertTrue(self.direct.send(case).ok)
+                    self.assertTrue(self.through.send(case).ok)
+
+    def same(self, case, direct, through):
+        """Whether two answers mean the same. A refusal names what Triton's names."""
+        if direct.status != through.status:
+            return False
+        if direct.ok:
+            return (direct.id, direct.model) == (through.id, through.model) and len(direct.outputs) == len(through.outputs) and all(
+                a[:3] == b[:3] and equal(a[3], b[3]) for a, b in zip(direct.outputs, through.outputs, strict=True))
+        if case.label in UNREAD:
+            return bool(through.error)
+        names = {one.name for one in case.inputs} | {name for name, _ in case.outputs or ()} | {case.model}
+        for name in names:
+            if f"'{name}'" in direct.error:
+                self.assertIn(name, through.error, f"Triton's text names it: {direct.error}")
+        return bool(through.error) or not direct.error
+
+    def check_end(self, case, through, row):
+        self.assertIn(str(through.status), row.sluice, through)
+        self.assertTrue(self.triton.ready(), "it was sent on")
+        if not COUNT or row.times == 3:
+            return
+        row.times += 1
+        for _ in range(100):  # memory that is written over does harm sooner or later
+            answer = self.direct.send(case)
+            if answer.status in ("UNAVAILABLE", "closed") or "Stub process" in answer.error:
+                row.seen = True
+                break
+        self.restart()
+
+    def restart(self):
+        self.triton.kill()
+        self.triton.start()
+        self.direct.close()
+        self.connect()
+        good, deadline = generated.good(random.Random(1), "raw", "picky"), time.monotonic() + 20
+        while not self.through.send(good).ok:
+            self.assertLess(time.monotonic(), deadline, "Sluice has not found the Triton again")
+            time.sleep(0.05)
+
+
+def equal(a, b):
+    if not isinstance(a, list):
+        return a.tobytes() == b.tobytes()
+    return len(a) == len(b) and all(x == y or same_class(x, y) for x, y in zip(a, b, strict=True))
+
+
+def same_class(a, b):
+    """Whether value:index:label is the same but for the digits of the value."""
+    (value, *a), (other, *b) = a.split(":"), b.split(":")
+    try:
+        return a == b and abs(float(value) - float(other)) < 1e-5
+    except ValueError:
+        return False
+
+
+if __name__ == "__main__":
+    unittest.main()
