@@ -195,9 +195,8 @@ func TestWatchLetsUnloadedModelsBe(t *testing.T) {
 }
 
 func TestWatchWaitsForFilesToStandStill(t *testing.T) {
-	w := newWatched(t, Options{
-		Repository: testdata(t, map[string]string{"relu": ""}), Settle: time.Hour, Recheck: time.Hour,
-	})
+	w := &watched{root: testdata(t, map[string]string{"relu": ""})}
+	w.bench = newBench(t, Options{Repository: w.root})
 	write(t, filepath.Join(w.root, "relu", "2", "model.onnx"), readFileOf(t, "testdata/relu.onnx"))
 	probe := &watch{pool: w.Pool, log: w.log}
 	if !probe.look(context.Background()) {

@@ -7,12 +7,14 @@ show.
 import contextlib
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
 import numpy
 import tritonclient.grpc
@@ -170,6 +172,35 @@ def run(*arguments, code=0):
     if end.returncode != code:
         raise AssertionError(f"sluice {arguments} ended with {end.returncode}: {end.stdout}{end.stderr}")
     return end.stdout if code == 0 else end.stderr
+
+
+class PagesTest(RepositoryTest):
+    """What clients of other servers read: KServe's lists, and a Triton's metrics."""
+
+    def get(self, address, path):
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE) as answer:
+            return answer.read().decode()
+
+    def test_kserve(self):
+        self.assertEqual(json.loads(self.get(SLUICE.http, "/")), {"status": "alive"})
+        self.assertEqual(json.loads(self.get(SLUICE.http, "/v2/models")), {"models": ["digits", "spare"]})
+
+    def test_metrics_of_a_triton(self):
+        def counted(name):
+            found = re.search(rf'\n{name}{{model="digits",version="2"}} (\d+\.?\d*)\n', self.get(SLUICE.metrics, "/metrics?format=triton"))
+            self.assertIsNotNone(found, name)
+            return float(found[1])
+
+        names = ["nv_inference_request_success", "nv_inference_count", "nv_inference_exec_count", *(
+            f"nv_inference_{part}_duration_us" for part in ("request", "queue", "compute_input", "compute_infer", "compute_output"))]
+        before = [counted(name) for name in names]
+        for _ in range(50):
+            self.infer("digits", "2")
+        grown = dict(zip(names, [counted(name) - was for name, was in zip(names, before)]))
+        self.assertEqual([grown[name] for name in names[:3]], [50, 50, 50])
+        self.assertGreater(grown["nv_inference_request_duration_us"], grown["nv_inference_compute_infer_duration_us"])
+        self.assertGreater(grown["nv_inference_compute_infer_duration_us"], 0)
+        self.assertEqual(counted("nv_inference_pending_request_count"), 0)
 
 
 class ControlTest(RepositoryTest):
