@@ -401,7 +401,7 @@ class TestRefusals(Case):
             ("trace", self.client.get_trace_settings),
             ("log", self.client.get_log_settings),
         ):
-            with self.subTest(name=name), self.refused("UNIMPLEMENTED", "shared memory, tracing, logging"):
+            with self.subTest(name=name), self.refused("UNIMPLEMENTED", "shared memory, tracing and logging"):
                 call()
 
     def test_load_and_unload(self):
