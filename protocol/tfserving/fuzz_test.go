@@ -274,7 +274,7 @@ func TestRequestsAgree(t *testing.T) {
 	g := &generator{rand.New(rand.NewPCG(5, 6))}
 	models := fuzzModels()
 	taken := 0
-	const rounds = 3000
+	const rounds = 1500
 	for range rounds {
 		if requestsAgree(t, models[g.rng.IntN(len(models))], g.request(models[g.rng.IntN(len(models))]), 0, 1+g.rng.IntN(9)) {
 			taken++
@@ -408,7 +408,7 @@ func TestResponsesAgree(t *testing.T) {
 	g := &generator{rand.New(rand.NewPCG(7, 8))}
 	models := fuzzModels()
 	taken := 0
-	const rounds = 3000
+	const rounds = 1500
 	for range rounds {
 		m := models[g.rng.IntN(len(models))]
 		if answersAgree(t, m, g.answer(m), 0, 1+g.rng.IntN(9)) {

@@ -279,7 +279,11 @@ func batchOf(t testing.TB, m *infer.Model, piece int, requests ...sent) *runOf {
 	r.batch.Model = m
 	for _, s := range requests {
 		req := r.mem.NewRequest()
-		req.Body.Take(bodyOf(r.mem.Slabs, marshal(t, s.req), piece))
+		b := marshal(t, s.req)
+		if piece > 0 {
+			piece = max(piece, len(b)/300)
+		}
+		req.Body.Take(bodyOf(r.mem.Slabs, b, piece))
 		if err := NewMessageDecoder(r.mem.Slabs).Decode(Source{Model: m, Body: &req.Body}, req); err != nil {
 			t.Fatal(err)
 		}
