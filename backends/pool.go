@@ -19,6 +19,8 @@ type Pool struct {
 	Endpoints func() []EndpointStatus
 	// Changed yields after something that Catalog.List tells has changed; nil: it never does.
 	Changed <-chan struct{}
+	// Want is told which models a configuration names, whenever one comes into force; nil: it finds out by itself.
+	Want func(models []string)
 	// Direct returns the way of requests for a model of the pool that need no slot and are never merged; nil, or
 	// a nil way: they go through the lanes.
 	Direct func(*infer.Model) infer.Submitter

@@ -21,7 +21,7 @@ import (
 
 // kinds are those of the product and one that has a key of every type.
 func kinds() []Kind {
-	return []Kind{ONNX(), Triton(), {
+	return []Kind{ONNX(), Triton(), KServe(), {
 		Name: "puppet", Doc: "A scripted fake.", Target: "script",
 		Keys: []Key{
 			{Name: "script", Type: String, Required: true, Doc: "The script."},
@@ -327,7 +327,7 @@ func TestFlagProblems(t *testing.T) {
 		{Flag{"admin", ":9901"}, `flag --admin: listen.admin.address: ":9901" is not loopback: listen.admin.token must name a token's file`},
 		{Flag{"grcp", ":1"}, "flag --grcp: no setting has this flag"},
 		{Flag{"backend", "onnx"}, `flag --backend: want KIND=TARGET, got "onnx"`},
-		{Flag{"backend", "onx=models"}, `flag --backend: want a kind of onnx, triton, puppet, got "onx" (did you mean "onnx"?)`},
+		{Flag{"backend", "onx=models"}, `flag --backend: want a kind of onnx, triton, kserve, puppet, got "onx" (did you mean "onnx"?)`},
 		{Flag{"backend", "onnx=/no/such/folder"}, `flag --backend: pools[0].repository: cannot read /no/such/folder: no such file or directory`},
 	} {
 		t.Run(tt.flag.Name+"="+tt.flag.Value, func(t *testing.T) {

@@ -8,10 +8,11 @@ import (
 
 // TestTable checks what the table promises of each key.
 func TestTable(t *testing.T) {
-	s := newSchema([]Kind{ONNX(), Triton()})
+	s := newSchema([]Kind{ONNX(), Triton(), KServe()})
 	root := s.root
 	root.Keys = append(append([]Key(nil), root.Keys...), ONNX().Keys...)
 	root.Keys = append(root.Keys, Triton().Keys...)
+	root.Keys = append(root.Keys, KServe().Keys...)
 	eachKey(&root, "", func(path string, key *Key) {
 		if key.Doc == "" || !strings.HasSuffix(key.Doc, ".") {
 			t.Errorf("%s: the description %q is no sentence", path, key.Doc)
@@ -47,12 +48,14 @@ func eachKey(key *Key, path string, visit func(string, *Key)) {
 // TestStructsMatchTheTable holds table and structs together: every key has a
 // field of its type, and every field a key.
 func TestStructsMatchTheTable(t *testing.T) {
-	s := newSchema([]Kind{ONNX(), Triton()})
+	s := newSchema([]Kind{ONNX(), Triton(), KServe()})
 	matchStruct(t, "config", &s.root, reflect.TypeFor[Config]())
 	onnx := Key{Type: Object, Keys: ONNX().Keys}
 	matchStruct(t, "onnx", &onnx, reflect.TypeFor[ONNXOptions]())
 	triton := Key{Type: Object, Keys: Triton().Keys}
 	matchStruct(t, "triton", &triton, reflect.TypeFor[TritonOptions]())
+	kserve := Key{Type: Object, Keys: KServe().Keys}
+	matchStruct(t, "kserve", &kserve, reflect.TypeFor[KServeOptions]())
 }
 
 func matchStruct(t *testing.T, path string, key *Key, typ reflect.Type) {

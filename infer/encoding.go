@@ -6,7 +6,8 @@ type Encoding uint8
 
 // The encodings.
 const (
-	NoEncoding    Encoding = iota // not one that could be passed on
-	KServeGRPC                    // inference.ModelInferRequest or ModelInferResponse
-	TFServingGRPC                 // tensorflow.serving.PredictRequest or PredictResponse
+	NoEncoding     Encoding = iota // not one that could be passed on
+	KServeGRPC                     // inference.ModelInferRequest or ModelInferResponse
+	TFServingGRPC                  // tensorflow.serving.PredictRequest or PredictResponse
+	KServeContents                 // inference.ModelInferResponse with tensors as contents, which is not passed on: not all clients read them
 )

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
@@ -59,6 +58,3 @@ var ErrNotLive = errors.New("it is not live")
 
 // ErrUnusable says that a version cannot be served.
 var ErrUnusable = errors.New("it cannot be served")
-
-// Unusable wraps why a version cannot be served.
-func Unusable(why error) error { return fmt.Errorf("%w: %w", ErrUnusable, why) }

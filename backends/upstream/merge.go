@@ -37,6 +37,10 @@ func (p *Pool) mergeAll(ctx context.Context) {
 		select {
 		case <-p.due:
 			p.mergeOnce()
+		case <-p.refresh:
+			for _, e := range p.endpoints {
+				e.hurry()
+			}
 		case answer := <-p.censuses:
 			p.mergeOnce()
 			answer <- slices.Clone(p.endpoints)

@@ -36,6 +36,7 @@ type Pool struct {
 	found   chan found
 	closed  chan struct{} // closed when the goroutine that merges has ended
 
+	refresh  chan struct{}         // one slot: somebody thinks that looks are due
 	censuses chan chan []*endpoint // who wants the endpoints, once what they saw is merged
 
 	looked  sync.WaitGroup // names and endpoints that were not looked at yet
@@ -78,7 +79,7 @@ func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap
 	p := &Pool{
 		opts: opts, log: log, memory: memory, fleet: backends.NewFleet(opts.Name, metrics),
 		changed: make(chan struct{}, 1), due: make(chan struct{}, 1), found: make(chan found), first: make(chan struct{}),
-		closed: make(chan struct{}), censuses: make(chan chan []*endpoint),
+		closed: make(chan struct{}), censuses: make(chan chan []*endpoint), refresh: make(chan struct{}, 1),
 		versions: map[id]*version{}, odd: map[*endpoint]string{},
 	}
 	p.list.Store(&listing{err: errUnknown})
@@ -171,6 +172,14 @@ func (p *Pool) Close(ctx context.Context) error {
 
 // Fleet is where the pool's slots are, and its direct way.
 func (p *Pool) Fleet() *backends.Fleet { return p.fleet }
+
+// Refresh has the endpoints looked at soon.
+func (p *Pool) Refresh() {
+	select {
+	case p.refresh <- struct{}{}:
+	default:
+	}
+}
 
 // Changed yields after something that List tells has changed.
 func (p *Pool) Changed() <-chan struct{} { return p.changed }

@@ -21,6 +21,7 @@ const (
 	livePath     = V2 + "ServerLive"
 	indexPath    = V2 + "RepositoryIndex"
 	metadataPath = V2 + "ModelMetadata"
+	configPath   = V2 + "ModelConfig"
 	loadPath     = V2 + "RepositoryModelLoad"
 	unloadPath   = V2 + "RepositoryModelUnload"
 )
@@ -46,7 +47,7 @@ func Index(ctx context.Context, ask Ask) ([]Listed, error) {
 	all := make([]Listed, 0, len(index.GetModels()))
 	for _, m := range index.GetModels() {
 		l := Listed{Name: m.GetName(), Version: m.GetVersion(), Number: m.GetVersion(), State: infer.Unavailable, Reason: m.GetReason()}
-		switch m.GetState() {
+		switch strings.TrimPrefix(m.GetState(), "State.") { // as MLServer words it
 		case "READY":
 			l.State, l.Reason = infer.Ready, ""
 		case "LOADING":
@@ -61,14 +62,8 @@ func Index(ctx context.Context, ask Ask) ([]Listed, error) {
 	return all, nil
 }
 
-// Metadata asks a server of the v2 protocol what a version takes and gives.
-func Metadata(ctx context.Context, ask Ask, l Listed) (*pb.ModelMetadataResponse, error) {
-	meta := &pb.ModelMetadataResponse{}
-	return meta, ask(ctx, metadataPath, &pb.ModelMetadataRequest{Name: l.Name, Version: l.Number}, meta)
-}
-
-// Signature makes the model that metadata describe.
-func Signature(l Listed, meta *pb.ModelMetadataResponse) (infer.Model, error) {
+// signature makes the model that metadata describe.
+func signature(l Listed, meta *pb.ModelMetadataResponse) (infer.Model, error) {
 	m := infer.Model{Name: l.Name, Version: l.Version, Platform: meta.GetPlatform()}
 	var errs []error
 	for _, t := range meta.GetInputs() {

@@ -34,6 +34,7 @@ readiness, serves on for drain.delay, answers what is in flight within drain.gra
 delay. A second signal ends at once.`,
 		Example: `  sluice serve --backend onnx=./models
   sluice serve --backend triton=127.0.0.1:8011,127.0.0.1:8021
+  sluice serve --backend kserve=127.0.0.1:9000
   sluice serve -c sluice.yaml --http :9000
   sluice serve --backend onnx=./models --http 127.0.0.1:0 --ready-file /tmp/ready.json`,
 		Args: noArgs,

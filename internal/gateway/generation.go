@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -80,6 +81,7 @@ func (g *Gateway) build(ctx context.Context, cfg *config.Config, id uint64) (*ge
 }
 
 func (b *builder) build(ctx context.Context) error {
+	b.want()
 	for _, p := range b.gen.pools {
 		list, err := p.list(ctx)
 		b.lists, b.errs = append(b.lists, list), append(b.errs, err)
@@ -104,6 +106,25 @@ func (b *builder) build(ctx context.Context) error {
 	var err error
 	b.gen.table, err = router.NewTable(b.gen.Generation, models, b.partial(), b.g.router.Count)
 	return err
+}
+
+// want tells pools that cannot find out what they have which models the configuration names.
+func (b *builder) want() {
+	for i, p := range b.gen.pools {
+		if p.pool == nil || p.pool.Want == nil {
+			continue
+		}
+		var names []string
+		for j := range b.cfg.Models {
+			m := &b.cfg.Models[j]
+			for k := range m.Targets {
+				if t := &m.Targets[k]; t.Pool == b.cfg.Pools[i].Name {
+					names = append(names, cmp.Or(t.Upstream.Model, m.Name))
+				}
+			}
+		}
+		p.pool.Want(names)
+	}
 }
 
 // partial tells whether a pool whose models are served unlisted does not tell which it has.

@@ -149,7 +149,7 @@ func (r *running) begin(yaml string) {
 		r.t.Fatal(err)
 	}
 	r.g, err = gateway.New(gateway.Options{
-		Sources: config.Sources{File: r.file}, Kinds: []gateway.Kind{r.puppets.kind(), gateway.Triton(), gateway.ONNX()},
+		Sources: config.Sources{File: r.file}, Kinds: []gateway.Kind{r.puppets.kind(), gateway.Triton(), gateway.KServe(), gateway.ONNX()},
 		ReadyFile: filepath.Join(filepath.Dir(r.file), "ready.json"),
 	}, log)
 	if err != nil {

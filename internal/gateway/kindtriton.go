@@ -33,6 +33,19 @@ func Triton() Kind {
 func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
 	var o config.TritonOptions
 	c.Options.Into(&o)
+	opts, err := upstreamOptions(c, &o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := triton.New(opts, env.Memory, env.Upstream, env.Log.Named("triton").With(zap.String("pool", c.Name)))
+	if err != nil {
+		return nil, err
+	}
+	return upstreamPool("triton", p), nil
+}
+
+// upstreamOptions are the options of a pool of servers over gRPC.
+func upstreamOptions(c *config.Pool, o *config.TritonOptions) (upstream.Options, error) {
 	opts := upstream.Options{
 		Name: c.Name, Slots: o.Slots, Connections: o.Connections, RepositoryControl: o.RepositoryControl,
 		Interval: o.Health.Interval, Timeout: o.Health.Timeout,
@@ -43,17 +56,16 @@ func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
 		opts.Endpoints = append(opts.Endpoints, e.Address)
 	}
 	var err error
-	if opts.TLS, err = upstreamTLS(o.TLS); err != nil {
-		return nil, err
-	}
-	p, err := triton.New(opts, env.Memory, env.Upstream, env.Log.Named("triton").With(zap.String("pool", c.Name)))
-	if err != nil {
-		return nil, err
-	}
+	opts.TLS, err = upstreamTLS(o.TLS)
+	return opts, err
+}
+
+// upstreamPool is a pool of servers over gRPC, as the gateway knows it.
+func upstreamPool(kind string, p *upstream.Pool) *backends.Pool {
 	return &backends.Pool{
-		Kind: "triton", Slots: p.Fleet(), Catalog: p, Endpoints: p.Fleet().Status, Changed: p.Changed(),
+		Kind: kind, Slots: p.Fleet(), Catalog: p, Endpoints: p.Fleet().Status, Changed: p.Changed(),
 		Direct: p.Direct, Open: p.Open, Close: p.Close,
-	}, nil
+	}
 }
 
 // upstreamTLS reads the files of TLS towards servers; nil: none is spoken.

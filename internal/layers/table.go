@@ -53,6 +53,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"backends", "pools of endpoints: slots, pick, breaker, attempts, health, catalog", []string{"infer", "tensor", "gpu"}},
 		{"backends/upstream", "servers elsewhere over gRPC: looks, attempts, replay, streams", backend},
 		{"backends/triton", "the dialect of Triton inference servers", append([]string{"backends/upstream"}, backend...)},
+		{"backends/kserve", "the dialect of other servers of the v2 protocol", append([]string{"backends/upstream"}, backend...)},
 		{"backends/*", "one Runner and Catalog per kind of backend", backend},
 		{"backends/onnx/ort", "the boundary to ONNX Runtime: sessions and runs over C memory", nil},
 		{"autoscale", "demand and capacity per pool", []string{"infer"}},

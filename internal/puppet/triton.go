@@ -33,6 +33,8 @@ type TritonOptions struct {
 	// Script is asked about each inference before it runs, on its connection's reader; nil: all succeed.
 	// run counts from 1.
 	Script func(run int64, q *TritonRequest) TritonVerdict
+	// Without are methods that the server does not have, as RepositoryIndex.
+	Without []string
 	// H2 are the engine's options, as MaxStreams.
 	H2 h2.Options
 	// Log takes the engine's words, default nobody.

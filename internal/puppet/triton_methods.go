@@ -1,6 +1,7 @@
 package puppet
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -98,6 +99,9 @@ func (e tritonError) Error() string { return e.text }
 
 // generic returns how a method other than the inferring ones is answered.
 func (t *Triton) generic(name string) (func([]byte) (proto.Message, error), bool) {
+	if slices.Contains(t.opts.Without, name) {
+		return nil, false
+	}
 	switch name {
 	case "ServerLive":
 		return tritonMethod(func(*pb.ServerLiveRequest) (proto.Message, error) {

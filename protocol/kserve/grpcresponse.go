@@ -1,6 +1,7 @@
 package kserve
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -84,6 +85,9 @@ func (d *ResponseDecoder) message() *infer.Error {
 		return err
 	}
 	resp.Encoding = infer.KServeGRPC
+	if slices.ContainsFunc(d.typed, func(n int) bool { return n > 0 }) {
+		resp.Encoding = infer.KServeContents
+	}
 	resp.BodyName, resp.BodyVersion, resp.BodyID = resp.Keep(d.name), resp.Keep(d.version), resp.Keep(d.id)
 	for i := range d.params {
 		p := &d.params[i]

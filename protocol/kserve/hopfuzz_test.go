@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -195,6 +196,14 @@ func passedOn(t testing.TB, r *runOf, resp *infer.Response, want *pb.ModelInferR
 	}
 	got := &pb.ModelInferResponse{}
 	unmarshal(t, b, got)
+	if typed := slices.ContainsFunc(want.Outputs, hasContents); typed != (resp.Encoding == infer.KServeContents) {
+		t.Fatalf("%v has encoding %d", want, resp.Encoding)
+	} else if typed {
+		if len(got.RawOutputContents) != len(got.Outputs) || slices.ContainsFunc(got.Outputs, hasContents) {
+			t.Fatalf("got %v, which is not raw", got)
+		}
+		return
+	}
 	want = proto.Clone(want).(*pb.ModelInferResponse)
 	want.ModelName, want.ModelVersion = r.batch.Model.Name, r.batch.Model.Version
 	if len(req.ID) > 0 {
@@ -203,6 +212,13 @@ func passedOn(t testing.TB, r *runOf, resp *infer.Response, want *pb.ModelInferR
 	if !proto.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
+}
+
+// hasContents tells whether an output came with elements in contents.
+func hasContents(o *tensorMsg) bool {
+	c := o.GetContents()
+	return len(c.GetBoolContents())+len(c.GetIntContents())+len(c.GetInt64Contents())+len(c.GetUintContents())+
+		len(c.GetUint64Contents())+len(c.GetFp32Contents())+len(c.GetFp64Contents())+len(c.GetBytesContents()) > 0
 }
 
 // answer makes an encoded answer of m that is nearly right.

@@ -1,16 +1,15 @@
-package triton
+package upstream
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
 func TestDescribe(t *testing.T) {
-	one := upstream.Listed{Name: "m", Version: "1", Number: "1"}
+	one := Listed{Name: "m", Version: "1", Number: "1"}
 	meta := func() *pb.ModelMetadataResponse {
 		return &pb.ModelMetadataResponse{
 			Platform: "p",
@@ -27,7 +26,7 @@ func TestDescribe(t *testing.T) {
 		instances int
 		sequences bool
 	}{
-		{"no config", nil, "never: its max_batch_size is 0", 0, false},
+		{"no config", nil, "never: the server does not tell how its requests merge", 0, false},
 		{"merging", &pb.ModelConfig{MaxBatchSize: 8, InstanceGroup: []*pb.ModelInstanceGroup{{Count: 2}, {Count: 1, Gpus: []int32{0, 1}}}}, "up to 8 rows: the server's max_batch_size", 4, false},
 		{"sequences", &pb.ModelConfig{MaxBatchSize: 8, SchedulingChoice: &pb.ModelConfig_SequenceBatching{SequenceBatching: &pb.ModelSequenceBatching{}}}, "never: its requests belong to sequences, which the server keeps apart", 0, true},
 		{"decoupled", &pb.ModelConfig{MaxBatchSize: 8, ModelTransactionPolicy: &pb.ModelTransactionPolicy{Decoupled: true}}, "never: its answers are decoupled from its requests", 0, false},
@@ -77,7 +76,7 @@ func TestNumbersSequences(t *testing.T) {
 		batching := &pb.ModelSequenceBatching{ControlInput: []*pb.ModelSequenceBatching_ControlInput{
 			{Name: "id", Control: []*pb.ModelSequenceBatching_Control{control}},
 		}}
-		d, err := describe(upstream.Listed{Name: "m", Version: "1", Number: "1"}, &pb.ModelMetadataResponse{}, &pb.ModelConfig{
+		d, err := describe(Listed{Name: "m", Version: "1", Number: "1"}, &pb.ModelMetadataResponse{}, &pb.ModelConfig{
 			SchedulingChoice: &pb.ModelConfig_SequenceBatching{SequenceBatching: batching},
 		})
 		if err != nil || d.Model.NumberedSequences != tc.want {

@@ -1,0 +1,143 @@
+package kserve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/backends/upstream"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+)
+
+// DefaultVersion is what a version is called that its server gives no name.
+const DefaultVersion = "1"
+
+// Pool is servers that serve the same models. It implements [infer.Catalog].
+type Pool struct {
+	*upstream.Pool
+
+	told chan struct{} // closed once the first models were named
+
+	mu struct {
+		sync.Mutex
+		told   bool
+		wanted []string // sorted
+	}
+}
+
+// New starts to look at servers. It does not wait for them. Their dialect is not the caller's to give.
+func New(opts upstream.Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
+	p := &Pool{told: make(chan struct{})}
+	opts.Dialect = upstream.Dialect{Look: p.look, Describe: describe}
+	var err error
+	if p.Pool, err = upstream.New(opts, memory, metrics, log); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Want names the models to ask for at servers that have no index, instead of those named before. Until it is called
+// once, looks at such servers wait for it.
+func (p *Pool) Want(models []string) {
+	models = slices.Clone(models)
+	slices.Sort(models)
+	models = slices.Compact(models)
+	p.mu.Lock()
+	news := !slices.Equal(models, p.mu.wanted)
+	p.mu.wanted = models
+	if !p.mu.told {
+		p.mu.told = true
+		close(p.told)
+	}
+	p.mu.Unlock()
+	if news {
+		p.Refresh()
+	}
+}
+
+// look asks whether a server is live, and what it has.
+func (p *Pool) look(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
+	if err := upstream.Live(ctx, ask); err != nil {
+		return nil, err
+	}
+	index, err := upstream.Index(ctx, ask)
+	switch {
+	case upstream.Unimplemented(err):
+		return p.named(ctx, ask)
+	case err != nil:
+		return nil, err
+	}
+	return numbered(index), nil
+}
+
+// numbered gives versions without a name the default one, unless another has it: then only that one can be meant.
+func numbered(index []upstream.Listed) []upstream.Listed {
+	all := make([]upstream.Listed, 0, len(index))
+	for _, l := range index {
+		if l.Version == "" {
+			if slices.ContainsFunc(index, func(o upstream.Listed) bool { return o.Name == l.Name && o.Version == DefaultVersion }) {
+				continue
+			}
+			l.Version = DefaultVersion
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// errUnnamed says that nobody knows what a server has.
+var errUnnamed = errors.New("it has no index of its models, and no target under models names one")
+
+// named asks for the models that are wanted.
+func (p *Pool) named(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
+	select {
+	case <-p.told:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	p.mu.Lock()
+	wanted := p.mu.wanted
+	p.mu.Unlock()
+	if len(wanted) == 0 {
+		return nil, errUnnamed
+	}
+	var all []upstream.Listed
+	for _, name := range wanted {
+		l := upstream.Listed{Name: name, Version: DefaultVersion, State: infer.Ready}
+		answer := &pb.ModelReadyResponse{}
+		err := ask(ctx, readyPath, &pb.ModelReadyRequest{Name: name}, answer)
+		var refused *upstream.StatusError
+		switch {
+		case errors.As(err, &refused):
+			l.State, l.Reason = infer.Unavailable, "the server says: "+backends.PublicText(refused.Text)
+		case err != nil:
+			return nil, err
+		case !answer.GetReady():
+			l.State, l.Reason = infer.Unavailable, "the server says that it is not ready"
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+const readyPath = upstream.V2 + "ModelReady"
+
+var errSilent = fmt.Errorf("%w: its metadata name no outputs: nobody can tell what it takes and gives", upstream.ErrUnusable)
+
+// describe asks for the metadata of a version, and for its configuration where the server has one.
+func describe(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
+	d, err := upstream.DescribeV2(ctx, ask, l)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(d.Model.Outputs) == 0:
+		return nil, errSilent
+	}
+	return d, nil
+}

@@ -1,0 +1,45 @@
+package gateway
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/backends/kserve"
+	"github.com/sluice-serving/sluice/config"
+)
+
+// KServe is the kind of pools that are servers of the v2 protocol. Each has a scheduler of its own.
+func KServe() Kind {
+	return Kind{Config: config.KServe(), Start: func(env Env) Host {
+		return Host{
+			Key: func(p *config.Pool) string {
+				var o config.KServeOptions
+				p.Options.Into(&o)
+				return fmt.Sprintf("%q %d %+v", p.Name, p.Body, o)
+			},
+			Open:  func(p *config.Pool) (*backends.Pool, error) { return openKServe(p, env) },
+			Close: func() {},
+		}
+	}}
+}
+
+func openKServe(c *config.Pool, env Env) (*backends.Pool, error) {
+	var o config.KServeOptions
+	c.Options.Into(&o)
+	opts, err := upstreamOptions(c, &config.TritonOptions{
+		Endpoints: o.Endpoints, Slots: o.Slots, Connections: o.Connections, RepositoryControl: o.RepositoryControl,
+		Health: o.Health, TLS: o.TLS,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p, err := kserve.New(opts, env.Memory, env.Upstream, env.Log.Named("kserve").With(zap.String("pool", c.Name)))
+	if err != nil {
+		return nil, err
+	}
+	pool := upstreamPool("kserve", p.Pool)
+	pool.Want = p.Want
+	return pool, nil
+}
