@@ -92,6 +92,11 @@ test: parts build ## everything that must pass everywhere, with real clients
 	$(UNITTEST) tests/docs
 	$(UNITTEST) tests/models
 
+.PHONY: e2e-kserve
+e2e-kserve: onnxruntime build ## MLServer and the KServe SDK's server behind Sluice; fetches 800 MB
+	@for part in clients mlserver kserve; do PYTHON=$(PYTHON) bench/parts/venv.sh $$part || exit; done
+	$(UNITTEST) tests/kserve
+
 .PHONY: race
 race: parts ## Go tests under the race detector
 	$(GO) test -race -count=1 -shuffle=on -timeout $(TIMEOUT) ./...

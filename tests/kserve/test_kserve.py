@@ -1,0 +1,123 @@
+"""Real servers of the v2 protocol, MLServer and the KServe SDK's, behind Sluice, asked by clients that do not know."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+import grpc
+import numpy
+import tritonclient.grpc
+import tritonclient.http
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+from tritonclient.utils import InferenceServerException
+
+import sluice
+
+HERE = pathlib.Path(__file__).resolve().parent
+VENVS = sluice.CACHE / "venv"
+PATIENCE = 120
+X = numpy.arange(8, dtype=numpy.float32).reshape(2, 4)
+
+
+def free():
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        return port.getsockname()[1]
+
+
+class Server:
+    """A model server, live when the constructor returns. Attribute grpc is its address."""
+
+    def __init__(self, command, http, port, **environment):
+        self.grpc = f"127.0.0.1:{port}"
+        self._log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command], stdout=self._log, stderr=self._log, env={**os.environ, **environment})
+        unittest.addModuleCleanup(self.close)
+        with grpc.insecure_channel(self.grpc) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            end = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    if stub.ServerReady(pb.ServerReadyRequest(), timeout=1).ready:
+                        return
+                except grpc.RpcError:
+                    pass
+                if self.process.poll() is not None or time.monotonic() > end:
+                    self._log.seek(0)
+                    raise RuntimeError(f"{command[0]} is not ready:\n{self._log.read().decode()}")
+                time.sleep(0.1)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+
+gateway = None
+
+
+def setUpModule():
+    global gateway
+    folder = tempfile.TemporaryDirectory(prefix="kserve-")
+    unittest.addModuleCleanup(folder.cleanup)
+    models = shutil.copytree(HERE / "models", pathlib.Path(folder.name) / "models")
+    http, port = free(), free()
+    mlserver = Server([VENVS / "mlserver/bin/mlserver", "start", models], http, port, PYTHONPATH=str(models),
+                      MLSERVER_HTTP_PORT=str(http), MLSERVER_GRPC_PORT=str(port))
+    http, port = free(), free()
+    sdk = Server([VENVS / "kserve/bin/python", HERE / "sdk.py", str(http), str(port)], http, port)
+    config = pathlib.Path(folder.name) / "sluice.yaml"
+    config.write_text(f"""version: 1
+pools:
+  - {{name: mlserver, kind: kserve, discover: true, endpoints: [{{address: "{mlserver.grpc}"}}]}}
+  - {{name: sdk, kind: kserve, protocol: grpc, endpoints: [{{address: "{sdk.grpc}"}}]}}
+models:
+  - name: scorer
+    targets: [{{version: "1", pool: sdk, upstream: {{model: double}}}}]
+""")
+    gateway = sluice.Sluice(arguments=("-c", config))
+    unittest.addModuleCleanup(gateway.stop)
+
+
+class TestTritonsClients(unittest.TestCase):
+    def ask(self, library, model, version=""):
+        with library.InferenceServerClient(gateway.grpc if library is tritonclient.grpc else gateway.http) as client:
+            x = library.InferInput("x", [2, 4], "FP32")
+            x.set_data_from_numpy(X)
+            inputs = [x]
+            if model == "triple":
+                words = library.InferInput("words", [2, 1], "BYTES")
+                words.set_data_from_numpy(numpy.array([[b"one"], ["ö and more".encode()]], object))
+                inputs.append(words)
+            return client.infer(model, inputs, model_version=version, request_id="9")
+
+    def test_every_server_answers_every_client(self):
+        for library in tritonclient.grpc, tritonclient.http:
+            for model, versions, factor in ("double", ("", "1"), 2), ("triple", ("", "v3"), 3), ("scorer", ("", "1"), 2):
+                for version in versions:
+                    with self.subTest(library=library.__name__, model=model, version=version):
+                        answer = self.ask(library, model, version)
+                        numpy.testing.assert_array_equal(answer.as_numpy("y"), factor * X)
+                        head = answer.get_response(as_json=True) if library is tritonclient.grpc else answer.get_response()
+                        self.assertEqual([head["model_name"], head["model_version"], head["id"]], [model, versions[1], "9"])
+                        if model == "triple":
+                            self.assertEqual(answer.as_numpy("words").ravel().tolist(), [b"one", "ö and more".encode()])
+
+    def test_versions_that_are_not_there(self):
+        for library in tritonclient.grpc, tritonclient.http:
+            for model in "double", "scorer":
+                with self.subTest(library=library.__name__, model=model), self.assertRaises(InferenceServerException):
+                    self.ask(library, model, "2")
+
+
+class TestSDKsClient(unittest.TestCase):
+    def test_it_is_answered(self):
+        done = subprocess.run([VENVS / "kserve/bin/python", HERE / "ask.py", gateway.grpc], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr)
