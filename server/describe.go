@@ -24,7 +24,7 @@ const maxQuestion = 1 << 20
 
 // errExtensions refuses what Triton has and this server has not.
 var errExtensions = infer.Errorf(infer.Unsupported,
-	"this server does not have this extension: shared memory, tracing and logging are not supported")
+	"this server does not have this extension: settings of tracing and logging are not supported")
 
 // describe answers everything but inference.
 func (e *inference) describe(t target) {
@@ -37,6 +37,12 @@ func (e *inference) describe(t target) {
 		return
 	case opLoad, opUnload:
 		e.control(t)
+		return
+	case opRegister:
+		e.refuse(errRegions)
+		return
+	case opUnregister:
+		e.unregister()
 		return
 	case opIndex:
 		if !bytes.Equal(e.x.Method(), methodPost) {
@@ -51,6 +57,8 @@ func (e *inference) describe(t target) {
 		return
 	}
 	switch t.op {
+	case opRegionStatus:
+		e.regionStatus(t)
 	case opAlive:
 		e.tell(http.StatusOK, kserve.Alive())
 	case opModels:

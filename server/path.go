@@ -23,6 +23,9 @@ const (
 	opIndex
 	opLoad
 	opUnload
+	opRegionStatus
+	opRegister
+	opUnregister
 	opUnsupported // Triton's further extensions
 )
 
@@ -31,6 +34,7 @@ type target struct {
 	op      op
 	model   []byte
 	version []byte
+	region  []byte // of shared memory
 }
 
 var (
@@ -49,12 +53,12 @@ var (
 	segEvents     = []byte("generate_stream")
 	segLoad       = []byte("load")
 	segUnload     = []byte("unload")
+	segSystem     = []byte("systemsharedmemory")
+	segCUDA       = []byte("cudasharedmemory")
 )
 
 // extensions are the first segments, or last ones of a model's path, of what Triton has beyond inference.
-var extensions = [][]byte{
-	[]byte("systemsharedmemory"), []byte("cudasharedmemory"), []byte("trace"), []byte("logging"),
-}
+var extensions = [][]byte{[]byte("trace"), []byte("logging")}
 
 // cut takes the next segment off a path that begins with a slash or is empty.
 func cut(path []byte) (segment, rest []byte, ok bool) {
@@ -95,6 +99,8 @@ func parsePath(path []byte) target {
 		}
 	case bytes.Equal(kind, segRepository):
 		return parseRepository(rest)
+	case bytes.Equal(kind, segSystem), bytes.Equal(kind, segCUDA):
+		return parseRegions(rest)
 	case isExtension(kind):
 		return target{op: opUnsupported}
 	}

@@ -67,30 +67,6 @@ func (i *inferenceService) RepositoryIndex(_ context.Context, q *pb.RepositoryIn
 	return kserve.RepositoryIndexMessage(i.server.front.Versions(), q.GetReady()), nil
 }
 
-func (i *inferenceService) SystemSharedMemoryStatus(context.Context, *pb.SystemSharedMemoryStatusRequest) (*pb.SystemSharedMemoryStatusResponse, error) {
-	return nil, errExtensions
-}
-
-func (i *inferenceService) SystemSharedMemoryRegister(context.Context, *pb.SystemSharedMemoryRegisterRequest) (*pb.SystemSharedMemoryRegisterResponse, error) {
-	return nil, errExtensions
-}
-
-func (i *inferenceService) SystemSharedMemoryUnregister(context.Context, *pb.SystemSharedMemoryUnregisterRequest) (*pb.SystemSharedMemoryUnregisterResponse, error) {
-	return nil, errExtensions
-}
-
-func (i *inferenceService) CudaSharedMemoryStatus(context.Context, *pb.CudaSharedMemoryStatusRequest) (*pb.CudaSharedMemoryStatusResponse, error) {
-	return nil, errExtensions
-}
-
-func (i *inferenceService) CudaSharedMemoryRegister(context.Context, *pb.CudaSharedMemoryRegisterRequest) (*pb.CudaSharedMemoryRegisterResponse, error) {
-	return nil, errExtensions
-}
-
-func (i *inferenceService) CudaSharedMemoryUnregister(context.Context, *pb.CudaSharedMemoryUnregisterRequest) (*pb.CudaSharedMemoryUnregisterResponse, error) {
-	return nil, errExtensions
-}
-
 func (i *inferenceService) TraceSetting(context.Context, *pb.TraceSettingRequest) (*pb.TraceSettingResponse, error) {
 	return nil, errExtensions
 }
