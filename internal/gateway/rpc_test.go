@@ -143,7 +143,7 @@ func TestRefusalsOverGRPC(t *testing.T) {
 			return err
 		}, codes.PermissionDenied, "FORBIDDEN"},
 		{"shared memory", func(ctx context.Context) error {
-			_, err := client.SystemSharedMemoryStatus(ctx, &pb.SystemSharedMemoryStatusRequest{})
+			_, err := client.SystemSharedMemoryRegister(ctx, &pb.SystemSharedMemoryRegisterRequest{})
 			return err
 		}, codes.Unimplemented, "UNSUPPORTED"},
 	} {
