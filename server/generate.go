@@ -53,46 +53,46 @@ func (e *inference) copied(b []byte) slab.View {
 // gathered takes the responses of a decoupled model of which there must be exactly one.
 type gathered struct {
 	mu    sync.Mutex
-	done  bool // no response is taken any more
-	n     int
+	done  bool            // no response is taken any more
 	first *infer.Response // with a reference
+	err   *infer.Error    // what was wrong first
 }
 
-// Respond implements [infer.Sink]. A second response ends the call: whoever asked takes no other.
-func (g *gathered) Respond(s *infer.Stream, r *infer.Response, b *infer.Burst) {
+// Respond implements [infer.Sink]. It takes responses that are one too many as well, up to the last: a Triton may
+// end, and all that runs there with it, when a stream is cancelled on which responses are on their way.
+func (g *gathered) Respond(s *infer.Stream, r *infer.Response, _ *infer.Burst) {
 	g.mu.Lock()
-	if g.done {
+	switch {
+	case g.done:
 		g.mu.Unlock()
 		return
-	}
-	var err *infer.Error
-	switch {
 	case r.Error != nil:
-		err = r.Error
+		g.fail(r.Error)
 	case len(r.Outputs) == 0: // says only that it was the last
-	case g.n == 1:
-		err = errNotOne
+	case g.first != nil:
+		g.fail(errNotOne)
 	default:
-		g.n = 1
 		r.Retain()
 		g.first = r
 	}
-	g.done = err != nil
 	g.mu.Unlock()
-	if err != nil {
-		s.Call.Fail(err, b)
-		return
-	}
 	s.Source.Pull(s)
 }
 
-// take ends the taking and returns the response, nil if there was none.
-func (g *gathered) take() *infer.Response {
+// fail notes the first thing that was wrong. It runs under mu.
+func (g *gathered) fail(err *infer.Error) {
+	if g.err == nil {
+		g.err = err
+	}
+}
+
+// take ends the taking and returns the response, nil if there was none, and what was wrong.
+func (g *gathered) take() (*infer.Response, *infer.Error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	r := g.first
 	g.done, g.first = true, nil
-	return r
+	return r, g.err
 }
 
 // generate answers with the one response of a decoupled model.
@@ -104,13 +104,15 @@ func (e *inference) generate(c *infer.Call) *infer.Error {
 	}
 	e.x.Wait(c.Woken(), e)
 	e.settle(c)
-	r := g.take()
+	r, err := g.take()
 	if r != nil {
 		defer r.Release()
 	}
 	switch {
 	case c.Error != nil:
 		return c.Error
+	case err != nil:
+		return err
 	case r == nil:
 		return errNotOne
 	}

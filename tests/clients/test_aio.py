@@ -77,7 +77,7 @@ class TestAio(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(InferenceServerException) as caught:
             await self.client.register_system_shared_memory("r", "/r", 64)
         self.assertEqual(caught.exception.status(), "501")
-        self.assertIn("shared memory", caught.exception.message())
+        self.assertIn("shares no memory", caught.exception.message())
 
     async def test_callers_that_leave_harm_nobody(self):
         leaving = [asyncio.create_task(self.one(n)) for n in range(50)]

@@ -391,18 +391,18 @@ class TestRefusals(Case):
             self.client.infer("simple", pair()[2], outputs=[output])
 
     def test_extensions(self):
-        for name, call in (
-            ("system register", lambda: self.client.register_system_shared_memory("r", "/r", 64)),
-            ("system status", self.client.get_system_shared_memory_status),
-            ("system unregister", self.client.unregister_system_shared_memory),
-            ("cuda register", lambda: self.client.register_cuda_shared_memory("r", b"aGFuZGxl", 0, 64)),
-            ("cuda status", self.client.get_cuda_shared_memory_status),
-            ("cuda unregister", self.client.unregister_cuda_shared_memory),
-            ("trace", self.client.get_trace_settings),
-            ("log", self.client.get_log_settings),
+        for name, call, word in (
+            ("system register", lambda: self.client.register_system_shared_memory("r", "/r", 64), "shares no memory"),
+            ("cuda register", lambda: self.client.register_cuda_shared_memory("r", b"aGFuZGxl", 0, 64), "shares no memory"),
+            ("trace", self.client.get_trace_settings, "not supported"),
+            ("log", self.client.get_log_settings, "not supported"),
         ):
-            with self.subTest(name=name), self.refused("UNIMPLEMENTED", "shared memory, tracing and logging"):
+            with self.subTest(name=name), self.refused("UNIMPLEMENTED", word):
                 call()
+        self.assertEqual(dict(self.client.get_system_shared_memory_status().regions), {})
+        self.assertEqual(dict(self.client.get_cuda_shared_memory_status().regions), {})
+        self.client.unregister_system_shared_memory()
+        self.client.unregister_cuda_shared_memory()
 
     def test_load_and_unload(self):
         for call in (self.client.load_model, self.client.unload_model):

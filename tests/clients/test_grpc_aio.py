@@ -72,7 +72,7 @@ class TestAio(unittest.IsolatedAsyncioTestCase):
     async def test_refusals(self):
         for name, call, status, word in (
             ("unknown", self.client.infer("nowhere", [tensor("X", numpy.zeros((1, 1), numpy.float32), "FP32")]), "NOT_FOUND", "nowhere"),
-            ("shared memory", self.client.register_system_shared_memory("r", "/r", 64), "UNIMPLEMENTED", "shared memory"),
+            ("shared memory", self.client.register_system_shared_memory("r", "/r", 64), "UNIMPLEMENTED", "shares no memory"),
             ("load", self.client.load_model("simple"), "PERMISSION_DENIED", "may not load"),
         ):
             with self.subTest(name=name):

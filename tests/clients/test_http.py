@@ -393,14 +393,14 @@ class TestRefusals(Case):
     def test_shared_memory_regions(self):
         for name, call in (
             ("system register", lambda: self.client.register_system_shared_memory("r", "/r", 64)),
-            ("system status", self.client.get_system_shared_memory_status),
-            ("system unregister", self.client.unregister_system_shared_memory),
             ("cuda register", lambda: self.client.register_cuda_shared_memory("r", b"handle", 0, 64)),
-            ("cuda status", self.client.get_cuda_shared_memory_status),
-            ("cuda unregister", self.client.unregister_cuda_shared_memory),
         ):
-            with self.subTest(name=name), self.refused(501, "shared memory"):
+            with self.subTest(name=name), self.refused(501, "shares no memory"):
                 call()
+        self.assertEqual(self.client.get_system_shared_memory_status(), [])
+        self.assertEqual(self.client.get_cuda_shared_memory_status(), [])
+        self.client.unregister_system_shared_memory()
+        self.client.unregister_cuda_shared_memory()
 
     def test_load_and_unload(self):
         for call in (self.client.load_model, self.client.unload_model):
