@@ -2,7 +2,6 @@ package kserve
 
 import (
 	"encoding/binary"
-	"math"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/fit"
@@ -161,15 +160,9 @@ func (e *MessageEncoder) write(a *Answer, f Frame, out *slab.List) *infer.Error 
 		}
 	}
 	size := head + data
-	around := 0
-	if f.Stream {
-		around += 1 + message.VarintSize(uint64(size))
-	}
-	if size+around > math.MaxInt32 {
-		return answerTooLarge(a.Model, size)
-	}
-	if f.Prefix {
-		around += message.PrefixSize
+	around, err := f.around(a.Model, size)
+	if err != nil {
+		return err
 	}
 	own := e.pool.Get(around + size - viewed)
 	b := own.Bytes()[:0]

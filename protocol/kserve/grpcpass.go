@@ -37,15 +37,9 @@ func (e *MessageEncoder) pass(a *Answer, f Frame, out *slab.List) *infer.Error {
 	}
 	tail := message.OverrideSize(r.BodyName, a.Model.Name) + message.OverrideSize(r.BodyVersion, a.Model.Version) + message.OverrideSize(r.BodyID, id) + finalSize(final)
 	size := r.Body.Size() + tail
-	around := 0
-	if f.Stream {
-		around += 1 + message.VarintSize(uint64(size))
-	}
-	if size+around > math.MaxInt32 {
-		return answerTooLarge(a.Model, size)
-	}
-	if f.Prefix {
-		around += message.PrefixSize
+	around, err := f.around(a.Model, size)
+	if err != nil {
+		return err
 	}
 	if around+tail == 0 {
 		out.AppendList(&r.Body)
@@ -62,6 +56,20 @@ func (e *MessageEncoder) pass(a *Answer, f Frame, out *slab.List) *infer.Error {
 	c.B = appendFinal(c.B, final)
 	c.End()
 	return nil
+}
+
+// around returns how many bytes go around a ModelInferResponse of a size, or refuses what no gRPC message holds.
+func (f Frame) around(model *infer.Model, size int) (n int, err *infer.Error) {
+	if f.Stream {
+		n = 1 + message.VarintSize(uint64(size))
+	}
+	if size+n > math.MaxInt32 {
+		return 0, answerTooLarge(model, size)
+	}
+	if f.Prefix {
+		n += message.PrefixSize
+	}
+	return n, nil
 }
 
 // open appends what stands before a ModelInferResponse of size bytes.
