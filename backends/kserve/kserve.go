@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/backends/upstream"
+	"github.com/sluice-serving/sluice/backends/v2grpc"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 )
@@ -34,7 +35,9 @@ type Pool struct {
 // New starts to look at servers. It does not wait for them. Their dialect is not the caller's to give.
 func New(opts upstream.Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
 	p := &Pool{told: make(chan struct{})}
-	opts.Dialect = upstream.Dialect{Look: p.look, Describe: describe}
+	opts.Dialect = upstream.Dialect{
+		Look: p.look, Describe: describe, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
+	}
 	var err error
 	if p.Pool, err = upstream.New(opts, memory, metrics, log); err != nil {
 		return nil, err
@@ -63,10 +66,10 @@ func (p *Pool) Want(models []string) {
 
 // look asks whether a server is live, and what it has.
 func (p *Pool) look(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
-	if err := upstream.Live(ctx, ask); err != nil {
+	if err := v2grpc.Live(ctx, ask); err != nil {
 		return nil, err
 	}
-	index, err := upstream.Index(ctx, ask)
+	index, err := v2grpc.Index(ctx, ask)
 	switch {
 	case upstream.Unimplemented(err):
 		return p.named(ctx, ask)
@@ -126,13 +129,13 @@ func (p *Pool) named(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, 
 	return all, nil
 }
 
-const readyPath = upstream.V2 + "ModelReady"
+const readyPath = v2grpc.Service + "ModelReady"
 
 var errSilent = fmt.Errorf("%w: its metadata name no outputs: nobody can tell what it takes and gives", upstream.ErrUnusable)
 
 // describe asks for the metadata of a version, and for its configuration where the server has one.
 func describe(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
-	d, err := upstream.DescribeV2(ctx, ask, l)
+	d, err := v2grpc.Describe(ctx, ask, l)
 	switch {
 	case err != nil:
 		return nil, err

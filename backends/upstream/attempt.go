@@ -6,8 +6,6 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
-	"github.com/sluice-serving/sluice/wire/h2"
 )
 
 // mostTries bounds how often a run is begun that no server has worked on.
@@ -19,29 +17,27 @@ type attempt struct {
 	pool    *Pool
 	hint    uint32 // spreads attempts over shards
 	tracked infer.Tracked
-	encoder *kserve.RequestEncoder
-	decoder *kserve.ResponseDecoder
+	codec   Codec
 
 	refs  atomic.Int32                // its run 1, an Abort 1
 	batch atomic.Pointer[infer.Batch] // nil: not running
 
 	// Owned by the run.
-	call   h2.Call
+	call   call
+	q      Question // its Body is the call's
 	place  *backends.Place
 	since  int64 // when it was handed to the client
 	rows   int64
 	tries  int
 	single *replay     // nil: it runs the whole batch
-	part   infer.Batch // of a replay: the member, as the encoder wants it
+	part   infer.Batch // of a replay: the member, as the codec wants it
 }
 
 func newAttempt(p *Pool) *attempt {
-	a := &attempt{
-		pool: p, hint: p.hints.Add(1),
-		encoder: kserve.NewRequestEncoder(p.memory.Slabs), decoder: kserve.NewResponseDecoder(p.memory.Slabs),
-	}
+	a := &attempt{pool: p, hint: p.hints.Add(1), codec: p.opts.Dialect.NewCodec(p.memory.Slabs)}
 	a.tracked.Of = a
-	a.call.Path, a.call.Done = inferPath, a
+	a.call.init(a)
+	a.q.Body = a.call.body()
 	return a
 }
 
@@ -59,8 +55,8 @@ func (a *attempt) drop() {
 	if a.refs.Add(-1) > 0 {
 		return
 	}
-	a.call.Reset()
-	a.call.Message.Release()
+	a.call.reset()
+	a.q.Path = ""
 	a.place, a.single = nil, nil
 	a.part.Model, a.part.Members = nil, nil
 	a.pool.attempts.Put(a)
@@ -98,7 +94,7 @@ func (e *endpoint) Abort(b *infer.Batch) {
 		if a.hold() {
 			mine := a.batch.Load() == b
 			if mine {
-				a.call.Cancel()
+				a.call.cancel()
 			}
 			a.drop()
 			if mine {
@@ -124,16 +120,15 @@ func (a *attempt) run(burst *infer.Burst) {
 	if a.single != nil {
 		asked = &a.part
 	}
-	if a.call.Message.Size() == 0 {
+	if a.q.Path == "" { // else it goes on for an attempt that has encoded
 		v := a.place.Version
-		if err := a.encoder.Encode(asked, v.Name, v.Number, &a.call.Message); err != nil {
+		if err := a.codec.Encode(asked, v.Name, v.Number, &a.q); err != nil {
 			a.failed(b, err, burst)
 			return
 		}
 	}
 	a.since = burst.Clock()
-	a.call.Timeout = timeout(asked.Members, a.since)
-	a.send(b, burst)
+	a.send(b, timeout(asked.Members, a.since), burst)
 }
 
 // timeout returns for how long anybody waits, 0 if for ever.
@@ -154,54 +149,21 @@ func remaining(deadline, now int64) time.Duration {
 	return max(time.Duration(deadline-now), time.Millisecond)
 }
 
-// send hands the call to the endpoint's client.
-func (a *attempt) send(b *infer.Batch, burst *infer.Burst) {
-	e := a.place.Remote.Runner.(*endpoint)
+// send hands the call to the endpoint's connections.
+func (a *attempt) send(b *infer.Batch, timeout time.Duration, burst *infer.Burst) {
 	place, rows, hint, since := a.place, a.rows, a.hint, a.since
 	place.Enter(rows)
-	conn, err := e.client.Start(&a.call)
-	if err != nil {
-		why := e.refusal(err)
+	if why := a.call.start(place.Remote.Runner.(*endpoint), a.q.Path, timeout, burst); why != nil {
 		place.Leave(rows, why.Code, burst.Clock()-since, hint)
 		a.failed(b, why, burst)
-		return
-	}
-	if conn != nil {
-		burst.Mark((*h2.Gatherer)(conn))
 	}
 }
 
-// answers is what the reader of a connection finishes runs with.
-type answers struct {
-	burst infer.Burst
-	begun bool
-}
-
-// of returns the burst of the reader that by belongs to, nil if it is no reader's.
-func of(by h2.Drainer) *infer.Burst {
-	w, ok := by.(*answers)
-	if !ok {
-		return nil
-	}
-	if !w.begun {
-		w.begun = true
-		w.burst.Begin()
-	}
-	return &w.burst
-}
-
-// Drained implements [h2.Drainer].
-func (w *answers) Drained() {
-	w.burst.Flush()
-	w.begun = false
-}
-
-// Answered implements [h2.Answered].
-func (a *attempt) Answered(call *h2.Call, by h2.Drainer) {
-	burst := of(by)
+// answered takes the end of the call, on whatever goroutine the transport has it on.
+func (a *attempt) answered(burst *infer.Burst) {
 	b := a.batch.Load()
 	now := burst.Clock()
-	r, err := a.read(b, call)
+	r, err := a.read(b)
 	code := infer.OK
 	if err != nil {
 		code = err.Code
@@ -217,16 +179,17 @@ func (a *attempt) Answered(call *h2.Call, by h2.Drainer) {
 }
 
 // read makes a response of an answer, or an error of what is none.
-func (a *attempt) read(b *infer.Batch, call *h2.Call) (*infer.Response, *infer.Error) {
-	if call.Status != h2.OK {
-		return nil, judge(call, a.place)
+func (a *attempt) read(b *infer.Batch) (*infer.Response, *infer.Error) {
+	answer, err := a.call.answer(a.place)
+	if err != nil {
+		return nil, err
 	}
 	asked := b
 	if a.single != nil {
 		asked = &a.part
 	}
 	r := a.pool.memory.NewResponse()
-	err := a.decoder.Decode(b.Model, asked, &call.Answer, r)
+	err = a.codec.Decode(asked, answer, r)
 	if err == nil && len(asked.Members) > 1 && !hasRows(r, asked.Rows) {
 		err = errRowsLost
 	}
@@ -284,7 +247,8 @@ func (a *attempt) again(b *infer.Batch, place *backends.Place, burst *infer.Burs
 	next := a.pool.take(b, place)
 	next.tries, next.single, next.rows = a.tries+1, a.single, a.rows
 	next.part.Model, next.part.Members, next.part.Rows, next.part.Bytes = a.part.Model, a.part.Members, a.part.Rows, a.part.Bytes
-	next.call.Message.AppendList(&a.call.Message)
+	next.q.Path = a.q.Path
+	next.q.Body.AppendList(a.q.Body)
 	a.batch.Store(nil)
 	a.drop()
 	next.run(burst)

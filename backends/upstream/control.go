@@ -9,35 +9,39 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
-// errNoControl refuses what the servers' operators do.
-var errNoControl = infer.Errorf(infer.Unsupported,
-	"the models of this pool are loaded and unloaded at its servers: its repository_control is false")
+// What is refused because the servers' operators do it, and what nobody does over the wire.
+var (
+	errNoControl = infer.Errorf(infer.Unsupported,
+		"the models of this pool are loaded and unloaded at its servers: its repository_control is false")
+	errNoWay = infer.Errorf(infer.Unsupported,
+		"the models of this pool are loaded and unloaded at its servers: nothing that they understand tells them to")
+)
 
 var errClosed = errors.New("the pool is closed")
 
 // Load implements [infer.Catalog]: every server is told to load the model, and looked at.
 func (p *Pool) Load(ctx context.Context, name string) error {
-	return p.control(ctx, name, "load", func(ctx context.Context, e *endpoint) error {
-		return e.ask(ctx, loadPath, &pb.RepositoryModelLoadRequest{ModelName: name}, &pb.RepositoryModelLoadResponse{})
-	})
+	return p.control(ctx, name, "load", func(c *Control) func(context.Context, Ask, string) error { return c.Load })
 }
 
 // Unload implements [infer.Catalog]: every server is told to unload the model, and looked at.
 func (p *Pool) Unload(ctx context.Context, name string) error {
-	return p.control(ctx, name, "unload", func(ctx context.Context, e *endpoint) error {
-		return e.ask(ctx, unloadPath, &pb.RepositoryModelUnloadRequest{ModelName: name}, &pb.RepositoryModelUnloadResponse{})
-	})
+	return p.control(ctx, name, "unload", func(c *Control) func(context.Context, Ask, string) error { return c.Unload })
 }
 
 // control has every server do something, and returns when the list of versions tells of it.
-func (p *Pool) control(ctx context.Context, name, what string, do func(context.Context, *endpoint) error) error {
-	if !p.opts.RepositoryControl {
-		return p.uncontrolled(ctx, name)
+func (p *Pool) control(ctx context.Context, name, what string, pick func(*Control) func(context.Context, Ask, string) error) error {
+	control := p.opts.Dialect.Control
+	switch {
+	case control == nil:
+		return p.uncontrolled(ctx, name, errNoWay)
+	case !p.opts.RepositoryControl:
+		return p.uncontrolled(ctx, name, errNoControl)
 	}
+	do := pick(control)
 	endpoints, err := p.census(ctx)
 	if err != nil {
 		return err
@@ -48,7 +52,7 @@ func (p *Pool) control(ctx context.Context, name, what string, do func(context.C
 	for i, e := range endpoints {
 		all.Go(func() {
 			if known[i], errs[i] = e.lists(ctx, name); known[i] {
-				errs[i] = do(ctx, e)
+				errs[i] = do(ctx, e.ask, name)
 				e.lookNow(ctx)
 			}
 		})
@@ -64,12 +68,12 @@ func (p *Pool) control(ctx context.Context, name, what string, do func(context.C
 }
 
 // uncontrolled refuses, unless the pool has nothing to do with the model.
-func (p *Pool) uncontrolled(ctx context.Context, name string) error {
+func (p *Pool) uncontrolled(ctx context.Context, name string, refusal *infer.Error) error {
 	versions, err := p.List(ctx)
 	if err == nil && !slices.ContainsFunc(versions, func(s infer.VersionStatus) bool { return s.Name == name }) {
 		return infer.Errorf(infer.UnknownModel, "the servers have no model %.128q", name)
 	}
-	return errNoControl
+	return refusal
 }
 
 // failures makes one error of those of the servers: which of them failed is for operators only.
@@ -112,17 +116,11 @@ func (p *Pool) census(ctx context.Context) ([]*endpoint, error) {
 	}
 }
 
-// lists tells whether the server has the model in its repository, loaded or not.
+// lists tells whether the server knows the model, loaded or not.
 func (e *endpoint) lists(ctx context.Context, name string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(describeTime, e.pool.opts.Timeout))
 	defer cancel()
-	index := &pb.RepositoryIndexResponse{}
-	if err := e.ask(ctx, indexPath, &pb.RepositoryIndexRequest{}, index); err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(index.GetModels(), func(m *pb.RepositoryIndexResponse_ModelIndex) bool {
-		return m.GetName() == name
-	}), nil
+	return e.pool.opts.Dialect.Control.Has(ctx, e.ask, name)
 }
 
 // lookNow has the endpoint looked at and returns when that is done.

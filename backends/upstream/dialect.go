@@ -7,15 +7,60 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/slab"
 )
 
-// Dialect is how the servers of a kind tell what they have. Its functions block, and are called on many goroutines.
+// Dialect is what the servers of a kind are spoken to in. Its functions are called on many goroutines; those that ask
+// block.
 type Dialect struct {
 	// Look asks a server whether it is live, and what it has.
 	Look func(ctx context.Context, ask Ask) ([]Listed, error)
 	// Describe asks what a version takes and gives. What the server itself refuses, with a [*StatusError] or an
 	// [ErrUnusable], is not served; after another error it is asked again.
 	Describe func(ctx context.Context, ask Ask, l Listed) (*Description, error)
+	// Control is how a server is told to load and unload models; nil: the kind has no way to.
+	Control *Control
+	// NewCodec makes what runs of batches travel in. What it needs for messages it takes from pool.
+	NewCodec func(pool *slab.Pool) Codec
+	// NewStreamCodec makes what streams travel in; nil: the kind has none.
+	NewStreamCodec func(pool *slab.Pool) StreamCodec
+}
+
+// Control is how a server is told to load and unload models.
+type Control struct {
+	// Has asks whether the server knows the model, loaded or not.
+	Has func(ctx context.Context, ask Ask, name string) (bool, error)
+	// Load and Unload return when the server has done it.
+	Load, Unload func(ctx context.Context, ask Ask, name string) error
+}
+
+// Codec turns runs of batches into questions, and answers into responses. It keeps scratch memory between them and
+// belongs to one goroutine at a time. What it has encoded, another one of its kind may have to decode the answer to.
+type Codec interface {
+	// Encode writes what a run of b asks of the server, for the version that the server calls name and number; no
+	// number leaves the choice to the server. b holds what runs: the batch, or one of its members alone. After an
+	// error nothing was appended.
+	Encode(b *infer.Batch, name, number string, q *Question) *infer.Error
+	// Decode reads the answer to a run of b into r, which is new, and moves it to r.Body. Nothing that leaves it
+	// disagrees with b.Model. After an error, r is in order and to be released as usual.
+	Decode(b *infer.Batch, answer *slab.List, r *infer.Response) *infer.Error
+}
+
+// StreamCodec is the [Codec] of streams: any number of messages answer a question.
+type StreamCodec interface {
+	// EncodeStream is Encode for a call whose answers are a stream.
+	EncodeStream(m *infer.Model, c *infer.Call, name, number string, q *Question) *infer.Error
+	// DecodeStream is Decode for one message. An [infer.Internal] is the server's own words, after which more
+	// messages may follow.
+	DecodeStream(m *infer.Model, c *infer.Call, message *slab.List, r *infer.Response) *infer.Error
+}
+
+// Question is what a run asks of a server.
+type Question struct {
+	// Path is the method's.
+	Path string
+	// Body is what the message is appended to: the list that the transport sends.
+	Body *slab.List
 }
 
 // Ask asks the server a question of generated messages and waits for the answer, as long as ctx allows. A server

@@ -14,7 +14,7 @@ import (
 type Options struct {
 	// Name is the pool's, in metrics. Required.
 	Name string
-	// Dialect is how the servers tell what they have. Required.
+	// Dialect is what the servers are spoken to in. Required.
 	Dialect Dialect
 	// Endpoints are the servers' addresses: host:port, unix: and a path, or dns:name:port for a server at every
 	// address behind the name. Required.
@@ -86,7 +86,7 @@ func (o *Options) Validate() error {
 	if o.Name == "" {
 		errs = append(errs, errors.New("name: missing"))
 	}
-	if o.Dialect.Look == nil || o.Dialect.Describe == nil {
+	if o.Dialect.Look == nil || o.Dialect.Describe == nil || o.Dialect.NewCodec == nil {
 		errs = append(errs, errors.New("dialect: missing"))
 	}
 	if len(o.Endpoints) == 0 {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
@@ -18,20 +17,19 @@ type opener struct {
 
 // Open returns what opens the streams of a model of the pool, nil unless it is decoupled.
 func (p *Pool) Open(m *infer.Model) infer.Opener {
-	if !m.Decoupled {
+	if !m.Decoupled || p.opts.Dialect.NewStreamCodec == nil {
 		return nil
 	}
 	return &opener{p, m}
 }
 
-// opened is a stream under way: a ModelStreamInfer of its own, half-closed behind its single request. It is the
+// opened is a stream under way: a streaming call of its own, half-closed behind its single request. It is the
 // source of its stream, and what is told when the stream's call is done.
 type opened struct {
 	// Immutable.
-	pool    *Pool
-	hint    uint32
-	encoder *kserve.RequestEncoder
-	decoder *kserve.ResponseDecoder
+	pool  *Pool
+	hint  uint32
+	codec StreamCodec
 
 	refs   atomic.Int32                 // its run 1, whoever pulls or cancels 1
 	stream atomic.Pointer[infer.Stream] // nil: not running
@@ -45,7 +43,8 @@ type opened struct {
 	tries     int
 	responded bool         // a message came
 	failure   *infer.Error // why we gave it up
-	message   slab.List
+	q         Question
+	message   slab.List // the question's body
 	first     leg
 }
 
@@ -57,10 +56,9 @@ type leg struct {
 }
 
 func newOpened(p *Pool) *opened {
-	return &opened{
-		pool: p, hint: p.hints.Add(1),
-		encoder: kserve.NewRequestEncoder(p.memory.Slabs), decoder: kserve.NewResponseDecoder(p.memory.Slabs),
-	}
+	x := &opened{pool: p, hint: p.hints.Add(1), codec: p.opts.Dialect.NewStreamCodec(p.memory.Slabs)}
+	x.q.Body = &x.message
+	return x
 }
 
 // Open implements [infer.Opener].
@@ -80,7 +78,7 @@ func (o *opener) Open(s *infer.Stream) error {
 		return nil
 	}
 	v := place.Version
-	if err := x.encoder.EncodeCall(x.model, s.Call, v.Name, v.Number, &x.message); err != nil {
+	if err := x.codec.EncodeStream(x.model, s.Call, v.Name, v.Number, &x.q); err != nil {
 		x.end(err, nil)
 		return nil
 	}
@@ -123,7 +121,7 @@ func (x *opened) hold(s *infer.Stream) bool {
 // send makes an attempt at the place.
 func (x *opened) send(l *leg, burst *infer.Burst) {
 	l.opened = x
-	l.call.Path, l.call.Done, l.call.Messages = streamPath, l, l
+	l.call.Path, l.call.Done, l.call.Messages = x.q.Path, l, l
 	l.call.Message.AppendList(&x.message)
 	x.leg.Store(l)
 	if x.gone.Load() {
@@ -154,7 +152,7 @@ func (l *leg) Message(call *h2.Call, m *slab.List, by h2.Drainer) {
 	x := l.opened
 	s := x.stream.Load()
 	r := x.pool.memory.NewResponse()
-	err := x.decoder.DecodeStream(x.model, s.Call, m, r)
+	err := x.codec.DecodeStream(x.model, s.Call, m, r)
 	switch {
 	case err == nil:
 	case err.Code == infer.Internal: // the server's own words, after which it may go on

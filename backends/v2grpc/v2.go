@@ -1,4 +1,4 @@
-package upstream
+package v2grpc
 
 import (
 	"context"
@@ -7,46 +7,47 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// V2 is the service of the v2 protocol, with which the names of its methods begin.
-const V2 = "/inference.GRPCInferenceService/"
+// Service is what the names of the protocol's methods begin with.
+const Service = "/inference.GRPCInferenceService/"
 
 const (
-	inferPath    = V2 + "ModelInfer"
-	streamPath   = V2 + "ModelStreamInfer"
-	livePath     = V2 + "ServerLive"
-	indexPath    = V2 + "RepositoryIndex"
-	metadataPath = V2 + "ModelMetadata"
-	configPath   = V2 + "ModelConfig"
-	loadPath     = V2 + "RepositoryModelLoad"
-	unloadPath   = V2 + "RepositoryModelUnload"
+	inferPath    = Service + "ModelInfer"
+	streamPath   = Service + "ModelStreamInfer"
+	livePath     = Service + "ServerLive"
+	indexPath    = Service + "RepositoryIndex"
+	metadataPath = Service + "ModelMetadata"
+	configPath   = Service + "ModelConfig"
+	loadPath     = Service + "RepositoryModelLoad"
+	unloadPath   = Service + "RepositoryModelUnload"
 )
 
-// Live asks a server of the v2 protocol whether it is live. One that is not is an [ErrNotLive].
-func Live(ctx context.Context, ask Ask) error {
+// Live asks a server whether it is live. One that is not is an [upstream.ErrNotLive].
+func Live(ctx context.Context, ask upstream.Ask) error {
 	live := &pb.ServerLiveResponse{}
 	if err := ask(ctx, livePath, &pb.ServerLiveRequest{}, live); err != nil {
 		return err
 	}
 	if !live.GetLive() {
-		return ErrNotLive
+		return upstream.ErrNotLive
 	}
 	return nil
 }
 
-// Index asks a server of the v2 protocol what its repository has.
-func Index(ctx context.Context, ask Ask) ([]Listed, error) {
+// Index asks a server what its repository has.
+func Index(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
 	index := &pb.RepositoryIndexResponse{}
 	if err := ask(ctx, indexPath, &pb.RepositoryIndexRequest{}, index); err != nil {
 		return nil, err
 	}
-	all := make([]Listed, 0, len(index.GetModels()))
+	all := make([]upstream.Listed, 0, len(index.GetModels()))
 	for _, m := range index.GetModels() {
-		l := Listed{Name: m.GetName(), Version: m.GetVersion(), Number: m.GetVersion(), State: infer.Unavailable, Reason: m.GetReason()}
+		l := upstream.Listed{Name: m.GetName(), Version: m.GetVersion(), Number: m.GetVersion(), State: infer.Unavailable, Reason: m.GetReason()}
 		switch strings.TrimPrefix(m.GetState(), "State.") { // as MLServer words it
 		case "READY":
 			l.State, l.Reason = infer.Ready, ""
@@ -63,7 +64,7 @@ func Index(ctx context.Context, ask Ask) ([]Listed, error) {
 }
 
 // signature makes the model that metadata describe.
-func signature(l Listed, meta *pb.ModelMetadataResponse) (infer.Model, error) {
+func signature(l upstream.Listed, meta *pb.ModelMetadataResponse) (infer.Model, error) {
 	m := infer.Model{Name: l.Name, Version: l.Version, Platform: meta.GetPlatform()}
 	var errs []error
 	for _, t := range meta.GetInputs() {

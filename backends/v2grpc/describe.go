@@ -1,4 +1,4 @@
-package upstream
+package v2grpc
 
 import (
 	"context"
@@ -6,30 +6,31 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 )
 
-// DescribeV2 asks a server of the v2 protocol for the metadata of a version, and for its configuration, which a
+// Describe asks a server for the metadata of a version, and for its configuration, which a
 // server need not give: then nobody knows whether requests may merge, and they do not.
-func DescribeV2(ctx context.Context, ask Ask, l Listed) (*Description, error) {
+func Describe(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
 	meta := &pb.ModelMetadataResponse{}
 	if err := ask(ctx, metadataPath, &pb.ModelMetadataRequest{Name: l.Name, Version: l.Number}, meta); err != nil {
 		return nil, err
 	}
 	config := &pb.ModelConfigResponse{}
 	err := ask(ctx, configPath, &pb.ModelConfigRequest{Name: l.Name, Version: l.Number}, config)
-	if err != nil && !Unimplemented(err) {
+	if err != nil && !upstream.Unimplemented(err) {
 		return nil, err
 	}
 	d, err := describe(l, meta, config.GetConfig())
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
+		return nil, fmt.Errorf("%w: %w", upstream.ErrUnusable, err)
 	}
 	return d, nil
 }
 
 // describe makes a description of an endpoint's answers; config is nil where the endpoint gives none.
-func describe(l Listed, meta *pb.ModelMetadataResponse, config *pb.ModelConfig) (*Description, error) {
+func describe(l upstream.Listed, meta *pb.ModelMetadataResponse, config *pb.ModelConfig) (*upstream.Description, error) {
 	m, err := signature(l, meta)
 	m.MaxBatch = int64(config.GetMaxBatchSize())
 	m.Decoupled = config.GetModelTransactionPolicy().GetDecoupled()
@@ -45,7 +46,7 @@ func describe(l Listed, meta *pb.ModelMetadataResponse, config *pb.ModelConfig) 
 	if err != nil {
 		return nil, err
 	}
-	d := &Description{
+	d := &upstream.Description{
 		Model: m, Number: l.Number, Sequences: config.GetSequenceBatching() != nil, Instances: instances(config),
 	}
 	why := whyAlone(d, config)
@@ -58,7 +59,7 @@ func describe(l Listed, meta *pb.ModelMetadataResponse, config *pb.ModelConfig) 
 }
 
 // whyAlone tells why a version's requests are not merged; empty: they are.
-func whyAlone(d *Description, config *pb.ModelConfig) string {
+func whyAlone(d *upstream.Description, config *pb.ModelConfig) string {
 	switch {
 	case config == nil:
 		return "the server does not tell how its requests merge"

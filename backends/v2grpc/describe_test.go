@@ -1,15 +1,16 @@
-package upstream
+package v2grpc
 
 import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
 func TestDescribe(t *testing.T) {
-	one := Listed{Name: "m", Version: "1", Number: "1"}
+	one := upstream.Listed{Name: "m", Version: "1", Number: "1"}
 	meta := func() *pb.ModelMetadataResponse {
 		return &pb.ModelMetadataResponse{
 			Platform: "p",
@@ -76,7 +77,7 @@ func TestNumbersSequences(t *testing.T) {
 		batching := &pb.ModelSequenceBatching{ControlInput: []*pb.ModelSequenceBatching_ControlInput{
 			{Name: "id", Control: []*pb.ModelSequenceBatching_Control{control}},
 		}}
-		d, err := describe(Listed{Name: "m", Version: "1", Number: "1"}, &pb.ModelMetadataResponse{}, &pb.ModelConfig{
+		d, err := describe(upstream.Listed{Name: "m", Version: "1", Number: "1"}, &pb.ModelMetadataResponse{}, &pb.ModelConfig{
 			SchedulingChoice: &pb.ModelConfig_SequenceBatching{SequenceBatching: batching},
 		})
 		if err != nil || d.Model.NumberedSequences != tc.want {
