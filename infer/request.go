@@ -63,8 +63,11 @@ type Request struct {
 	// Body is the encoded form as it came, with what the decoder did not understand; Encoding says what form.
 	Body     slab.List
 	Encoding Encoding
-	// BodyName and BodyVersion are what Body calls the model that it asks for, where Encoding is set.
+	// BodyName and BodyVersion are what Body calls the model that it asks for, where Encoding is set. Over REST the
+	// path says it.
 	BodyName, BodyVersion []byte
+	// BodyHead is the length of the JSON in Body, where Encoding is KServeREST.
+	BodyHead int
 
 	hold  Hold
 	refs  atomic.Int32
@@ -140,7 +143,7 @@ func (r *Request) Release() {
 	r.Body.Release()
 	r.hold.Drop()
 	r.Route, r.ID = nil, nil
-	r.Encoding, r.BodyName, r.BodyVersion = NoEncoding, nil, nil
+	r.Encoding, r.BodyName, r.BodyVersion, r.BodyHead = NoEncoding, nil, nil, 0
 	r.Inputs, r.Outputs, r.Classified = r.Inputs[:0], r.Outputs[:0], r.Classified[:0]
 	clear(r.Params)
 	r.Params = r.Params[:0]

@@ -67,6 +67,18 @@ func CheckSize(m *infer.Model, o *infer.Output, got int) *infer.Error {
 	return nil
 }
 
+// CheckOutput checks the data of an output that was sliced from an answer.
+func CheckOutput(m *infer.Model, o *infer.Output) *infer.Error {
+	if o.DType != tensor.Bytes {
+		return CheckSize(m, o, o.Data.Size())
+	}
+	n, err := tensor.CountBytes(&o.Data)
+	if err != nil {
+		return BadBackend(m, o.Index, "came with strings whose lengths do not agree with its data")
+	}
+	return CheckCount(m, o, n)
+}
+
 // CheckCount checks the number of elements that came of an output.
 func CheckCount(m *infer.Model, o *infer.Output, got int64) *infer.Error {
 	if want, _ := tensor.Elements(o.Shape); got != want { // bindOutput has looked at it

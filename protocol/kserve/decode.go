@@ -89,17 +89,19 @@ type Decoder struct {
 
 	// Of the request being read.
 	src    Source
-	binary int // offset of the next binary tensor in the body
+	binary int  // offset of the next binary tensor in the body
+	halves bool // floats of 16 bits came as JSON, which only we take
 }
 
 // NewDecoder returns a decoder that takes the memory for tensors that come as JSON from pool.
 func NewDecoder(pool *slab.Pool) *Decoder { return &Decoder{pool: pool} }
 
 // Decode reads a request into req, which must be new, and head. Binary tensors become views into the
-// body's slabs; nothing of req or head points into the body otherwise. After an error, req is in order and
-// to be released as usual.
+// body's slabs; nothing of req or head points into the body otherwise. A body that is the request's own Body
+// can be passed on: the request says so in its Encoding. After an error, req is in order and to be released as
+// usual.
 func (d *Decoder) Decode(src Source, req *infer.Request, head *Head) *infer.Error {
-	d.src = src
+	d.src, d.halves = src, false
 	d.begin(&src, req, head)
 	err := d.decode()
 	d.src, d.binder = Source{}, binder{}
@@ -122,27 +124,31 @@ func (d *Decoder) decode() *infer.Error {
 	default:
 		d.binary = n
 	}
-	text, spare := d.text(d.binary)
+	head := d.binary
+	text, spare := front(d.src.Body, head, d.pool)
 	d.s.Reset(text)
 	err := d.document()
 	if spare != nil {
 		spare.Release()
 	}
+	if err == nil && !d.halves && d.src.Body == &d.Req.Body {
+		d.Req.Encoding, d.Req.BodyHead = infer.KServeREST, head
+	}
 	return err
 }
 
-// text returns the first n bytes of the body in one run. If they lie in several slabs it copies them into
-// one that the caller releases.
-func (d *Decoder) text(n int) ([]byte, *slab.Slab) {
+// front returns the first n bytes of a body in one run. If they lie in several slabs it copies them into one that the
+// caller releases.
+func front(body *slab.List, n int, pool *slab.Pool) ([]byte, *slab.Slab) {
 	if n == 0 {
 		return nil, nil
 	}
-	if first := d.src.Body.At(0).B; len(first) >= n {
+	if first := body.At(0).B; len(first) >= n {
 		return first[:n:n], nil
 	}
-	spare := d.pool.Get(n)
+	spare := pool.Get(n)
 	b := spare.Bytes()[:n]
-	d.src.Body.CopyTo(b)
+	body.CopyTo(b)
 	return b, spare
 }
 

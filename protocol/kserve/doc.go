@@ -16,6 +16,11 @@
 // other side is to read differently: the last value of a field stands. So nothing that this package does not know is
 // lost, and a hop costs no more for a large message than for a small one.
 //
+// Over REST the other way is [RESTRequestEncoder.Encode] and [RESTResponseDecoder.Decode]. What came over REST goes on as
+// it came to a server that takes its form. What is written anew has binary tensors, as views, for servers that have the
+// extension, and JSON for others, which has no form for floats of 16 bits and strings that are not UTF-8. What no
+// inference waits for is asked with the messages of gRPC, which [RESTQuestion] and [ParseRESTReply] translate.
+//
 // Metadata, configuration, statistics and the repository index, which no inference waits for, go through
 // encoding/json and the generated messages of package pb, both from the same data.
 //

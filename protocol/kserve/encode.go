@@ -95,25 +95,10 @@ func (e *Encoder) parameters(params []infer.Param) {
 	w := &e.w
 	w.Text(`,"parameters":{`)
 	for i := range params {
-		p := &params[i]
 		if i > 0 {
 			w.Text(",")
 		}
-		w.Quoted(p.Key)
-		w.Text(":")
-		w.Room(text.MaxNumber)
-		switch p.Kind {
-		case infer.ParamBool:
-			w.Buf = strconv.AppendBool(w.Buf, p.Int != 0)
-		case infer.ParamInt:
-			w.Buf = strconv.AppendInt(w.Buf, p.Int, 10)
-		case infer.ParamUint:
-			w.Buf = strconv.AppendUint(w.Buf, uint64(p.Int), 10)
-		case infer.ParamFloat:
-			w.Buf = text.AppendFloat(w.Buf, p.Float, 64)
-		default:
-			w.Quoted(p.String)
-		}
+		writeParam(w, &params[i])
 	}
 	w.Text("}")
 }

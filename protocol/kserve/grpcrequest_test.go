@@ -13,10 +13,12 @@ import (
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// A sent is a request that a client sent: over gRPC, or as JSON where json is set.
+// A sent is a request that a client sent: over gRPC, or over REST where json is set, of which head bytes are JSON if
+// that is not 0.
 type sent struct {
 	msg  *pb.ModelInferRequest
 	json string
+	head int
 	rows infer.Rows // of it that are members; zero: all
 }
 
@@ -40,7 +42,11 @@ func batchOf(t testing.TB, m *infer.Model, piece int, requests ...sent) *runOf {
 		var err *infer.Error
 		if s.json != "" {
 			move(&req.Body, bodyOf(r.mem.Slabs, []byte(s.json), piece))
-			err = NewDecoder(r.mem.Slabs).Decode(Source{Model: m, Body: &req.Body, HeaderLen: NoHeader}, req, &head)
+			length := NoHeader
+			if s.head > 0 {
+				length = s.head
+			}
+			err = NewDecoder(r.mem.Slabs).Decode(Source{Model: m, Body: &req.Body, HeaderLen: length}, req, &head)
 		} else {
 			move(&req.Body, bodyOf(r.mem.Slabs, marshalMessage(t, s.msg), piece))
 			err = NewMessageDecoder(r.mem.Slabs).Decode(Source{Model: m, Body: &req.Body, Stream: true}, req, &head)

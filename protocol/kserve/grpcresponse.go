@@ -238,14 +238,7 @@ func (d *ResponseDecoder) slice() *infer.Error {
 // sliceOne takes one raw tensor and checks its bytes.
 func (d *ResponseDecoder) sliceOne(o *infer.Output, raw run) *infer.Error {
 	o.Data.AppendRange(&d.resp.Body, raw.off, raw.n)
-	if o.DType == tensor.Bytes {
-		n, err := tensor.CountBytes(&o.Data)
-		if err != nil {
-			return d.bad(o, "came with strings whose lengths do not agree with its data")
-		}
-		return d.count(o, n)
-	}
-	return fit.CheckSize(d.model, o, raw.n)
+	return fit.CheckOutput(d.model, o)
 }
 
 // count checks the number of elements.

@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/fit"
 	"github.com/sluice-serving/sluice/protocol/text"
+	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -77,7 +78,18 @@ func (d *Decoder) datatype() *infer.Error {
 }
 
 func (d *Decoder) shape() *infer.Error {
-	s, in := &d.s, &d.In
+	if what := scanShape(&d.s, &d.In); what != "" {
+		return d.BadShape(what)
+	}
+	if d.s.Failed() {
+		return d.fault()
+	}
+	d.seen.hasShape = true
+	return nil
+}
+
+// scanShape reads a shape into f. It returns what is wrong with it, if anything is and the document is JSON.
+func scanShape(s *text.Scanner, f *fit.Field) (what string) {
 	s.Open('[')
 	for s.More() {
 		mag, neg, end, e := text.ScanInteger(s.Text, s.Pos)
@@ -85,27 +97,23 @@ func (d *Decoder) shape() *infer.Error {
 		case e == text.NumSyntax:
 			if at := s.Pos; s.Skip() {
 				s.Pos = at
-				return d.BadShape("has a dimension that is not a whole number")
+				return "has a dimension that is not a whole number"
 			}
-			return d.fault()
+			return ""
 		case e == text.NumInteger:
-			return d.BadShape("has a dimension that is not a whole number")
+			return "has a dimension that is not a whole number"
 		case neg && mag != 0:
-			return d.BadShape("has a negative dimension")
+			return "has a negative dimension"
 		case e == text.NumRange || mag > math.MaxInt64:
-			return d.BadShape("has a dimension that does not fit 63 bits")
-		case in.Rank == tensor.MaxRank:
-			return d.BadShape("has more than 32 dimensions")
+			return "has a dimension that does not fit 63 bits"
+		case f.Rank == tensor.MaxRank:
+			return "has more than 32 dimensions"
 		}
 		s.Pos = end
-		in.Dims[in.Rank] = int64(mag)
-		in.Rank++
+		f.Dims[f.Rank] = int64(mag)
+		f.Rank++
 	}
-	if s.Failed() {
-		return d.fault()
-	}
-	d.seen.hasShape = true
-	return nil
+	return ""
 }
 
 func (d *Decoder) data() *infer.Error {
@@ -163,6 +171,7 @@ func (d *Decoder) readData() *infer.Error {
 	if err != nil {
 		return err
 	}
+	d.halves = d.halves || t.DType == tensor.FP16 || t.DType == tensor.BF16
 	s := &d.s
 	if want > int64(len(s.Text)-s.Pos)/2 {
 		// An element takes two bytes of text or more: do not take memory for what cannot be there.
@@ -174,7 +183,7 @@ func (d *Decoder) readData() *infer.Error {
 	if t.DType == tensor.Bytes {
 		n, bad, err = d.readTexts(t, want)
 	} else if err = d.Charge(size); err == nil {
-		n, bad = d.readNumbers(t, int(size))
+		n, bad = scanNumbers(s, d.pool, &t.Tensor, int(size))
 	}
 	s.Nonfinite = false
 	switch {
@@ -193,14 +202,14 @@ func (d *Decoder) readData() *infer.Error {
 	return nil
 }
 
-func (d *Decoder) readNumbers(t *infer.Input, size int) (n int, bad text.BadValue) {
+// scanNumbers reads an array of elements of fixed size, size bytes in all, into a slab of t.
+func scanNumbers(s *text.Scanner, pool *slab.Pool, t *tensor.Tensor, size int) (n int, bad text.BadValue) {
 	if size == 0 {
-		return d.s.Elements(t.DType, nil)
+		return s.Elements(t.DType, nil)
 	}
-	to := d.pool.Get(size)
-	v := to.View(0, size)
+	v := pool.Get(size).View(0, size)
 	t.Data.AppendOwned(v)
-	return d.s.Elements(t.DType, v.B)
+	return s.Elements(t.DType, v.B)
 }
 
 // readTexts reads strings twice: the first time to check them and to know what they take.
@@ -214,11 +223,15 @@ func (d *Decoder) readTexts(t *infer.Input, want int64) (n int, bad text.BadValu
 	if err := d.Charge(int64(size)); err != nil {
 		return n, bad, err
 	}
-	to := d.pool.Get(size)
-	v := to.View(0, size)
-	t.Data.AppendOwned(v)
-	text.Texts(v.B[:0], s.Text[from:s.Pos])
+	placeTexts(d.pool, &t.Tensor, size, s.Text[from:s.Pos])
 	return n, text.ValueOK, nil
+}
+
+// placeTexts writes strings that were read once, and take size bytes, to a slab of t.
+func placeTexts(pool *slab.Pool, t *tensor.Tensor, size int, b []byte) {
+	v := pool.Get(size).View(0, size)
+	t.Data.AppendOwned(v)
+	text.Texts(v.B[:0], b)
 }
 
 // sliceData takes the next binary tensor as views into the body.

@@ -154,3 +154,36 @@ func TestHopsDoNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// TestRESTDoesNotAllocate takes requests to a server over REST and its answers back, as JSON and as binary.
+func TestRESTDoesNotAllocate(t *testing.T) {
+	for _, binary := range []bool{false, true} {
+		m := addSub()
+		r := batchOf(t, m, 0, sent{msg: addSubRequest(1)}, sent{json: addSubJSON})
+		head, answer := []byte(nil), `{"id":"7","parameters":{"a":"b"},"outputs":[{"name":"SUM","shape":[2,2],"datatype":"FP32","data":[1,2,3,4]}]}`
+		if binary {
+			answer = `{"outputs":[{"name":"SUM","shape":[2,2],"datatype":"FP32","parameters":{"binary_data_size":16}}]}`
+			head = fmt.Append(nil, len(answer))
+			answer += string(f32(1, 2, 3, 4))
+		}
+		body := bodyOf(r.mem.Slabs, []byte(answer), 0)
+		enc, dec := NewRESTRequestEncoder(r.mem.Slabs), NewRESTResponseDecoder(r.mem.Slabs)
+		var out slab.List
+		got := testing.AllocsPerRun(2000, func() {
+			if _, err := enc.Encode(r.batch, binary, &out); err != nil {
+				t.Fatal(err)
+			}
+			out.Release()
+			resp := r.mem.NewResponse()
+			if err := dec.Decode(r.batch, binary, head, body, resp); err != nil {
+				t.Fatal(err)
+			}
+			resp.Release()
+		})
+		if got != 0 {
+			t.Errorf("binary %v: %v allocations a request, want 0", binary, got)
+		}
+		body.Release()
+		r.end(t)
+	}
+}

@@ -41,7 +41,7 @@ func (d *Decoder) parameters(of owner) *infer.Error {
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		p := param{Param: infer.Param{Key: key}}
-		err := d.paramValue(&p)
+		err := scanParam(s, &p)
 		switch {
 		case err != nil:
 		case of == ofRequest:
@@ -61,9 +61,8 @@ func (d *Decoder) parameters(of owner) *infer.Error {
 	return nil
 }
 
-// paramValue reads a parameter's value: a string, a bool or a number.
-func (d *Decoder) paramValue(p *param) *infer.Error {
-	s := &d.s
+// scanParam reads a parameter's value: a string, a bool or a number.
+func scanParam(s *text.Scanner, p *param) *infer.Error {
 	var ok bool
 	switch c := s.Peek(); {
 	case c == '"':
@@ -76,26 +75,25 @@ func (d *Decoder) paramValue(p *param) *infer.Error {
 		p.Kind = infer.ParamBool
 		ok = s.Literal("false")
 	case c == '-' || text.IsDigit(c):
-		return d.paramNumber(p)
+		return scanParamNumber(s, p)
 	default:
 		if s.Skip() {
 			return notAValue(p)
 		}
 	}
 	if !ok {
-		return d.fault()
+		return s.Fault()
 	}
 	return nil
 }
 
-func (d *Decoder) paramNumber(p *param) *infer.Error {
-	s := &d.s
+func scanParamNumber(s *text.Scanner, p *param) *infer.Error {
 	mag, neg, end, e := text.ScanInteger(s.Text, s.Pos)
 	lit := s.Text[s.Pos:end]
 	switch e {
 	case text.NumSyntax:
 		s.Fail(end, "invalid number")
-		return d.fault()
+		return s.Fault()
 	case text.NumInteger:
 		num, _, _ := text.ScanDecimal(lit, 0)
 		p.Kind = infer.ParamFloat

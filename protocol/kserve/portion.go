@@ -48,8 +48,7 @@ func (a *Answer) classes(i int, o *infer.Output) int {
 // classified tells whether the backend answered with classes in place of a tensor of numbers, which it does only
 // where it was asked to.
 func (a *Answer) classified(o *infer.Output) bool {
-	remote := a.Response.Encoding == infer.KServeGRPC || a.Response.Encoding == infer.KServeContents
-	return remote && o.DType == tensor.Bytes && a.Model.Outputs[o.Index].DType != tensor.Bytes
+	return a.Response.Encoding != infer.NoEncoding && o.DType == tensor.Bytes && a.Model.Outputs[o.Index].DType != tensor.Bytes
 }
 
 func cannotClassify(spec *infer.Spec, m *infer.Model, d tensor.DType) *infer.Error {

@@ -3,6 +3,7 @@ package text
 import (
 	"bytes"
 	"encoding/binary"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -66,10 +67,13 @@ func (s *Scanner) Fail(at int, what string) bool {
 	return false
 }
 
-// Fault words what was wrong with the document.
+// Fault words what was wrong with the document, which is a client's.
 func (s *Scanner) Fault() *infer.Error {
-	return infer.Errorf(infer.Invalid, "the request cannot be parsed: %s at byte %d", s.what, s.at)
+	return infer.Errorf(infer.Invalid, "the request cannot be parsed: %s", s.Wrong())
 }
+
+// Wrong says what was wrong with the document, and where.
+func (s *Scanner) Wrong() string { return s.what + " at byte " + strconv.Itoa(s.at) }
 
 // Failed tells whether there was a fault.
 func (s *Scanner) Failed() bool { return s.what != "" }

@@ -1,0 +1,362 @@
+package kserve
+
+import (
+	"strconv"
+
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/text"
+	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/tensor"
+)
+
+// A RESTResponseDecoder reads the answers of a backend that speaks the protocol over REST. It keeps scratch memory
+// between them and belongs to one goroutine at a time.
+//
+// It is lenient about what servers leave null that they have no value for, and about parameters, which may be anything,
+// and strict about outputs: nothing that a backend may send can make trouble later.
+type RESTResponseDecoder struct {
+	pool *slab.Pool
+	s    text.Scanner
+
+	// Of the answer being read.
+	model      *infer.Model
+	resp       *infer.Response
+	body       *slab.List
+	binary     int   // offset of the next binary tensor in the body
+	classified []int // outputs that the backend may have classified
+	in         fit.Field
+	dtype      []byte // as the backend says it
+	seen       inputSeen
+}
+
+// NewRESTResponseDecoder returns a decoder that takes the memory for tensors that come as JSON from pool.
+func NewRESTResponseDecoder(pool *slab.Pool) *RESTResponseDecoder {
+	return &RESTResponseDecoder{pool: pool}
+}
+
+// Decode reads the answer to a batch into r, which must be new; head is the value of Inference-Header-Content-Length,
+// nil if there is none, and binary as it was for the request. Binary tensors become views of body, whose references
+// stay the caller's. After an error, r is in order and to be released as usual.
+func (d *RESTResponseDecoder) Decode(b *infer.Batch, binary bool, head []byte, body *slab.List, r *infer.Response) *infer.Error {
+	d.model, d.resp, d.body = b.Model, r, body
+	if passesREST(b.Members, binary) {
+		d.classified = b.Members[0].Call.Request.Classified
+	}
+	err := d.decode(head)
+	for i := 0; i < len(b.Members) && err == nil; i++ {
+		err = fit.Answers(b.Model, b.Members[i].Call.Request, r)
+	}
+	d.model, d.resp, d.body, d.classified = nil, nil, nil, nil
+	d.in, d.dtype = fit.Field{}, nil
+	d.s.Reset(nil)
+	return err
+}
+
+func (d *RESTResponseDecoder) decode(head []byte) *infer.Error {
+	size := d.body.Size()
+	n, err := ParseHeaderLength(head, size)
+	switch {
+	case err != nil || n == 0:
+		return fit.Nonsense(d.model, "has an Inference-Header-Content-Length that is not within its "+strconv.Itoa(size)+" bytes")
+	case n == NoHeader:
+		n = size
+	}
+	d.binary = n
+	b, spare := front(d.body, n, d.pool)
+	d.s.Reset(b)
+	err = d.document()
+	if spare != nil {
+		spare.Release()
+	}
+	return err
+}
+
+// fault words what was wrong with the document.
+func (d *RESTResponseDecoder) fault() *infer.Error {
+	return fit.Nonsense(d.model, "cannot be parsed: "+d.s.Wrong())
+}
+
+func (d *RESTResponseDecoder) document() *infer.Error {
+	s := &d.s
+	outputs := false
+	s.Open('{')
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
+		var err *infer.Error
+		switch string(key) {
+		case "parameters":
+			d.parameters(true)
+		case "outputs":
+			outputs = true
+			err = d.outputs()
+		default:
+			s.Skip()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case !s.End():
+		return d.fault()
+	case !outputs:
+		return fit.Nonsense(d.model, `has no "outputs"`)
+	}
+	if left := d.body.Size() - d.binary; left > 0 {
+		return fit.Nonsense(d.model, "has "+strconv.Itoa(left)+" bytes more than its outputs take")
+	}
+	d.resp.Encoding = infer.KServeREST
+	return nil
+}
+
+// null reads a null, if one is next.
+func (d *RESTResponseDecoder) null() bool { return d.s.Peek() == 'n' && d.s.Literal("null") }
+
+// parameters reads the parameters of the answer, or passes over those of an output, of which binary_data_size says
+// something. Values that are none for the rest of the protocol are passed over.
+func (d *RESTResponseDecoder) parameters(ofAnswer bool) {
+	s := &d.s
+	if d.null() {
+		return
+	}
+	s.Open('{')
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
+		p := param{Param: infer.Param{Key: key}}
+		if c := s.Peek(); c != '"' && c != 't' && c != 'f' && c != '-' && !text.IsDigit(c) || scanParam(s, &p) != nil {
+			s.Skip()
+			continue
+		}
+		switch {
+		case ofAnswer:
+			if p.big {
+				p.Kind = infer.ParamUint
+			}
+			p.Key, p.String = d.resp.Keep(p.Key), d.resp.Keep(p.String)
+			d.resp.Params = append(d.resp.Params, p.Param)
+		case string(key) == "binary_data_size" && p.Kind == infer.ParamInt && !p.big && p.Int >= 0:
+			d.seen.size, d.seen.hasSize = p.Int, true
+		}
+	}
+}
+
+func (d *RESTResponseDecoder) outputs() *infer.Error {
+	s := &d.s
+	s.Open('[')
+	for s.More() {
+		if err := d.output(); err != nil {
+			return err
+		}
+	}
+	if s.Failed() {
+		return d.fault()
+	}
+	return nil
+}
+
+// output reads one output. Its data, if it comes before what describes it, is passed over and read at the end.
+func (d *RESTResponseDecoder) output() *infer.Error {
+	s := &d.s
+	d.in, d.dtype, d.seen = fit.Field{}, nil, inputSeen{}
+	s.Open('{')
+	for key, ok := s.Key(); ok; key, ok = s.Key() {
+		var err *infer.Error
+		switch string(key) {
+		case "name":
+			d.in.Name, d.in.HasName = s.String()
+		case "datatype":
+			d.dtype, d.seen.hasDType = s.String()
+			d.in.DType = dtypeOf(d.dtype)
+		case "shape":
+			d.seen.hasShape = true
+			d.in.Bad = scanShape(s, &d.in)
+			if d.in.Bad != "" {
+				return d.incomplete() // where the shape ends is not known
+			}
+		case "parameters":
+			d.parameters(false)
+		case "data":
+			err = d.data()
+		default:
+			s.Skip()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.Failed() {
+		return d.fault()
+	}
+	if err := d.incomplete(); err != nil {
+		return err
+	}
+	return d.finishOutput()
+}
+
+// data takes the place of the array, and reads it if all is known that it takes.
+func (d *RESTResponseDecoder) data() *infer.Error {
+	if d.null() {
+		return nil
+	}
+	s, seen := &d.s, &d.seen
+	s.Peek()
+	seen.hasData, seen.data = true, s.Pos
+	if d.in.HasName && seen.hasDType && seen.hasShape && !seen.hasSize {
+		return d.readData()
+	}
+	s.Nonfinite = true
+	s.Skip()
+	s.Nonfinite = false
+	return nil
+}
+
+// incomplete says what an output lacks, or has wrong, nil if nothing.
+func (d *RESTResponseDecoder) incomplete() *infer.Error {
+	seen, lacks := &d.seen, ""
+	switch {
+	case !d.in.HasName:
+		lacks = `"name"`
+	case d.in.Bad != "":
+		return fit.Nonsense(d.model, "has an output "+text.Quote(d.in.Name)+" with a shape that "+d.in.Bad)
+	case !seen.hasDType:
+		lacks = `"datatype"`
+	case !seen.hasShape:
+		lacks = `"shape"`
+	default:
+		return nil
+	}
+	return fit.Nonsense(d.model, "has an output without "+lacks)
+}
+
+// finishOutput takes the data of an output if that has not been done.
+func (d *RESTResponseDecoder) finishOutput() *infer.Error {
+	s, seen := &d.s, &d.seen
+	switch {
+	case seen.read && !seen.hasSize:
+		return nil
+	case seen.hasSize && !seen.hasData:
+		return d.sliceData()
+	case seen.hasSize:
+		return fit.Nonsense(d.model, "has an output "+text.Quote(d.in.Name)+" with both data and a binary_data_size")
+	case !seen.hasData:
+		return d.noData()
+	}
+	end := s.Pos
+	s.Pos = seen.data
+	err := d.readData()
+	s.Pos = end
+	return err
+}
+
+func (d *RESTResponseDecoder) bind() (*infer.Output, *infer.Error) {
+	return fit.BindOutput(d.model, d.resp, &d.in, d.dtype, d.classified)
+}
+
+// noData takes an output that has none, which only one without elements may have.
+func (d *RESTResponseDecoder) noData() *infer.Error {
+	o, err := d.bind()
+	if err == nil {
+		err = fit.CheckCount(d.model, o, 0)
+	}
+	return err
+}
+
+// sliceData takes the next binary tensor as views of the body.
+func (d *RESTResponseDecoder) sliceData() *infer.Error {
+	o, err := d.bind()
+	if err != nil {
+		return err
+	}
+	n := d.seen.size
+	if left := int64(d.body.Size() - d.binary); n > left {
+		return fit.BadBackend(d.model, o.Index, "came with a binary_data_size of "+strconv.FormatInt(n, 10)+", and "+strconv.FormatInt(left, 10)+" bytes")
+	}
+	o.Data.AppendRange(d.body, d.binary, int(n))
+	d.binary += int(n)
+	return fit.CheckOutput(d.model, o)
+}
+
+// readData reads the array at the scanner's place into a slab of the tensor's size.
+func (d *RESTResponseDecoder) readData() *infer.Error {
+	s := &d.s
+	d.seen.read = true
+	o, err := d.bind()
+	if err != nil {
+		return err
+	}
+	want, _ := tensor.Elements(o.Shape) // bind has looked at it
+	if want > int64(len(s.Text)-s.Pos)/2 {
+		// An element takes two bytes of text or more: do not take memory for what cannot be there.
+		return fit.BadBackend(d.model, o.Index, "came with shape "+tensor.ShapeString(o.Shape)+" and fewer elements")
+	}
+	var n int
+	var bad text.BadValue
+	s.Nonfinite = true
+	if o.DType == tensor.Bytes {
+		from, size := s.Pos, 0
+		if n, size, bad = s.TextSize(); bad == text.ValueOK && !s.Failed() && size > 0 {
+			placeTexts(d.pool, &o.Tensor, size, s.Text[from:s.Pos])
+		}
+	} else {
+		n, bad = scanNumbers(s, d.pool, &o.Tensor, int(want)*o.DType.Size())
+	}
+	s.Nonfinite = false
+	switch {
+	case s.Failed():
+		return d.fault()
+	case bad == text.ValueExcess:
+		return fit.BadBackend(d.model, o.Index, "came with shape "+tensor.ShapeString(o.Shape)+" and more elements")
+	case bad != text.ValueOK:
+		return fit.BadBackend(d.model, o.Index, "came with an element "+strconv.Itoa(n)+" that is not one of data type "+o.DType.String())
+	}
+	return fit.CheckCount(d.model, o, int64(n))
+}
+
+// dtypeOf returns the data type that a server means, whose word for it may be one of tensor libraries.
+func dtypeOf(said []byte) tensor.DType {
+	if d := tensor.ParseDType(said); d != tensor.Invalid {
+		return d
+	}
+	for _, alias := range [...]struct {
+		name string
+		d    tensor.DType
+	}{
+		{"STRING", tensor.Bytes},
+		{"STR", tensor.Bytes},
+		{"BYTE", tensor.Bytes},
+		{"FLOAT", tensor.FP32},
+		{"FLOAT32", tensor.FP32},
+		{"DOUBLE", tensor.FP64},
+		{"FLOAT64", tensor.FP64},
+		{"FLOAT16", tensor.FP16},
+		{"BFLOAT16", tensor.BF16},
+		{"BOOLEAN", tensor.Bool},
+	} {
+		if isWord(said, alias.name) {
+			return alias.d
+		}
+	}
+	return upperDType(said)
+}
+
+// isWord tells whether b is a word, in upper case or lower.
+func isWord(b []byte, word string) bool {
+	if len(b) != len(word) {
+		return false
+	}
+	for i, c := range b {
+		if c|0x20 != word[i]|0x20 {
+			return false
+		}
+	}
+	return true
+}
+
+// upperDType is tensor.ParseDType of a word in lower case, such as numpy's int64.
+func upperDType(said []byte) tensor.DType {
+	for d := tensor.Bool; d <= tensor.Bytes; d++ {
+		if isWord(said, d.String()) {
+			return d
+		}
+	}
+	return tensor.Invalid
+}
