@@ -18,6 +18,7 @@ import unittest
 import generated
 import sluice
 import triton
+import v2
 
 PAGE = sluice.ROOT / "docs" / "guides" / "differences.md"
 COUNT = int(os.environ.get("SLUICE_DIFFERENTIAL", 0))
@@ -67,12 +68,12 @@ class TestDifferential(unittest.TestCase):
         cls.addClassCleanup(cls.sluice.stop)
 
     def connect(self):
-        self.direct = generated.Client(self.triton.http, self.triton.grpc)
+        self.direct = v2.Client(self.triton.http, self.triton.grpc)
         self.addCleanup(self.direct.close)
 
     def setUp(self):
         self.connect()
-        self.through = generated.Client(self.sluice.http, self.sluice.grpc)
+        self.through = v2.Client(self.sluice.http, self.sluice.grpc)
         self.addCleanup(self.through.close)
 
     def test_the_same_is_meant(self):
@@ -100,7 +101,7 @@ class TestDifferential(unittest.TestCase):
             for row in rows:
                 with self.subTest(label=label, row=row):
                     self.assertTrue(row.seen, "the page tells of a difference that no request showed")
-        for form in generated.FORMS:  # it is alive, and so is all of it
+        for form in v2.FORMS:  # it is alive, and so is all of it
             for model in ("identity", "digits", "optional", "picky", "accumulate"):
                 with self.subTest(form=form, model=model):
                     case = generated.good(random.Random(form + model), form, model)
