@@ -31,8 +31,8 @@ class Triton:
     over kill() and start(), as they would for a server that comes back.
     """
 
-    def __init__(self, *models, patience=60):
-        self._models, self._patience = models, patience
+    def __init__(self, *models, repositories=(MODELS,), patience=60):
+        self._models, self._repositories, self._patience = models, repositories, patience
         self._folder = tempfile.TemporaryDirectory(prefix="triton-")
         self._log = open(pathlib.Path(self._folder.name) / "log", "w+b")
         # Sockets that never listen keep the ports from everybody but a server
@@ -51,7 +51,7 @@ class Triton:
         # The kernel ends it if this process ends first, however that is. Its models,
         # a process each, mostly notice by themselves that it has gone.
         command = [
-            "setpriv", "--pdeathsig", "KILL", PROGRAM, f"--model-repository={MODELS}", "--allow-metrics=false",
+            "setpriv", "--pdeathsig", "KILL", PROGRAM, "--allow-metrics=false", *(f"--model-repository={folder}" for folder in self._repositories),
             "--disable-auto-complete-config",
             "--grpc-address=127.0.0.1", f"--grpc-port={self.grpc.split(':')[1]}", "--reuse-grpc-port=true",
             "--http-address=127.0.0.1", f"--http-port={self.http.split(':')[1]}", "--reuse-http-port=true",
