@@ -88,6 +88,7 @@ test: parts build ## everything that must pass everywhere, with real clients
 	CGO_ENABLED=0 $(GO) build ./...
 	$(UNITTEST) tests/clients
 	$(subst $(CLIENTS),$(GRPC),$(UNITTEST)) tests/grpc
+	$(UNITTEST) tests/pairs
 	$(UNITTEST) tests/process
 	$(UNITTEST) tests/docs
 	$(UNITTEST) tests/models

@@ -219,11 +219,11 @@ def flat(data):
 def parse(datatype, content):
     if datatype != "BYTES":
         return numpy.frombuffer(content, NUMPY[datatype])
-    values = []
-    while content:
-        size, = struct.unpack_from("<I", content)
-        values.append(content[4:4 + size].decode("latin-1"))
-        content = content[4 + size:]
+    values, at = [], 0
+    while at < len(content):
+        size, = struct.unpack_from("<I", content, at)
+        at += 4 + size
+        values.append(content[at - size:at].decode("latin-1"))
     return values
 
 

@@ -94,7 +94,7 @@ type Description struct {
 
 // Same tells whether two endpoints mean the same version: a request goes to either.
 func (d *Description) Same(o *Description) bool {
-	return d == o || d.Model.SameSignature(&o.Model) && d.Model.MaxBatch == o.Model.MaxBatch &&
+	return d == o || d.Model.SameSignature(&o.Model) && d.Model.MaxBatch == o.Model.MaxBatch && d.Model.AnyRows == o.Model.AnyRows &&
 		d.Number == o.Number && d.Alone == o.Alone && d.Sequences == o.Sequences
 }
 

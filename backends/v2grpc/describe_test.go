@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sluice-serving/sluice/backends/upstream"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -47,6 +48,12 @@ func TestDescribe(t *testing.T) {
 	d, err := describe(one, meta(), &pb.ModelConfig{Input: []*pb.ModelInput{{Name: "y", Optional: true}}})
 	if err != nil || d.Model.Inputs[0].Optional || !d.Model.Inputs[1].Optional {
 		t.Errorf("optional inputs: %+v, %v", d, err)
+	}
+	anyRows := map[string]*pb.ModelParameter{kserve.AnyRowsParameter: {StringValue: "true"}}
+	for size, want := range map[int32]bool{0: false, 8: true} {
+		if d, err = describe(one, meta(), &pb.ModelConfig{MaxBatchSize: size, Parameters: anyRows}); err != nil || d.Model.AnyRows != want {
+			t.Errorf("any rows, with a batch of %d: %+v, %v", size, d, err)
+		}
 	}
 	for name, spoil := range map[string]func(*pb.ModelMetadataResponse){
 		"datatype": func(m *pb.ModelMetadataResponse) { m.Inputs[0].Datatype = "COMPLEX" },

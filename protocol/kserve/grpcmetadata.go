@@ -34,6 +34,12 @@ func ModelConfigMessage(m *infer.Model, backend string) *pb.ModelConfigResponse 
 	if c.DynamicBatching != nil {
 		to.SchedulingChoice = &pb.ModelConfig_DynamicBatching{DynamicBatching: &pb.ModelDynamicBatching{}}
 	}
+	for key, p := range c.Parameters {
+		if to.Parameters == nil {
+			to.Parameters = map[string]*pb.ModelParameter{}
+		}
+		to.Parameters[key] = &pb.ModelParameter{StringValue: p.StringValue}
+	}
 	for _, in := range c.Input {
 		to.Input = append(to.Input, &pb.ModelInput{
 			Name: in.Name, DataType: pb.DataType(pb.DataType_value[in.DataType]), Format: pb.ModelInput_Format(pb.ModelInput_Format_value[in.Format]),

@@ -21,6 +21,7 @@ func TestBothEncodingsDescribeAlike(t *testing.T) {
 		Outputs: []infer.Spec{spec("label", tensor.Int64, -1), spec("half", tensor.BF16, -1)},
 	}
 	scalar := &infer.Model{Name: "s", Inputs: []infer.Spec{{Name: "x", DType: tensor.BF16}}, Decoupled: true}
+	anyRows := &infer.Model{Name: "s", MaxBatch: 8, AnyRows: true}
 	stats := []ModelStats{{
 		Name: "digits", Version: "2", LastInference: 5, InferenceCount: 64, ExecutionCount: 2,
 		InferenceStats: InferenceStats{
@@ -43,6 +44,7 @@ func TestBothEncodingsDescribeAlike(t *testing.T) {
 		{"model of scalars", ModelMetadata(scalar, nil), ModelMetadataMessage(scalar, nil)},
 		{"config", config(m), ModelConfigMessage(m, "onnx")},
 		{"config without batches", config(scalar), ModelConfigMessage(scalar, "onnx")},
+		{"config where any rows go", config(anyRows), ModelConfigMessage(anyRows, "onnx")},
 		{"statistics", Statistics(stats), StatisticsMessage(stats)},
 		{"no statistics", Statistics(nil), StatisticsMessage(nil)},
 		{"index", index(false), RepositoryIndexMessage(versions, false)},

@@ -95,18 +95,26 @@ type (
 	responseCache struct {
 		Enable bool `json:"enable"`
 	}
+	configParameter struct {
+		StringValue string `json:"string_value"`
+	}
 	modelConfig struct {
-		Name              string            `json:"name"`
-		Platform          string            `json:"platform"`
-		Backend           string            `json:"backend"`
-		MaxBatchSize      int64             `json:"max_batch_size"`
-		Input             []inputConfig     `json:"input"`
-		Output            []outputConfig    `json:"output"`
-		DynamicBatching   *struct{}         `json:"dynamic_batching,omitempty"`
-		TransactionPolicy transactionPolicy `json:"model_transaction_policy"`
-		ResponseCache     responseCache     `json:"response_cache"`
+		Name              string                     `json:"name"`
+		Platform          string                     `json:"platform"`
+		Backend           string                     `json:"backend"`
+		MaxBatchSize      int64                      `json:"max_batch_size"`
+		Input             []inputConfig              `json:"input"`
+		Output            []outputConfig             `json:"output"`
+		DynamicBatching   *struct{}                  `json:"dynamic_batching,omitempty"`
+		Parameters        map[string]configParameter `json:"parameters,omitempty"`
+		TransactionPolicy transactionPolicy          `json:"model_transaction_policy"`
+		ResponseCache     responseCache              `json:"response_cache"`
 	}
 )
+
+// AnyRowsParameter is a parameter of a model's configuration. As "true" it tells that requests may have more rows than
+// max_batch_size: Triton's configuration has no other place for it, and Triton no such models.
+const AnyRowsParameter = "sluice_any_rows"
 
 // ModelConfig returns the answer to GET /v2/models/NAME/config: the model in the form of Triton's
 // configuration, where dims leave the batch axis out. backend is the name of what runs the model.
@@ -119,6 +127,9 @@ func configOf(m *infer.Model, backend string) modelConfig {
 	}
 	if m.MaxBatch > 0 {
 		c.DynamicBatching = &struct{}{}
+		if m.AnyRows {
+			c.Parameters = map[string]configParameter{AnyRowsParameter: {"true"}}
+		}
 	}
 	dims := func(s *infer.Spec) []int64 {
 		if m.MaxBatch > 0 && len(s.Dims) > 0 {

@@ -48,6 +48,12 @@ func TestMetadata(t *testing.T) {
 				`"input":[{"name":"x","data_type":"TYPE_BF16","format":"FORMAT_NONE","dims":[],"is_shape_tensor":false,"allow_ragged_batch":false,"optional":false}],"output":[],` +
 				`"model_transaction_policy":{"decoupled":true},"response_cache":{"enable":false}}`,
 		},
+		{
+			"config where any rows go", ModelConfig(&infer.Model{Name: "s", MaxBatch: 8, AnyRows: true}, "onnxruntime"),
+			`{"name":"s","platform":"","backend":"onnxruntime","max_batch_size":8,"input":[],"output":[],"dynamic_batching":{},` +
+				`"parameters":{"sluice_any_rows":{"string_value":"true"}},` +
+				`"model_transaction_policy":{"decoupled":false},"response_cache":{"enable":false}}`,
+		},
 		{"no statistics", Statistics(nil), `{"model_stats":[]}`},
 		{
 			"statistics", Statistics([]ModelStats{{Name: "digits", Version: "2", LastInference: 5, InferenceCount: 64, ExecutionCount: 2, InferenceStats: InferenceStats{Success: Total{3, 9}}}}),

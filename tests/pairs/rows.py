@@ -19,13 +19,13 @@ class Row:
     tensors: dict
     wanted: tuple = None  # the dtypes of the outputs that are asked for, in their order; None: all
     answered: bool = False  # only the answer is to be in the client's own form, where it has several
-    small: dict = None  # the tensors, for clients that write numbers as text
+    small: dict = None  # the tensors, for clients to whom each number is work
 
     def output(self, dtype):
         return f"OUT_{dtype}_bytes" if self.model == "named_bytes" else f"OUT_{dtype}"
 
-    def of(self, text):
-        return self.small if text and self.small is not None else self.tensors
+    def of(self, client):
+        return self.small if client.slow and self.small is not None else self.tensors
 
 
 def array(dtype, values):
@@ -77,6 +77,6 @@ def rows():
         for shape in ((0, 3), (2, 0)):
             yield Row(f"{dtype}, no elements: shape [{shape[0]},{shape[1]}]", f"identity_{dtype}", {dtype: array(dtype, numpy.zeros(shape))})
     numbers = numpy.random.default_rng(1).standard_normal(1 << 22, numpy.float32)
-    yield Row("FP32, 16 MiB (1 MiB as text)", "identity_FP32", {"FP32": numbers.reshape(64, -1)}, small={"FP32": numbers[:1 << 16].reshape(64, -1)})
+    yield Row("FP32, 16 MiB, or 256 KiB as text and in typed fields", "identity_FP32", {"FP32": numbers.reshape(64, -1)}, small={"FP32": numbers[:1 << 16].reshape(64, -1)})
     words = array("BYTES", [[b"x" * (i % 97) for i in range(1 << 16)]]).reshape(-1, 2)
     yield Row("BYTES, 65,536 strings", "identity_BYTES", {"BYTES": words})
