@@ -87,7 +87,7 @@ pools:
 func TestAPoolThatFailsKeepsNoOtherFromServing(t *testing.T) {
 	r := &running{
 		t: t, puppets: newPuppets(), file: filepath.Join(t.TempDir(), "sluice.yaml"),
-		signals: make(chan os.Signal, 2), ended: make(chan error, 1), log: &lockedBuffer{},
+		signals: make(chan os.Signal, 2), ended: make(chan error, 1), lines: &lockedBuffer{},
 	}
 	r.puppets.fail["model:bad"] = errors.New("the device is on fire")
 	r.begin(strings.Replace(oneModel, "pools:\n", "pools:\n  - {name: broken, kind: puppet, script: \"model:bad\"}\n", 1) + `
@@ -108,7 +108,7 @@ func TestAPoolThatFailsKeepsNoOtherFromServing(t *testing.T) {
 	if status, _ := r.call("http", "GET", "/v2/health/ready", ""); status != 200 {
 		t.Error("not ready although what failed has failed for good")
 	}
-	if !strings.Contains(r.log.String(), "the device is on fire") {
+	if !strings.Contains(r.logged(), "the device is on fire") {
 		t.Error("the log does not say why")
 	}
 }
@@ -147,7 +147,7 @@ func TestAChangedFileIsNoticed(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the change was not noticed; log:\n%s", r.log)
+			t.Fatalf("the change was not noticed; log:\n%s", r.logged())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

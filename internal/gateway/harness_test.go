@@ -101,7 +101,8 @@ type running struct {
 	signals chan os.Signal
 	stop    context.CancelFunc
 	ended   chan error
-	log     *lockedBuffer
+	log     *telemetry.Log
+	lines   *lockedBuffer // of log
 }
 
 // lockedBuffer is a log that can be read while it is written.
@@ -135,7 +136,7 @@ func start(t *testing.T, yaml string) *running {
 	t.Helper()
 	r := &running{
 		t: t, puppets: newPuppets(), file: filepath.Join(t.TempDir(), "sluice.yaml"),
-		signals: make(chan os.Signal, 2), ended: make(chan error, 1), log: &lockedBuffer{},
+		signals: make(chan os.Signal, 2), ended: make(chan error, 1), lines: &lockedBuffer{},
 	}
 	r.begin(yaml)
 	return r
@@ -144,10 +145,11 @@ func start(t *testing.T, yaml string) *running {
 func (r *running) begin(yaml string) {
 	r.t.Helper()
 	r.write(yaml)
-	log, err := telemetry.NewLog(telemetry.LogOptions{Output: r.log, Burst: -1})
+	log, err := telemetry.NewLog(telemetry.LogOptions{Output: r.lines, Burst: -1})
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.log = log
 	r.g, err = gateway.New(gateway.Options{
 		Sources: config.Sources{File: r.file}, Kinds: []gateway.Kind{r.puppets.kind(), gateway.Triton(), gateway.KServe(), gateway.ONNX()},
 		ReadyFile: filepath.Join(filepath.Dir(r.file), "ready.json"),
@@ -165,8 +167,17 @@ func (r *running) begin(yaml string) {
 	select {
 	case <-r.g.Ready():
 	case <-time.After(10 * time.Second):
-		r.t.Fatalf("not ready; log:\n%s", r.log)
+		r.t.Fatalf("not ready; log:\n%s", r.logged())
 	}
+}
+
+// logged returns what was logged so far. The log has a writer of its own, which is waited for.
+func (r *running) logged() string {
+	r.t.Helper()
+	if err := r.log.Logger().Sync(); err != nil {
+		r.t.Error(err)
+	}
+	return r.lines.String()
 }
 
 // end stops the gateway, if it has not ended, and checks that it gave everything back.
@@ -188,7 +199,7 @@ func (r *running) end() error {
 		}
 		return err
 	case <-time.After(10 * time.Second):
-		r.t.Errorf("did not end; log:\n%s", r.log)
+		r.t.Errorf("did not end; log:\n%s", r.logged())
 		return nil
 	}
 }

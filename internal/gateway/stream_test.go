@@ -94,7 +94,7 @@ telemetry: {access_log: {sample: 100%}}
 			t.Errorf("the metrics lack %s", want)
 		}
 	}
-	if log := r.log.String(); strings.Count(log, "ModelStreamInfer") != requests {
+	if log := r.logged(); strings.Count(log, "ModelStreamInfer") != requests {
 		t.Errorf("%d lines in the access log, want %d", strings.Count(log, "ModelStreamInfer"), requests)
 	}
 	client, _ := r.dial("http")
