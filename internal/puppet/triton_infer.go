@@ -349,12 +349,7 @@ var (
 )
 
 // HangUp implements [wire.Watcher].
-func (h *heldCall) HangUp(wire.HangUp) {
-	t := h.c.t
-	if h.end(&verdictGone) {
-		t.count.cancelled.Add(1)
-	}
-}
+func (h *heldCall) HangUp(wire.HangUp) { h.end(&verdictGone) }
 
 // end answers a held call, as v says if it is not nil, and tells whether it was the one to do so.
 func (h *heldCall) end(v *TritonVerdict) bool {
@@ -363,6 +358,10 @@ func (h *heldCall) end(v *TritonVerdict) bool {
 	}
 	c := h.c
 	t := c.t
+	t.count.running.Add(-1) // counted first: whoever sees that it is not held any more may ask
+	if v == &verdictGone {
+		t.count.cancelled.Add(1)
+	}
 	t.mu.Lock()
 	timer := h.timer
 	for i, other := range t.mu.held {
@@ -378,7 +377,6 @@ func (h *heldCall) end(v *TritonVerdict) bool {
 	if v != nil {
 		c.verdict = *v
 	}
-	t.count.running.Add(-1)
 	conn := c.stream.Conn()
 	c.reply()
 	conn.Flush()
