@@ -51,9 +51,22 @@ func (g *gate) meet(a *asker, n int) (calls []*Call) {
 	return calls
 }
 
+// age makes the n connections that were used longest ago idle for too long, and waits until there are left so many.
+func (a *asker) age(n, left int) {
+	a.t.Helper()
+	cl := a.cl
+	cl.mu.Lock()
+	for _, c := range cl.mu.idle[:n] {
+		c.since -= int64(cl.opts.IdleTimeout)
+	}
+	cl.mu.pruner.Reset(0) // it is set for as long as one is idle
+	cl.mu.Unlock()
+	eventually(a.t, "what is not needed is closed", func() bool { return a.cl.Stats() == ClientStats{Connections: left, Idle: left} })
+}
+
 func TestClientUsesTheLastConnectionFirst(t *testing.T) {
 	g := newGate(t)
-	a := newAsker(t, ClientOptions{Address: g.addr, IdleTimeout: 300 * time.Millisecond})
+	a := newAsker(t, ClientOptions{Address: g.addr, IdleTimeout: time.Hour})
 	calls := g.meet(a, 4)
 	for range calls {
 		g.open <- struct{}{}
@@ -61,17 +74,24 @@ func TestClientUsesTheLastConnectionFirst(t *testing.T) {
 	for _, call := range calls {
 		a.await(call)
 	}
-	eventually(t, "all connections are idle", func() bool { return a.cl.Stats() == ClientStats{Connections: 4, Idle: 4} })
-	last, at := "", time.Now()
-	eventually(t, "those that are not needed are closed", func() bool {
-		from := string(flat(&a.ask(a.call("GET", "/", nil)).Answer))
-		if last != "" && from != last && time.Since(at) < 200*time.Millisecond {
-			t.Fatalf("a call came from %s, and the one before from %s", from, last)
+	if st := a.cl.Stats(); st != (ClientStats{Connections: 4, Idle: 4}) {
+		t.Fatalf("the client holds %+v", st)
+	}
+	from := func() string {
+		t.Helper()
+		return string(flat(&a.ask(a.call("GET", "/", nil)).Answer))
+	}
+	last := from()
+	for _, n := range []int{0, 2, 1} {
+		a.age(n, a.cl.Stats().Idle-n)
+		if got := from(); got != last {
+			t.Fatalf("a call came from %s, and the one before from %s", got, last)
 		}
-		last, at = from, time.Now()
-		return a.cl.Stats().Connections == 1
-	})
-	eventually(t, "the last one is closed", func() bool { return a.cl.Stats().Connections == 0 })
+	}
+	a.age(1, 0)
+	if got := from(); got == last {
+		t.Error("a connection that was closed made a call")
+	}
 }
 
 func TestClientQueuesCalls(t *testing.T) {
