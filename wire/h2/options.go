@@ -42,6 +42,10 @@ type Options struct {
 	// WriteIdle is how long a client may take nothing, or next to nothing, of an answer. Default 30 s.
 	WriteIdle time.Duration
 
+	// RoomWait is how long a message that is longer than its window may wait for room in the budget of bytes
+	// in flight, unless its deadline is sooner. Default 1 s. Longer refuses fewer and has them wait.
+	RoomWait time.Duration
+
 	// MaxConnections bounds open connections. Default 10000.
 	MaxConnections int
 
@@ -75,6 +79,7 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.BodyRate, 1<<10)
 	setDefault(&o.BodyGrace, 5*time.Second)
 	setDefault(&o.WriteIdle, 30*time.Second)
+	setDefault(&o.RoomWait, time.Second)
 	setDefault(&o.MaxConnections, 10000)
 	setDefault(&o.MinCompress, 1<<10)
 	setDefault(&o.MaxRatio, 100)
@@ -97,6 +102,7 @@ func (o *Options) Validate() error {
 		{"IdleTimeout", o.IdleTimeout},
 		{"BodyGrace", o.BodyGrace},
 		{"WriteIdle", o.WriteIdle},
+		{"RoomWait", o.RoomWait},
 	} {
 		if d.v <= 0 {
 			return fmt.Errorf("h2: %s is %v, must be above 0", d.name, d.v)

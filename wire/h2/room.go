@@ -2,13 +2,9 @@ package h2
 
 import (
 	"slices"
-	"time"
 
 	"github.com/sluice-serving/sluice/slab"
 )
-
-// roomWait is how long a message may wait for room in the budget of bytes in flight, unless its deadline is sooner.
-const roomWait = int64(time.Second)
 
 // waitingRoom is the messages of a connection for which the budget had no room: they are longer than their
 // window, so that their client waits as well, and what has come of them is held. Whoever releases enough bytes
@@ -31,7 +27,7 @@ func (c *Conn) waits(s *Stream, size, have int64) bool {
 		return false
 	}
 	now := c.srv.clock()
-	s.st.waitSize, s.st.waitUntil = size, now+roomWait
+	s.st.waitSize, s.st.waitUntil = size, now+int64(c.srv.opts.RoomWait)
 	if s.timeout >= 0 {
 		s.st.waitUntil = min(s.st.waitUntil, c.srv.at(s.arrived)+int64(s.timeout))
 	}
