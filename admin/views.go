@@ -83,12 +83,14 @@ type Version struct {
 	Platform string    `json:"platform,omitempty"`
 	State    string    `json:"state"`
 	Reason   string    `json:"reason,omitempty"`
-	Disabled bool      `json:"disabled"`
-	Weight   Weight    `json:"weight"`
-	Batching Batching  `json:"batching"`
-	Inputs   []Tensor  `json:"inputs,omitempty"`
-	Outputs  []Tensor  `json:"outputs,omitempty"`
-	Traffic  Traffic   `json:"traffic"`
+	// Differs tells how it takes or gives something else than the first version that is ready.
+	Differs  string   `json:"differs,omitempty"`
+	Disabled bool     `json:"disabled"`
+	Weight   Weight   `json:"weight"`
+	Batching Batching `json:"batching"`
+	Inputs   []Tensor `json:"inputs,omitempty"`
+	Outputs  []Tensor `json:"outputs,omitempty"`
+	Traffic  Traffic  `json:"traffic"`
 }
 
 // Upstream is what the pool calls a version, where that differs.
@@ -150,6 +152,8 @@ type Endpoint struct {
 	RowsInFlight int64 `json:"rows_in_flight"`
 	Batches      int64 `json:"batches"`
 	Failures     int64 `json:"failures"`
+	// Models is where each version stands at a server elsewhere.
+	Models []ModelReadiness `json:"models,omitempty"`
 }
 
 // Reload is what a reload did.

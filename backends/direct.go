@@ -52,7 +52,7 @@ func asError(err error) *infer.Error {
 }
 
 // Pick returns the place where a request is to run, other than at not: of two at random the one whose server
-// has less to do, unless it is suspect. It is nil if no server takes the version, or none but that one.
+// has less to do, unless it is doubtful. It is nil if no server takes the version, or none but that one.
 func (v *Version) Pick(r *infer.Request, not *Remote) *Place {
 	usable := *v.usable.Load()
 	n := len(usable)
@@ -78,11 +78,11 @@ func (v *Version) Pick(r *infer.Request, not *Remote) *Place {
 		p, q = q, p
 		fallthrough
 	case q.Remote == not:
-		if p.Remote.suspect.Load() {
+		if p.doubtful() {
 			return v.scan(usable, not)
 		}
 		return p
-	case p.Remote.suspect.Load() || q.Remote.suspect.Load():
+	case p.doubtful() || q.doubtful():
 		return v.scan(usable, not)
 	case q.Remote.InFlight() < p.Remote.InFlight():
 		return q
@@ -105,8 +105,8 @@ func (v *Version) scan(usable []*Place, not *Remote) *Place {
 		case p.Remote == not:
 		case best == nil:
 			best = p
-		case p.Remote.suspect.Load() != best.Remote.suspect.Load():
-			if best.Remote.suspect.Load() {
+		case p.doubtful() != best.doubtful():
+			if best.doubtful() {
 				best = p
 			}
 		case p.Remote.InFlight() < best.Remote.InFlight():

@@ -43,6 +43,7 @@ type Remote struct {
 	healthy  bool
 	reason   string
 	draining bool
+	versions []VersionAt
 }
 
 // Version is a model version as the servers know it, and where it can run.
@@ -69,6 +70,8 @@ type Place struct {
 	Version  *Version
 	Remote   *Remote
 	outcomes *telemetry.CounterRow
+
+	refused atomic.Bool
 
 	// Guarded by Fleet.mu.
 	ready bool
@@ -158,6 +161,7 @@ func (v *Version) Put(r *Remote, ready bool, count int) {
 	}
 	if p.ready != ready {
 		p.ready = ready
+		p.refused.Store(false)
 		v.publish()
 	}
 	f.mu.Unlock()
@@ -227,6 +231,42 @@ func (r *Remote) Suspect() bool { return !r.suspect.Load() && !r.suspect.Swap(tr
 // Suspected tells whether the server could not be reached a moment ago.
 func (r *Remote) Suspected() bool { return r.suspect.Load() }
 
+// SetVersions says where the versions stand at a server, for [Fleet.Status].
+func (f *Fleet) SetVersions(r *Remote, all []VersionAt) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.versions = all
+}
+
+// Refuse notes that the server turned a request for the version away, as one does that has the model no more: the
+// other places get its requests, if there are any, until the server was seen to have it. It tells whether that is
+// news.
+func (p *Place) Refuse() bool { return !p.refused.Load() && !p.refused.Swap(true) }
+
+// Refused returns the places at a server that have turned a request away.
+func (f *Fleet) Refused(r *Remote) []*Place {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []*Place
+	for _, v := range f.mu.versions {
+		for _, p := range v.places {
+			if p.Remote == r && p.refused.Load() {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// Trust gives a place its requests again: the server was seen to have the version after it had refused one.
+func (p *Place) Trust() {
+	p.refused.Store(false)
+	p.Version.fleet.Room()
+}
+
+// doubtful tells whether other places are preferred.
+func (p *Place) doubtful() bool { return p.refused.Load() || p.Remote.suspect.Load() }
+
 // InFlight returns the rows that run at the server.
 func (r *Remote) InFlight() int64 { return r.inFlight.Load() }
 
@@ -270,7 +310,7 @@ func (f *Fleet) Status() []EndpointStatus {
 	for _, r := range f.mu.remotes {
 		s := EndpointStatus{
 			Name: r.Name, Draining: r.draining, Unhealthy: !r.healthy, Reason: r.reason,
-			Batches: r.Answered(), Failures: r.failures.Load(), InFlight: r.InFlight(),
+			Batches: r.Answered(), Failures: r.failures.Load(), InFlight: r.InFlight(), Versions: r.versions,
 		}
 		for _, v := range f.mu.versions {
 			for _, p := range v.places {

@@ -248,3 +248,59 @@ func TestPublicText(t *testing.T) {
 		t.Errorf("%d bytes of a long text", len(long))
 	}
 }
+
+// TestARefusalMovesTheTraffic has a place that turned a request away get no more, unless all have, until it is trusted.
+func TestARefusalMovesTheTraffic(t *testing.T) {
+	f, v, remotes := newFleet(t, 2, 2, false, false)
+	m := &infer.Model{Handle: v}
+	at := func(r *Remote) *Place {
+		for _, p := range *v.usable.Load() {
+			if p.Remote == r {
+				return p
+			}
+		}
+		t.Fatalf("%s is not usable", r.Name)
+		return nil
+	}
+	away := at(remotes[0])
+	if !away.Refuse() || away.Refuse() {
+		t.Error("the first refusal is no news, or the second is")
+	}
+	for range 100 {
+		if p := v.Pick(&infer.Request{}, nil); p == away {
+			t.Fatal("picked a place that has refused")
+		}
+	}
+	var slots []infer.Slot
+	for s, ok := f.TryAcquire(m); ok; s, ok = f.TryAcquire(m) {
+		slots = append(slots, s)
+	}
+	if len(slots) != 2 || slots[0].Endpoint.(*Place) == away || slots[1].Endpoint.(*Place) == away {
+		t.Errorf("%d slots beside a place that has refused, want the 2 of the other", len(slots))
+	}
+	for _, s := range slots {
+		f.Release(s)
+	}
+	at(remotes[1]).Refuse()
+	if v.Pick(&infer.Request{}, nil) == nil {
+		t.Error("nowhere to go, though places may have it again")
+	}
+	room := false
+	f.OnRoom(func() { room = true })
+	for _, r := range remotes {
+		refused := f.Refused(r)
+		if len(refused) != 1 || refused[0].Remote != r {
+			t.Fatalf("%s has refused at %v", r.Name, refused)
+		}
+		refused[0].Trust()
+	}
+	if !room || len(f.Refused(remotes[0])) != 0 {
+		t.Error("nobody was told that there is room, or the place is not trusted")
+	}
+	away.Refuse()
+	v.Put(remotes[0], false, 0)
+	v.Put(remotes[0], true, 2)
+	if at(remotes[0]).refused.Load() {
+		t.Error("what is ready again still counts as refusing")
+	}
+}

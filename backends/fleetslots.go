@@ -1,6 +1,10 @@
 package backends
 
-import "github.com/sluice-serving/sluice/infer"
+import (
+	"slices"
+
+	"github.com/sluice-serving/sluice/infer"
+)
 
 // TryAcquire implements [infer.Slots]: a slot at the server that is the least busy with the version for its
 // size. Where no server takes the version at all, the slot is one whose runner says so: nobody is to wait for
@@ -13,9 +17,13 @@ func (f *Fleet) TryAcquire(m *infer.Model) (infer.Slot, bool) {
 	if len(usable) == 0 {
 		return infer.Slot{Runner: nowhere{}}, true
 	}
+	elsewhere := slices.ContainsFunc(usable, func(p *Place) bool { return !p.refused.Load() })
 	var best *Place
 	for i := range usable {
 		p := usable[(v.next+i)%len(usable)]
+		if elsewhere && p.refused.Load() {
+			continue // it would only turn the batch away
+		}
 		if p.busy < p.slots && (best == nil || better(p, best)) {
 			best = p
 		}

@@ -165,6 +165,15 @@ type EndpointStatus struct {
 	Draining  bool
 	Unhealthy bool
 	Reason    string // why it is unhealthy, or what is wrong there
+	// Versions is where each model version stands at a server elsewhere.
+	Versions []VersionAt
+}
+
+// VersionAt is where a model version stands at a server, by what the server says. It is immutable.
+type VersionAt struct {
+	Model, Version string
+	State          infer.State
+	Reason         string // why it gets no requests there
 }
 
 // Status returns how the endpoints stand, in the order in which they were added.

@@ -104,12 +104,12 @@ func healthKey() Key {
 		},
 		{
 			Name: "healthy_after", Type: Int, Default: "2", Min: 1, Max: 1000,
-			Doc:   "Answers in a row after which an endpoint that had failed takes requests again.",
+			Doc:   "Answers in a row after which an endpoint that had failed takes requests again, and one that had denied to have a model ready takes those for it.",
 			Raise: "A server that comes and goes is used less.",
 		},
 		{
 			Name: "unhealthy_after", Type: Int, Default: "3", Min: 1, Max: 1000,
-			Doc:   "Failures in a row after which an endpoint takes no more requests. One that cannot be reached is passed over at once, where there is another.",
+			Doc:   "Failures in a row after which an endpoint takes no more requests, and denials that a model is ready after which it takes none for that. One that cannot be reached is passed over at once, where there is another.",
 			Raise: "A short stall costs nothing; a dead server is tried for longer.",
 		},
 	}}

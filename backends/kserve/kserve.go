@@ -13,7 +13,6 @@ import (
 	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/backends/v2grpc"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 )
 
 // DefaultVersion is what a version is called that its server gives no name.
@@ -36,7 +35,7 @@ type Pool struct {
 func New(opts upstream.Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
 	p := &Pool{told: make(chan struct{})}
 	opts.Dialect = upstream.Dialect{
-		Look: p.look, Describe: describe, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
+		Look: p.look, Describe: describe, Ready: v2grpc.Ready, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
 	}
 	var err error
 	if p.Pool, err = upstream.New(opts, memory, metrics, log); err != nil {
@@ -113,23 +112,17 @@ func (p *Pool) named(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, 
 	var all []upstream.Listed
 	for _, name := range wanted {
 		l := upstream.Listed{Name: name, Version: DefaultVersion, State: infer.Ready}
-		answer := &pb.ModelReadyResponse{}
-		err := ask(ctx, readyPath, &pb.ModelReadyRequest{Name: name}, answer)
-		var refused *upstream.StatusError
-		switch {
-		case errors.As(err, &refused):
-			l.State, l.Reason = infer.Unavailable, "the server says: "+backends.PublicText(refused.Text)
-		case err != nil:
+		why, err := v2grpc.Ready(ctx, ask, l)
+		if err != nil {
 			return nil, err
-		case !answer.GetReady():
-			l.State, l.Reason = infer.Unavailable, "the server says that it is not ready"
+		}
+		if why != "" {
+			l.State, l.Reason = infer.Unavailable, why
 		}
 		all = append(all, l)
 	}
 	return all, nil
 }
-
-const readyPath = v2grpc.Service + "ModelReady"
 
 var errSilent = fmt.Errorf("%w: its metadata name no outputs: nobody can tell what it takes and gives", upstream.ErrUnusable)
 

@@ -14,7 +14,7 @@ import (
 // New starts to look at Tritons. It does not wait for them. Their dialect is not the caller's to give.
 func New(opts upstream.Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*upstream.Pool, error) {
 	opts.Dialect = upstream.Dialect{
-		Look: look, Describe: v2grpc.Describe, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
+		Look: look, Describe: v2grpc.Describe, Ready: v2grpc.Ready, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
 	}
 	return upstream.New(opts, memory, metrics, log)
 }

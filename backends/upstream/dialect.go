@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
@@ -18,6 +19,9 @@ type Dialect struct {
 	// Describe asks what a version takes and gives. What the server itself refuses, with a [*StatusError] or an
 	// [ErrUnusable], is not served; after another error it is asked again.
 	Describe func(ctx context.Context, ask Ask, l Listed) (*Description, error)
+	// Ready asks whether a version that is listed as ready takes requests; "" if so, else why not. Nil: the list alone
+	// tells.
+	Ready func(ctx context.Context, ask Ask, l Listed) (why string, err error)
 	// Control is how a server is told to load and unload models; nil: the kind has no way to.
 	Control *Control
 	// NewCodec makes what runs of batches travel in. What it needs for messages it takes from pool.
@@ -96,6 +100,25 @@ type Description struct {
 func (d *Description) Same(o *Description) bool {
 	return d == o || d.Model.SameSignature(&o.Model) && d.Model.MaxBatch == o.Model.MaxBatch && d.Model.AnyRows == o.Model.AnyRows &&
 		d.Number == o.Number && d.Alone == o.Alone && d.Sequences == o.Sequences
+}
+
+// difference tells in words how o is not d, "" if it is the same.
+func (d *Description) difference(o *Description) string {
+	switch text := d.Model.Difference(&o.Model); {
+	case d.Same(o):
+		return ""
+	case text != "":
+		return text
+	case d.Model.MaxBatch != o.Model.MaxBatch:
+		return fmt.Sprintf("max_batch_size is %d instead of %d", o.Model.MaxBatch, d.Model.MaxBatch)
+	case d.Model.AnyRows != o.Model.AnyRows:
+		return fmt.Sprintf("requests of any number of rows: %t instead of %t", o.Model.AnyRows, d.Model.AnyRows)
+	case d.Number != o.Number:
+		return fmt.Sprintf("requests name it %.32q instead of %.32q", o.Number, d.Number)
+	case d.Sequences != o.Sequences:
+		return fmt.Sprintf("it has sequences: %t instead of %t", o.Sequences, d.Sequences)
+	}
+	return fmt.Sprintf("its requests merge: %t instead of %t", !o.Alone, !d.Alone)
 }
 
 // ErrNotLive is what a look says of a server that is not live.

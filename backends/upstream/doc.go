@@ -4,9 +4,10 @@
 // # Model
 //
 // A [Pool] has endpoints, which are taken to serve the same models. Each is looked at every interval: whether
-// it is live, and which versions are ready there. What a version takes and gives is asked for once it is ready,
-// and again in turns. The pool puts the looks together: a version is as the first endpoint that has it describes
-// it; an endpoint that describes it otherwise gets none of its requests, and says why in its status.
+// it is live, which versions it lists as ready, and whether those say that they are. What a version takes and
+// gives is asked for once it is ready, and again in turns. The pool puts the looks together: a version is as the
+// first endpoint that takes requests for it describes it; an endpoint that describes it otherwise gets none, and
+// says why in its status. Between two looks, one that turns a request away gets no more of that version.
 //
 // A version whose requests merge has as many slots at an endpoint as it has instances there. All others go the
 // direct way ([backends.Fleet.Direct]).

@@ -35,6 +35,7 @@ type endpoint struct {
 	// Owned by the goroutine that looks.
 	pulse  backends.Pulse
 	renew  int // whose turn it is to be described again
+	turn   int // whose turn it is to be asked whether they are ready
 	failed string
 }
 
@@ -52,9 +53,10 @@ type report struct {
 type seen struct {
 	listed bool        // as ready, by the server
 	number string      // how the server calls it
-	state  infer.State // ready once it is described
+	state  infer.State // ready once it is described, unless its ready calls fail
 	reason string
-	desc   *Description // nil unless it is ready
+	desc   *Description   // nil until it is described
+	pulse  backends.Pulse // of its ready calls, since it is listed as ready
 }
 
 const (
@@ -68,6 +70,8 @@ const (
 	leastPause = 100 * time.Millisecond
 	// renewals is how many versions a look describes again.
 	renewals = 4
+	// readyCalls is how many versions a look asks about whether they are ready.
+	readyCalls = 64
 )
 
 // watch looks at the endpoint until ctx is done, and tells when it has looked once, or never will.
@@ -117,6 +121,7 @@ func (e *endpoint) hurry() {
 // look looks once and publishes what it saw.
 func (e *endpoint) look(ctx context.Context, first bool) {
 	answered := e.remote.Answered()
+	refused := e.pool.fleet.Refused(e.remote)
 	all, err := e.list(ctx, first)
 	if ctx.Err() != nil {
 		return
@@ -125,7 +130,8 @@ func (e *endpoint) look(ctx context.Context, first bool) {
 	alive := err == nil || errors.Is(err, context.DeadlineExceeded) && e.remote.Answered() > answered
 	healthy := e.pulse.Beat(alive)
 	r := &report{healthy: healthy}
-	if old := e.last.Load(); old != nil {
+	old := e.last.Load()
+	if old != nil {
 		r.versions = old.versions
 	}
 	if err != nil {
@@ -142,8 +148,45 @@ func (e *endpoint) look(ctx context.Context, first bool) {
 			r = &report{healthy: r.healthy, reason: r.reason, versions: r.versions}
 		}
 		e.describeAll(ctx, r)
+		e.askAll(ctx, r, answered)
+	}
+	if old != nil {
+		e.tell(old.versions, r.versions)
 	}
 	e.publish(r)
+	if err == nil {
+		r.trust(refused)
+	}
+}
+
+// tell logs which versions take requests at the endpoint that did not, or no more.
+func (e *endpoint) tell(old, now map[id]seen) {
+	for key, was := range old {
+		s, listed := now[key]
+		if !listed {
+			s.state, s.reason = infer.Unavailable, "the server does not list it any more"
+		}
+		if (was.state == infer.Ready) == (s.state == infer.Ready) {
+			continue
+		}
+		fields := []zap.Field{zap.String("endpoint", e.address), zap.String("model", key.name), zap.String("version", key.version)}
+		if s.state == infer.Ready {
+			e.pool.log.Info("a version is ready at an endpoint again", fields...)
+		} else {
+			e.pool.log.Warn("a version is not ready at an endpoint any more", append(fields, zap.String("reason", s.reason))...)
+		}
+	}
+}
+
+// trust gives places their requests again that had refused one, where the look saw the version ready since.
+func (r *report) trust(refused []*backends.Place) {
+	for _, p := range refused {
+		for key, s := range r.versions {
+			if key.name == p.Version.Name && s.number == p.Version.Number && s.state == infer.Ready {
+				p.Trust()
+			}
+		}
+	}
 }
 
 func (e *endpoint) publish(r *report) {
@@ -225,22 +268,73 @@ func (e *endpoint) describeAll(ctx context.Context, r *report) {
 	if len(due) == 0 {
 		return
 	}
-	found := make([]seen, len(due))
+	r.update(due, func(key id, s seen) seen { return e.described(ctx, key, s) })
+}
+
+// update replaces what is known of versions by what f returns of each, a few at a time.
+func (r *report) update(due []id, f func(id, seen) seen) {
+	now := make([]seen, len(due))
 	places := make(chan struct{}, describers)
 	var all sync.WaitGroup
 	for i, key := range due {
 		places <- struct{}{}
 		all.Go(func() {
-			found[i] = e.described(ctx, key, r.versions[key])
+			now[i] = f(key, r.versions[key])
 			<-places
 		})
 	}
 	all.Wait()
 	versions := maps.Clone(r.versions)
 	for i, key := range due {
-		versions[key] = found[i]
+		versions[key] = now[i]
 	}
 	r.versions = versions
+}
+
+// askAll asks about versions that are described whether they are ready: all of them, or as many in turns as a look may.
+func (e *endpoint) askAll(ctx context.Context, r *report, answered int64) {
+	if e.pool.opts.Dialect.Ready == nil {
+		return
+	}
+	var known, due []id
+	for key, s := range r.versions {
+		if s.desc != nil {
+			known = append(known, key)
+		}
+	}
+	slices.SortFunc(known, compareIDs)
+	for range min(readyCalls, len(known)) {
+		e.turn++
+		due = append(due, known[e.turn%len(known)])
+	}
+	if len(due) > 0 {
+		r.update(due, func(key id, s seen) seen { return e.asked(ctx, key, s, answered) })
+	}
+}
+
+// asked asks whether a version is ready. The first answer since it is listed counts at once, and from then on it takes as
+// many in a row as of looks at an endpoint to change what is thought of it. A server that is too busy to say, but has
+// answered requests since the look began, is not held to say no.
+func (e *endpoint) asked(ctx context.Context, key id, s seen, answered int64) seen {
+	ctx, cancel := context.WithTimeout(ctx, e.pool.opts.Timeout)
+	defer cancel()
+	why, err := e.pool.opts.Dialect.Ready(ctx, e.ask, Listed{Name: key.name, Version: key.version, Number: s.number, State: infer.Ready})
+	if err != nil {
+		if ctx.Err() == nil || e.remote.Answered() > answered {
+			return s // the looks at the endpoint tell
+		}
+		why = "the server does not say in time whether it is ready"
+	}
+	s.pulse.HealthyAfter, s.pulse.UnhealthyAfter = e.pool.opts.HealthyAfter, e.pool.opts.UnhealthyAfter
+	switch ready := s.pulse.Beat(why == ""); {
+	case ready:
+		s.state, s.reason = infer.Ready, ""
+	case why != "":
+		s.state, s.reason = infer.Unavailable, why
+	default:
+		s.state, s.reason = infer.Unavailable, "it has just come back"
+	}
+	return s
 }
 
 // described asks the server about a version of which old is known.
@@ -254,6 +348,9 @@ func (e *endpoint) described(ctx context.Context, key id, old seen) seen {
 	switch {
 	case err == nil && old.desc != nil && old.desc.Same(d) && old.desc.Instances == d.Instances:
 		return old
+	case err == nil && old.desc != nil:
+		now = old // what its ready calls said goes on
+		now.desc = d
 	case err == nil:
 		now.state, now.desc = infer.Ready, d
 	case old.desc != nil && !said:

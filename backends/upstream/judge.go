@@ -49,9 +49,9 @@ func judge(call *h2.Call, place *backends.Place) *infer.Error {
 		e.Code = infer.Invalid
 	case codeNotFound:
 		e.Code = infer.UnknownModel
-		place.Remote.Runner.(*endpoint).hurry() // what we know of it may be old
+		turnedAway(place)
 	case h2.Unavailable:
-		place.Remote.Runner.(*endpoint).hurry()
+		turnedAway(place)
 		e.Code, e.Retry, e.After = infer.NotReady, infer.Safe, time.Second
 	case h2.ResourceExhausted:
 		e.Code, e.Retry, e.After = infer.Overloaded, infer.Safe, time.Second
@@ -72,6 +72,12 @@ func judge(call *h2.Call, place *backends.Place) *infer.Error {
 		e.Text = "the model server failed the request and did not say why"
 	}
 	return e
+}
+
+// turnedAway has the others take the version's requests, and looks whether what we know of the place is old.
+func turnedAway(place *backends.Place) {
+	place.Refuse()
+	place.Remote.Runner.(*endpoint).hurry()
 }
 
 // judgeLocal is judge for what the client found by itself.

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
 )
 
@@ -77,6 +78,9 @@ func (p *Pool) mergeOnce() {
 		l.versions = append(l.versions, p.mergeVersion(key, reports, odd))
 	}
 	p.tellOdd(odd, reports)
+	for i, r := range reports {
+		p.fleet.SetVersions(p.endpoints[i].remote, p.versionsAt(ids, r))
+	}
 	for key, v := range p.versions {
 		if _, found := slices.BinarySearchFunc(ids, key, compareIDs); !found {
 			delete(p.versions, key)
@@ -145,15 +149,17 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 		}
 		at, there := r.versions[key]
 		fits := there && at.desc != nil && v != nil && v.desc.Same(at.desc)
+		ready := fits && at.state == infer.Ready
 		if v != nil {
-			v.handle.Put(e.remote, fits && at.state == infer.Ready, p.slots(at.desc))
+			v.handle.Put(e.remote, ready, p.slots(at.desc))
 		}
 		switch {
 		case !there:
-		case fits && r.healthy:
+		case ready && r.healthy:
 			s.State = infer.Ready
 		case at.desc != nil && !fits:
-			odd[e] = fmt.Sprintf("it describes version %.32q of model %.64q otherwise than others and gets no requests for it", key.version, key.name)
+			odd[e] = fmt.Sprintf("it describes version %.32q of model %.64q otherwise than others and gets no requests for it: %s",
+				key.version, key.name, v.desc.difference(at.desc))
 			reasons = append(reasons, "another endpoint describes it otherwise")
 		case at.state != infer.Unavailable && r.healthy && s.State == infer.Unavailable:
 			s.State = infer.Loading
@@ -171,22 +177,65 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 	return s
 }
 
-// choose returns the description that holds for a version: the one that does, if an endpoint still has it,
-// else that of the first endpoint that has one. It is nil if none has.
+// versionsAt is where the versions stand at an endpoint.
+func (p *Pool) versionsAt(ids []id, r *report) []backends.VersionAt {
+	if r == nil {
+		return nil
+	}
+	all := make([]backends.VersionAt, 0, len(r.versions))
+	for _, key := range ids {
+		at, there := r.versions[key]
+		if !there {
+			continue
+		}
+		one := backends.VersionAt{Model: key.name, Version: key.version, State: at.state, Reason: at.reason}
+		switch v := p.versions[key]; {
+		case at.desc != nil && v != nil && !v.desc.Same(at.desc):
+			one.State, one.Reason = infer.Unavailable, "other endpoints describe it otherwise: "+v.desc.difference(at.desc)
+		case !r.healthy:
+			one.State, one.Reason = infer.Unavailable, r.reason
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// choose returns the description that holds for a version: the one that does, if an endpoint that takes requests for it
+// has it, else that of the first one that does, so that servers which are replaced one by one serve all the time. Where
+// none takes requests, the one that holds stays if anybody has it. It is nil if none has one.
 func choose(v *version, key id, reports []*report) *Description {
-	var first *Description
+	var first, takes *Description
+	holds := false
 	for _, r := range reports {
 		if r == nil {
 			continue
 		}
-		d := r.versions[key].desc
-		switch {
-		case d == nil:
-		case v != nil && v.desc.Same(d):
-			return v.desc
-		case first == nil:
-			first = d
+		s := r.versions[key]
+		if s.desc == nil {
+			continue
 		}
+		same := v != nil && v.desc.Same(s.desc)
+		if same {
+			holds = true
+		}
+		if first == nil {
+			first = s.desc
+		}
+		if !r.healthy || s.state != infer.Ready {
+			continue
+		}
+		if same {
+			return v.desc
+		}
+		if takes == nil {
+			takes = s.desc
+		}
+	}
+	switch {
+	case takes != nil:
+		return takes
+	case holds:
+		return v.desc
 	}
 	return first
 }
@@ -196,6 +245,10 @@ func (p *Pool) keep(key id, d *Description) {
 	v := p.versions[key]
 	if v != nil && v.desc == d {
 		return
+	}
+	if v != nil {
+		p.log.Warn("a version has changed under its name", zap.String("model", key.name), zap.String("version", key.version),
+			zap.String("how", v.desc.difference(d)))
 	}
 	next := &version{desc: d}
 	if v != nil && v.desc.Number == d.Number && v.desc.Alone == d.Alone && v.desc.Sequences == d.Sequences {

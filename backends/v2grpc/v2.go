@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
@@ -19,6 +20,7 @@ const Service = "/inference.GRPCInferenceService/"
 const (
 	inferPath    = Service + "ModelInfer"
 	streamPath   = Service + "ModelStreamInfer"
+	readyPath    = Service + "ModelReady"
 	livePath     = Service + "ServerLive"
 	indexPath    = Service + "RepositoryIndex"
 	metadataPath = Service + "ModelMetadata"
@@ -61,6 +63,24 @@ func Index(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
 		all = append(all, l)
 	}
 	return all, nil
+}
+
+// Ready asks a server whether a version takes requests.
+func Ready(ctx context.Context, ask upstream.Ask, l upstream.Listed) (why string, err error) {
+	answer := &pb.ModelReadyResponse{}
+	err = ask(ctx, readyPath, &pb.ModelReadyRequest{Name: l.Name, Version: l.Number}, answer)
+	var refused *upstream.StatusError
+	switch {
+	case upstream.Unimplemented(err):
+		return "", nil // then its list is all that it says
+	case errors.As(err, &refused):
+		return "the server says: " + backends.PublicText(refused.Text), nil
+	case err != nil:
+		return "", err
+	case !answer.GetReady():
+		return "the server says that it is not ready", nil
+	}
+	return "", nil
 }
 
 // signature makes the model that metadata describe.

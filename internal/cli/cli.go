@@ -94,7 +94,7 @@ into batches and runs them on ONNX Runtime in its own process.`,
 	group(root)
 	root.SetUsageTemplate(usageTemplate)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServe(kinds), newPredict(), newModels(), newConfig(kinds), newDoctor(kinds), newBench(), newVersion())
+	root.AddCommand(newServe(kinds), newPredict(), newModels(), newPools(), newConfig(kinds), newDoctor(kinds), newBench(), newVersion())
 	return root
 }
 

@@ -92,6 +92,7 @@ models: [{name: digits, deadline: 2s, targets: [{version: "1", pool: local}, {ve
 		"sluice models get", "sluice models get --admin "+s.admin,
 		"sluice models load", "sluice models load --admin "+s.admin,
 		"sluice models unload", "sluice models unload --admin "+s.admin,
+		"sluice pools list", "sluice pools list --admin "+s.admin,
 		"sluice predict", "sluice predict --url "+s.http,
 		"sluice doctor", "sluice doctor --http 127.0.0.1:0 --metrics 127.0.0.1:0 --admin 127.0.0.1:0",
 		"127.0.0.1:8000", s.http, "127.0.0.1:8001", s.http, "-duration 2s", "-duration 100ms -warmup 10ms",

@@ -208,6 +208,9 @@ func versionRows(v *admin.Version) [][]string {
 		weight += fmt.Sprintf(" (configured %g)", v.Weight.Configured)
 	}
 	rows := [][]string{{"version", v.Version}, {"  state", state}, {"  pool", v.Pool}}
+	if v.Differs != "" {
+		rows = append(rows, []string{"  differs", v.Differs})
+	}
 	if v.Upstream != nil {
 		rows = append(rows, []string{"  upstream", "model " + v.Upstream.Model + ", version " + v.Upstream.Version})
 	}

@@ -48,6 +48,7 @@ type versionView struct {
 	disabled bool
 	state    infer.State
 	reason   string       // for operators
+	differs  string       // from the first version that is ready, for operators
 	model    *infer.Model // nil unless ready
 	maxRows  int64
 	lanes    *lanes
@@ -97,6 +98,7 @@ func (b *builder) build(ctx context.Context) error {
 	slices.SortFunc(b.gen.models, func(x, y modelView) int { return strings.Compare(x.name, y.name) })
 	var models []router.Model
 	for i := range b.gen.models {
+		b.gen.models[i].compare()
 		m, err := b.route(&b.gen.models[i])
 		if err != nil {
 			return err
@@ -106,6 +108,22 @@ func (b *builder) build(ctx context.Context) error {
 	var err error
 	b.gen.table, err = router.NewTable(b.gen.Generation, models, b.partial(), b.g.router.Count)
 	return err
+}
+
+// compare notes which versions take or give something else than the first one that is ready.
+func (m *modelView) compare() {
+	var first *versionView
+	for i := range m.versions {
+		switch v := &m.versions[i]; {
+		case v.model == nil:
+		case first == nil:
+			first = v
+		default:
+			if text := first.model.Difference(v.model); text != "" {
+				v.differs = fmt.Sprintf("from version %s: %s", first.name, text)
+			}
+		}
+	}
 }
 
 // want tells pools that cannot find out what they have which models the configuration names.

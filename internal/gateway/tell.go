@@ -11,6 +11,7 @@ type versionKey struct{ model, version string }
 type versionState struct {
 	state    infer.State
 	reason   string
+	differs  string
 	disabled bool
 }
 
@@ -21,7 +22,7 @@ func (g *Gateway) tell(gen *generation) {
 		for i := range m.versions {
 			v := &m.versions[i]
 			key := versionKey{m.name, v.name}
-			st := versionState{v.state, v.reason, v.disabled}
+			st := versionState{v.state, v.reason, v.differs, v.disabled}
 			now[key] = st
 			if g.told[key] != st {
 				g.tellVersion(key, v)
@@ -37,7 +38,11 @@ func (g *Gateway) tellVersion(key versionKey, v *versionView) {
 	case v.disabled:
 		g.logger.Warn("a version is switched off", fields...)
 	case v.state == infer.Ready:
-		g.logger.Info("a version serves", append(fields, zap.Int64("max_batch_size", v.maxRows), zap.String("merging", v.model.Merge))...)
+		fields = append(fields, zap.Int64("max_batch_size", v.maxRows), zap.String("merging", v.model.Merge))
+		if v.differs != "" {
+			fields = append(fields, zap.String("differs", v.differs))
+		}
+		g.logger.Info("a version serves", fields...)
 	case v.state == infer.Unavailable:
 		g.logger.Error("a version does not serve", append(fields, zap.String("reason", v.reason))...)
 	}

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -156,6 +157,40 @@ func TestTritonComesAndGoes(t *testing.T) {
 }
 
 // TestTritonFailuresReachTheClient checks that a server's own words and code arrive.
+// TestTellsWhereVersionsDiffer has versions of one model that take other inputs, and servers that disagree.
+func TestTellsWhereVersionsDiffer(t *testing.T) {
+	second := puppet.Raw("m", tensor.Int64, 0)
+	second.Version = "2"
+	one := upstream(t, puppet.TritonOptions{Models: []puppet.TritonModel{puppet.Raw("m", tensor.FP32, 0), second}})
+	two := upstream(t, puppet.TritonOptions{Models: []puppet.TritonModel{puppet.Raw("m", tensor.FP32, 0)}})
+	three := upstream(t, puppet.TritonOptions{Models: []puppet.TritonModel{second}})
+	three.Unload("m", true)
+	r := start(t, tritonPool(one, two, three))
+	_, body := r.call("admin", "GET", "/v1/models/m", "")
+	if want := `"differs": "from version 1: input \"x\" is INT64 [-1,-1] instead of FP32 [-1,-1]"`; strings.Count(body, `"differs"`) != 1 || !strings.Contains(body, want) {
+		t.Errorf("the model is %s\nwant %s once", body, want)
+	}
+	var view struct {
+		Endpoints []struct {
+			Models []struct{ Name, Version, State, Reason string } `json:"models"`
+		} `json:"endpoints"`
+	}
+	_, body = r.call("admin", "GET", "/v1/pools/servers", "")
+	if err := json.Unmarshal([]byte(body), &view); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i, e := range view.Endpoints {
+		for _, m := range e.Models {
+			got = append(got, fmt.Sprintf("%d: %s %s %s %s", i, m.Name, m.Version, m.State, m.Reason))
+		}
+	}
+	want := "0: m 1 ready , 0: m 2 ready , 1: m 1 ready , 2: m 2 unavailable unloaded"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("the endpoints have %s\nwant %s", strings.Join(got, ", "), want)
+	}
+}
+
 func TestTritonFailuresReachTheClient(t *testing.T) {
 	server := upstream(t, puppet.TritonOptions{Models: []puppet.TritonModel{puppet.Raw("m", tensor.FP32, 0)}, Script: func(run int64, _ *puppet.TritonRequest) puppet.TritonVerdict {
 		return puppet.TritonVerdict{Status: h2.InvalidArgument, Text: "this is not what the model takes"}

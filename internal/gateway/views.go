@@ -121,7 +121,7 @@ func (g *Gateway) viewModels() []admin.Model {
 
 func (g *Gateway) viewVersion(m *modelView, v *versionView, total float64) admin.Version {
 	out := admin.Version{
-		Version: v.name, Pool: v.pool, Labels: v.labels, State: v.stateName(), Reason: v.reason, Disabled: v.disabled,
+		Version: v.name, Pool: v.pool, Labels: v.labels, State: v.stateName(), Reason: v.reason, Differs: v.differs, Disabled: v.disabled,
 		Weight: admin.Weight{Configured: v.base, Effective: v.weight}, Traffic: g.viewTraffic(m.name, v.name),
 	}
 	if v.upstream.Model != m.name || v.upstream.Version != v.name {
@@ -200,10 +200,14 @@ func viewEndpoints(p *openPool) []admin.Endpoint {
 		case e.Unhealthy:
 			state = "unhealthy"
 		}
-		all = append(all, admin.Endpoint{
+		out := admin.Endpoint{
 			Name: e.Name, State: state, Reason: e.Reason, Slots: e.Slots, SlotsInUse: e.Busy,
 			RowsInFlight: e.InFlight, Batches: e.Batches, Failures: e.Failures,
-		})
+		}
+		for _, v := range e.Versions {
+			out.Models = append(out.Models, admin.ModelReadiness{Name: v.Model, Version: v.Version, State: v.State.String(), Reason: v.Reason})
+		}
+		all = append(all, out)
 	}
 	return all
 }

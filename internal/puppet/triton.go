@@ -140,6 +140,9 @@ type tritonModel struct {
 	TritonModel
 	filler []byte // what a fixed output is made of
 
+	unready atomic.Bool
+	denies  atomic.Bool // its ready calls say no, though it is listed as ready
+
 	mu   sync.Mutex
 	busy []time.Time // until when each instance is
 	runs int64
@@ -167,6 +170,7 @@ func StartTriton(opts TritonOptions) (*Triton, error) {
 			return nil, fmt.Errorf("puppet: model %q has %d outputs and %d inputs to answer with", m.Name, len(m.Outputs), len(m.Inputs))
 		}
 		m.filler = make([]byte, m.OutputBytes)
+		m.unready.Store(m.Unready)
 		t.models = append(t.models, m)
 	}
 	var err error
@@ -239,6 +243,24 @@ func (t *Triton) accept() {
 				delete(t.mu.conns, key)
 			}
 		})
+	}
+}
+
+// Unload has a model refuse to run and be listed as unavailable, or undoes that.
+func (t *Triton) Unload(name string, unloaded bool) {
+	for _, m := range t.models {
+		if m.Name == name {
+			m.unready.Store(unloaded)
+		}
+	}
+}
+
+// Deny has the ready calls of a model say no, though it is listed as ready, or undoes that.
+func (t *Triton) Deny(name string, deny bool) {
+	for _, m := range t.models {
+		if m.Name == name {
+			m.denies.Store(deny)
+		}
 	}
 }
 

@@ -164,7 +164,7 @@ func (c *tritonCall) read() (h2.Status, string) {
 	switch m := c.model; {
 	case m == nil:
 		return statusNotFound, fmt.Sprintf("Request for unknown model: '%s' is not found", c.Model)
-	case m.Unready:
+	case m.unready.Load():
 		return h2.Unavailable, fmt.Sprintf("Request for unknown model: '%s' has no available versions", c.Model)
 	case len(c.inputs) > len(m.Inputs):
 		return h2.InvalidArgument, fmt.Sprintf("expected %d inputs but got %d inputs for model '%s'", len(m.Inputs), len(c.inputs), c.Model)

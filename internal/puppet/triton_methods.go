@@ -121,7 +121,7 @@ func (t *Triton) generic(name string) (func([]byte) (proto.Message, error), bool
 	case "ModelReady":
 		return tritonMethod(func(q *pb.ModelReadyRequest) (proto.Message, error) {
 			m := t.find([]byte(q.GetName()), []byte(q.GetVersion()))
-			return &pb.ModelReadyResponse{Ready: m != nil && !m.Unready}, nil
+			return &pb.ModelReadyResponse{Ready: m != nil && !m.unready.Load() && !m.denies.Load()}, nil
 		}), true
 	case "ModelMetadata":
 		return tritonMethod(t.modelMetadata), true
@@ -165,7 +165,7 @@ func (t *Triton) known(name, version string) (*tritonModel, error) {
 	if m == nil {
 		return nil, tritonError{statusNotFound, "Request for unknown model: '" + name + "' is not found"}
 	}
-	if m.Unready {
+	if m.unready.Load() {
 		return nil, tritonError{h2.Unavailable, "Request for unknown model: '" + name + "' has no available versions"}
 	}
 	return m, nil
@@ -178,7 +178,7 @@ func (t *Triton) modelMetadata(q *pb.ModelMetadataRequest) (proto.Message, error
 	}
 	var versions []string
 	for _, other := range t.models {
-		if other.Name == m.Name && !other.Unready {
+		if other.Name == m.Name && !other.unready.Load() {
 			versions = append(versions, other.Version)
 		}
 	}
@@ -223,10 +223,10 @@ func (t *Triton) repositoryIndex(q *pb.RepositoryIndexRequest) (proto.Message, e
 	answer := &pb.RepositoryIndexResponse{}
 	for _, m := range t.models {
 		one := &pb.RepositoryIndexResponse_ModelIndex{Name: m.Name, Version: m.Version, State: "READY"}
-		if m.Unready {
+		if m.unready.Load() {
 			one.State, one.Reason = "UNAVAILABLE", "unloaded"
 		}
-		if !q.GetReady() || !m.Unready {
+		if !q.GetReady() || !m.unready.Load() {
 			answer.Models = append(answer.Models, one)
 		}
 	}
