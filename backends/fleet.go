@@ -54,6 +54,8 @@ type Version struct {
 	Alone bool
 	// Sticky has the requests of a sequence go to one server.
 	Sticky bool
+	// Binary tells that the servers take binary tensors over REST.
+	Binary bool
 	fleet  *Fleet
 
 	// usable are the places that may have requests: immutable, replaced under Fleet.mu.

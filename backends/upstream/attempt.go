@@ -36,7 +36,7 @@ type attempt struct {
 func newAttempt(p *Pool) *attempt {
 	a := &attempt{pool: p, hint: p.hints.Add(1), codec: p.opts.Dialect.NewCodec(p.memory.Slabs)}
 	a.tracked.Of = a
-	a.call.init(a)
+	a.call = newCall(a)
 	a.q.Body = a.call.body()
 	return a
 }
@@ -56,7 +56,7 @@ func (a *attempt) drop() {
 		return
 	}
 	a.call.reset()
-	a.q.Path = ""
+	a.q.Path, a.q.Head, a.q.Binary = "", 0, false
 	a.place, a.single = nil, nil
 	a.part.Model, a.part.Members = nil, nil
 	a.pool.attempts.Put(a)
@@ -122,6 +122,7 @@ func (a *attempt) run(burst *infer.Burst) {
 	}
 	if a.q.Path == "" { // else it goes on for an attempt that has encoded
 		v := a.place.Version
+		a.q.Binary = v.Binary
 		if err := a.codec.Encode(asked, v.Name, v.Number, &a.q); err != nil {
 			a.failed(b, err, burst)
 			return
@@ -153,7 +154,7 @@ func remaining(deadline, now int64) time.Duration {
 func (a *attempt) send(b *infer.Batch, timeout time.Duration, burst *infer.Burst) {
 	place, rows, hint, since := a.place, a.rows, a.hint, a.since
 	place.Enter(rows)
-	if why := a.call.start(place.Remote.Runner.(*endpoint), a.q.Path, timeout, burst); why != nil {
+	if why := a.call.start(place.Remote.Runner.(*endpoint), &a.q, timeout, burst); why != nil {
 		place.Leave(rows, why.Code, burst.Clock()-since, hint)
 		a.failed(b, why, burst)
 	}
@@ -247,7 +248,7 @@ func (a *attempt) again(b *infer.Batch, place *backends.Place, burst *infer.Burs
 	next := a.pool.take(b, place)
 	next.tries, next.single, next.rows = a.tries+1, a.single, a.rows
 	next.part.Model, next.part.Members, next.part.Rows, next.part.Bytes = a.part.Model, a.part.Members, a.part.Rows, a.part.Bytes
-	next.q.Path = a.q.Path
+	next.q.Path, next.q.Head, next.q.Binary = a.q.Path, a.q.Head, a.q.Binary
 	next.q.Body.AppendList(a.q.Body)
 	a.batch.Store(nil)
 	a.drop()

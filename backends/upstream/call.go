@@ -1,34 +1,69 @@
 package upstream
 
 import (
+	"context"
 	"time"
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire/h1"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
-// call is the transport's part of an attempt: one question on its way to a server and its answer on the way back,
-// over gRPC. It is used for one run after the other.
-type call struct {
+// call is the transport's part of an attempt: one question on its way to a server and its answer on the way back. It
+// is used for one run after the other. Those over gRPC are here, those over REST in restcall.go.
+type call interface {
+	// body returns what is sent, for the codec to append to.
+	body() *slab.List
+	// start sends the question to the endpoint, which is told for how long anybody waits, 0 if for ever. nil means
+	// that the attempt will be told of the end once, or was already, on this stack or another. After an error it never
+	// will be.
+	start(e *endpoint, q *Question, timeout time.Duration, burst *infer.Burst) *infer.Error
+	// cancel ends the call early; the attempt is told of that end as of any other. It may come from anywhere, and come
+	// late, as long as the call was not reset.
+	cancel()
+	// answer returns what the server answered, for the codec to read, or how it failed.
+	answer(place *backends.Place) (Answer, *infer.Error)
+	// reset gives back what the call holds and makes it ready for the next run. Nobody cancels meanwhile.
+	reset()
+}
+
+// newCall returns a call over what the pool's servers speak.
+func newCall(a *attempt) call {
+	if a.pool.opts.Dialect.REST != nil {
+		return newRESTCall(a)
+	}
+	c := &grpcCall{attempt: a}
+	c.Done = c
+	return c
+}
+
+// client is a pool's way to one server.
+type client struct {
+	grpc *h2.Client
+	rest *h1.Client // in place of grpc, where the dialect says so
+}
+
+func (c client) close(ctx context.Context) {
+	if c.rest != nil {
+		c.rest.Close(ctx)
+		return
+	}
+	c.grpc.Close(ctx)
+}
+
+// grpcCall is a call over gRPC.
+type grpcCall struct {
 	h2.Call
 	attempt *attempt // who is told of the end
 }
 
-func (c *call) init(a *attempt) {
-	c.attempt = a
-	c.Done = c
-}
+func (c *grpcCall) body() *slab.List { return &c.Message }
 
-// body returns what is sent, for the codec to append to.
-func (c *call) body() *slab.List { return &c.Message }
-
-// start sends the body to the endpoint, which is told for how long anybody waits, 0 if for ever. nil means that the
-// attempt will be told of the end once, or was already, on this stack or another. After an error it never will be.
-func (c *call) start(e *endpoint, path string, timeout time.Duration, burst *infer.Burst) *infer.Error {
-	c.Path, c.Timeout = path, timeout
-	conn, err := e.client.Start(&c.Call)
+func (c *grpcCall) start(e *endpoint, q *Question, timeout time.Duration, burst *infer.Burst) *infer.Error {
+	c.Path, c.Timeout = q.Path, timeout
+	conn, err := e.client.grpc.Start(&c.Call)
 	if err != nil {
 		return e.refusal(err)
 	}
@@ -38,26 +73,22 @@ func (c *call) start(e *endpoint, path string, timeout time.Duration, burst *inf
 	return nil
 }
 
-// cancel ends the call early; the attempt is told of that end as of any other. It may come from anywhere, and come
-// late, as long as the call was not reset.
-func (c *call) cancel() { c.Cancel() }
+func (c *grpcCall) cancel() { c.Cancel() }
 
-// answer returns what the server answered, for the codec to read, or how it failed.
-func (c *call) answer(place *backends.Place) (*slab.List, *infer.Error) {
+func (c *grpcCall) answer(place *backends.Place) (Answer, *infer.Error) {
 	if c.Status != h2.OK {
-		return nil, judge(&c.Call, place)
+		return Answer{}, judge(&c.Call, place)
 	}
-	return &c.Answer, nil
+	return Answer{Body: &c.Answer}, nil
 }
 
-// reset gives back what the call holds and makes it ready for the next run. Nobody cancels meanwhile.
-func (c *call) reset() {
+func (c *grpcCall) reset() {
 	c.Reset()
 	c.Message.Release()
 }
 
 // Answered implements [h2.Answered].
-func (c *call) Answered(_ *h2.Call, by h2.Drainer) { c.attempt.answered(of(by)) }
+func (c *grpcCall) Answered(_ *h2.Call, by h2.Drainer) { c.attempt.answered(of(by)) }
 
 // answers is what the reader of a connection finishes runs with.
 type answers struct {

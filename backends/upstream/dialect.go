@@ -24,10 +24,23 @@ type Dialect struct {
 	Ready func(ctx context.Context, ask Ask, l Listed) (why string, err error)
 	// Control is how a server is told to load and unload models; nil: the kind has no way to.
 	Control *Control
+	// REST has the servers spoken to over HTTP/1.1, and is how; nil: over gRPC.
+	REST *REST
 	// NewCodec makes what runs of batches travel in. What it needs for messages it takes from pool.
 	NewCodec func(pool *slab.Pool) Codec
 	// NewStreamCodec makes what streams travel in; nil: the kind has none.
 	NewStreamCodec func(pool *slab.Pool) StreamCodec
+}
+
+// REST is how servers are asked over HTTP/1.1 what is a question of generated messages over gRPC.
+type REST struct {
+	// Question returns the path of a question, and its body: a GET has none. ok is false where the servers know no such
+	// question.
+	Question func(question proto.Message) (path string, body []byte, ok bool)
+	// Reply reads the answer.
+	Reply func(body []byte, answer proto.Message) error
+	// Refusal returns what the body of an answer that is an error says, empty if nothing.
+	Refusal func(body []byte) string
 }
 
 // Control is how a server is told to load and unload models.
@@ -45,9 +58,9 @@ type Codec interface {
 	// number leaves the choice to the server. b holds what runs: the batch, or one of its members alone. After an
 	// error nothing was appended.
 	Encode(b *infer.Batch, name, number string, q *Question) *infer.Error
-	// Decode reads the answer to a run of b into r, which is new, and moves it to r.Body. Nothing that leaves it
+	// Decode reads the answer to a run of b into r, which is new, and may move its body to r.Body. Nothing that leaves it
 	// disagrees with b.Model. After an error, r is in order and to be released as usual.
-	Decode(b *infer.Batch, answer *slab.List, r *infer.Response) *infer.Error
+	Decode(b *infer.Batch, answer Answer, r *infer.Response) *infer.Error
 }
 
 // StreamCodec is the [Codec] of streams: any number of messages answer a question.
@@ -65,6 +78,17 @@ type Question struct {
 	Path string
 	// Body is what the message is appended to: the list that the transport sends.
 	Body *slab.List
+	// Head is the length of the JSON in Body that binary tensors follow, over REST; 0: there are none.
+	Head int
+	// Binary is what the version's [Description] says of it.
+	Binary bool
+}
+
+// Answer is what a server answered to a run.
+type Answer struct {
+	Body *slab.List
+	// Head is what the server says of the length of the JSON in Body, over REST; nil: nothing.
+	Head []byte
 }
 
 // Ask asks the server a question of generated messages and waits for the answer, as long as ctx allows. A server
@@ -92,6 +116,8 @@ type Description struct {
 	Alone bool
 	// Sequences has the requests of a sequence go to one endpoint.
 	Sequences bool
+	// Binary tells that the server takes binary tensors over REST.
+	Binary bool
 	// Instances is how many runs the server does at a time; 0: nobody knows.
 	Instances int
 }
@@ -99,7 +125,7 @@ type Description struct {
 // Same tells whether two endpoints mean the same version: a request goes to either.
 func (d *Description) Same(o *Description) bool {
 	return d == o || d.Model.SameSignature(&o.Model) && d.Model.MaxBatch == o.Model.MaxBatch && d.Model.AnyRows == o.Model.AnyRows &&
-		d.Number == o.Number && d.Alone == o.Alone && d.Sequences == o.Sequences
+		d.Number == o.Number && d.Binary == o.Binary && d.Alone == o.Alone && d.Sequences == o.Sequences
 }
 
 // difference tells in words how o is not d, "" if it is the same.
@@ -115,6 +141,8 @@ func (d *Description) difference(o *Description) string {
 		return fmt.Sprintf("requests of any number of rows: %t instead of %t", o.Model.AnyRows, d.Model.AnyRows)
 	case d.Number != o.Number:
 		return fmt.Sprintf("requests name it %.32q instead of %.32q", o.Number, d.Number)
+	case d.Binary != o.Binary:
+		return fmt.Sprintf("it takes binary tensors: %t instead of %t", o.Binary, d.Binary)
 	case d.Sequences != o.Sequences:
 		return fmt.Sprintf("it has sequences: %t instead of %t", o.Sequences, d.Sequences)
 	}

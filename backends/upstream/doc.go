@@ -1,5 +1,5 @@
-// Package upstream sends batches to model servers elsewhere, over gRPC on wire/h2. What the kinds of servers have in
-// common is here; what a kind is spoken to in is its [Dialect].
+// Package upstream sends batches to model servers elsewhere, over gRPC on wire/h2 or REST on wire/h1. What the kinds of
+// servers have in common is here; what a kind is spoken to in is its [Dialect].
 //
 // # Model
 //
@@ -16,19 +16,20 @@
 // endpoint. A merged batch that the server fails because of what is in it is run again, member by member, so that
 // one client does not fail another.
 //
-//	Run -> attempt -> Encode -> call.start -> h2.Client .... reader -> answered -> Decode -> Batch.Finish
+//	Run -> attempt -> Encode -> call.start -> client .... reader -> answered -> Decode -> Batch.Finish
 //
 // Of an attempt two parts know what travels, and are reused with it. Its [Codec] knows the kind's messages. Its call
-// (call.go) is the transport's: it starts, is cancelled, tells the attempt of its end, and hands over the answer or
-// says how it failed. They meet in the [Question]: the codec names the path and appends to the call's body. So
-// another transport is another call, with its own way of asking a question of a look (ask.go) and of naming what was
-// refused (judge.go); nothing else of an attempt is to change. Streams are gRPC's alone (stream.go).
+// is the transport's: it starts, is cancelled, tells the attempt of its end, and hands over the answer or says how it
+// failed. They meet in the [Question]: the codec names the path and appends to the call's body. gRPC is call.go, with
+// its way of asking the questions of a look (ask.go) and of naming what was refused (judge.go); REST is restcall.go,
+// where a dialect's [REST] translates those questions. Streams are gRPC's alone (stream.go).
 //
 // # Concurrency
 //
 // Every endpoint has a goroutine that looks at it, and the pool one that puts the looks together; New starts
 // them, Close waits for them. Run does its work on the caller's goroutine, and answered on the reader's of the
-// connection that the answer came on, with a burst that is flushed when the reader's buffer is drained. An
+// connection that the answer came on, with a burst that is flushed when the reader's buffer is drained; over REST, where
+// an answer has a goroutine, when it is finished. An
 // attempt belongs to whoever runs it, from start to answered to the client; Abort alone may come from anywhere,
 // and holds a reference meanwhile.
 //

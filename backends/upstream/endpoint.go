@@ -15,7 +15,6 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/wire/h2"
 )
 
 // endpoint is one server. It implements [infer.Runner] and [backends.Aborter].
@@ -23,7 +22,7 @@ type endpoint struct {
 	// Immutable after New.
 	pool    *Pool
 	address string
-	client  *h2.Client
+	client  client
 	remote  *backends.Remote
 	poke    chan struct{}      // one slot: somebody thinks that a look is due
 	wanted  chan chan struct{} // who wants a look, and to be told when it is over
@@ -365,5 +364,8 @@ func (e *endpoint) described(ctx context.Context, key id, old seen) seen {
 
 // ask asks the server a question.
 func (e *endpoint) ask(ctx context.Context, path string, question, answer proto.Message) error {
-	return ask(ctx, e.client, e.pool.memory.Slabs, path, question, answer)
+	if e.client.rest != nil {
+		return e.askREST(ctx, question, answer)
+	}
+	return ask(ctx, e.client.grpc, e.pool.memory.Slabs, path, question, answer)
 }

@@ -8,30 +8,34 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/wire/h1"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
 // How runs end of which a server said nothing that counts. The variables are never written.
 var (
-	errRowsLost = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model's outputs do not have one row for each row of the batch"}
-	errLost     = &infer.Error{Code: infer.BackendLost, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the connection to the model server was lost while the model ran", After: time.Second}
-	errUnsent   = &infer.Error{Code: infer.NoEndpoint, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "no model server could be reached", After: time.Second}
-	errFull     = &infer.Error{Code: infer.Overloaded, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "too many requests wait for a connection to the model server", After: time.Second}
-	errCalm     = &infer.Error{Code: infer.Overloaded, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server or its answer asks for more than there is", After: time.Second}
-	errNonsense = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server's answer makes no sense"}
-	errTooLarge = &infer.Error{Code: infer.TooLarge, Origin: infer.FromGateway, Retry: infer.Never, Text: "the request is larger than a gRPC message can be"}
+	errRowsLost   = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model's outputs do not have one row for each row of the batch"}
+	errLost       = &infer.Error{Code: infer.BackendLost, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the connection to the model server was lost while the model ran", After: time.Second}
+	errUnsent     = &infer.Error{Code: infer.NoEndpoint, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "no model server could be reached", After: time.Second}
+	errFull       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "too many requests wait for a connection to the model server", After: time.Second}
+	errCalm       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server or its answer asks for more than there is", After: time.Second}
+	errNonsense   = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server's answer makes no sense"}
+	errUnnameable = &infer.Error{Code: infer.Unsupported, Origin: infer.FromGateway, Retry: infer.Never, Text: "the model cannot be named in a request over HTTP"}
+	errTooLarge   = &infer.Error{Code: infer.TooLarge, Origin: infer.FromGateway, Retry: infer.Never, Text: "the request is larger than a gRPC message can be"}
 )
 
 // refusal says why the client does not take a call.
 func (e *endpoint) refusal(err error) *infer.Error {
 	switch {
-	case errors.Is(err, h2.ErrClientDown):
+	case errors.Is(err, h2.ErrClientDown), errors.Is(err, h1.ErrClientDown):
 		if e.remote.Suspect() {
 			e.hurry()
 		}
 		return errUnsent
-	case errors.Is(err, h2.ErrClientFull):
+	case errors.Is(err, h2.ErrClientFull), errors.Is(err, h1.ErrClientFull):
 		return errFull
+	case errors.Is(err, h1.ErrCallMalformed):
+		return errUnnameable
 	case errors.Is(err, h2.ErrCallIsTooLarge):
 		return errTooLarge
 	}
@@ -43,8 +47,13 @@ func judge(call *h2.Call, place *backends.Place) *infer.Error {
 	if call.Local {
 		return judgeLocal(call)
 	}
-	e := &infer.Error{Origin: infer.FromBackend, Text: backends.PublicText(call.Text)}
-	switch call.Status {
+	return judged(place, call.Status, call.Text)
+}
+
+// judged makes an error of a status that a server answered, with its words.
+func judged(place *backends.Place, status h2.Status, text string) *infer.Error {
+	e := &infer.Error{Origin: infer.FromBackend, Text: backends.PublicText(text)}
+	switch status {
 	case h2.InvalidArgument, codePrecondition, codeOutOfRange:
 		e.Code = infer.Invalid
 	case codeNotFound:

@@ -251,13 +251,14 @@ func (p *Pool) keep(key id, d *Description) {
 			zap.String("how", v.desc.difference(d)))
 	}
 	next := &version{desc: d}
-	if v != nil && v.desc.Number == d.Number && v.desc.Alone == d.Alone && v.desc.Sequences == d.Sequences {
+	if v != nil && v.desc.Number == d.Number && v.desc.Binary == d.Binary && v.desc.Alone == d.Alone && v.desc.Sequences == d.Sequences {
 		next.handle = v.handle // what waits goes on
 	} else {
 		if v != nil {
 			p.fleet.Forget(v.handle)
 		}
 		next.handle = p.fleet.NewVersion(key.name, d.Number, d.Alone, d.Sequences)
+		next.handle.Binary = d.Binary // before anybody has it
 	}
 	m := d.Model
 	m.Handle = next.handle

@@ -112,7 +112,7 @@ func (p *Pool) remove(e *endpoint) {
 	p.leaving.Go(func() {
 		ctx, cancel := context.WithTimeout(p.hurried, leaveTime)
 		defer cancel()
-		e.client.Close(ctx)
+		e.client.close(ctx)
 	})
 }
 

@@ -27,8 +27,9 @@ type Options struct {
 	// Default (0): the instances of the version there, 2 where nobody knows. More keeps the server busy over
 	// the time that a batch travels, and makes batches smaller.
 	Slots int
-	// Connections bounds the connections to an endpoint. Default 2. More spread the reading of answers over
-	// more cores, and coalesce less.
+	// Connections bounds the connections to an endpoint. Default 2, and 64 over REST, where a connection has one call
+	// at a time. More spread the reading of answers over more cores, and coalesce less; over REST they let more calls
+	// reach the server at once.
 	Connections int
 	// Interval is the time between two looks at an endpoint. Default 2 s.
 	Interval time.Duration
@@ -49,11 +50,15 @@ type Options struct {
 
 // EnsureDefaults fills in what is not set.
 func (o *Options) EnsureDefaults() {
+	connections := 2
+	if o.Dialect.REST != nil {
+		connections = 64
+	}
 	for _, n := range []struct {
 		v   *int
 		def int
 	}{
-		{&o.Connections, 2},
+		{&o.Connections, connections},
 		{&o.HealthyAfter, 2},
 		{&o.UnhealthyAfter, 3},
 	} {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/wire/h1"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -29,6 +30,7 @@ type Pool struct {
 
 	attempts sync.Pool
 	streams  sync.Pool
+	bursts   sync.Pool // what answers over REST are finished in
 	hints    atomic.Uint32
 
 	changed chan struct{} // one slot: what List tells has changed
@@ -85,6 +87,7 @@ func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap
 	p.list.Store(&listing{err: errUnknown})
 	p.attempts.New = func() any { return newAttempt(p) }
 	p.streams.New = func() any { return newOpened(p) }
+	p.bursts.New = func() any { return new(infer.Burst) }
 	p.hurried, p.hurry = context.WithCancel(context.Background()) //nolint:forbidigo // ended by Close
 	ctx, stop := context.WithCancel(context.Background())         //nolint:forbidigo // the life of the pool, ended by Close
 	p.stop = stop
@@ -129,19 +132,30 @@ func (p *Pool) add(address, authority string) (*endpoint, error) {
 	}
 	e.pulse.HealthyAfter, e.pulse.UnhealthyAfter = p.opts.HealthyAfter, p.opts.UnhealthyAfter
 	var err error
-	e.client, err = h2.NewClient(h2.ClientOptions{
-		Address: address, Authority: authority, TLS: p.opts.TLS, MaxConnections: p.opts.Connections, MaxMessage: p.opts.MaxAnswer,
-		Connect: func(*h2.ClientConn) h2.Drainer { return &answers{} },
-	}, p.memory.Slabs, p.log)
-	if err != nil {
+	if e.client, err = p.connect(address, authority); err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", address, err)
 	}
 	if e.remote, err = p.fleet.Add(address, e); err != nil {
-		e.client.Close(p.hurried)
+		e.client.close(p.hurried)
 		return nil, err
 	}
 	p.endpoints = append(p.endpoints, e)
 	return e, nil
+}
+
+// connect returns a client of a server, which connects with its first call.
+func (p *Pool) connect(address, authority string) (c client, err error) {
+	if p.opts.Dialect.REST != nil {
+		c.rest, err = h1.NewClient(h1.ClientOptions{
+			Address: address, Host: authority, TLS: p.opts.TLS, MaxConnections: p.opts.Connections, MaxBody: p.opts.MaxAnswer,
+		}, p.memory.Slabs, p.log)
+		return c, err
+	}
+	c.grpc, err = h2.NewClient(h2.ClientOptions{
+		Address: address, Authority: authority, TLS: p.opts.TLS, MaxConnections: p.opts.Connections, MaxMessage: p.opts.MaxAnswer,
+		Connect: func(*h2.ClientConn) h2.Drainer { return &answers{} },
+	}, p.memory.Slabs, p.log)
+	return c, err
 }
 
 // begin starts to look at an endpoint. List waits for the first look if it is counted, which is only for those
@@ -161,7 +175,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	p.stop()
 	p.running.Wait()
 	for _, e := range p.endpoints {
-		p.leaving.Go(func() { e.client.Close(ctx) })
+		p.leaving.Go(func() { e.client.close(ctx) })
 	}
 	defer context.AfterFunc(ctx, p.hurry)()
 	p.leaving.Wait()

@@ -135,7 +135,7 @@ func (x *opened) send(l *leg, burst *infer.Burst) {
 	}
 	e, place, since, hint := x.place.Remote.Runner.(*endpoint), x.place, x.since, x.hint
 	place.Enter(1)
-	conn, err := e.client.Start(&l.call)
+	conn, err := e.client.grpc.Start(&l.call)
 	if err != nil {
 		why := e.refusal(err)
 		place.Leave(1, why.Code, burst.Clock()-since, hint)

@@ -30,8 +30,8 @@ func (c *codec) Encode(b *infer.Batch, name, number string, q *upstream.Question
 }
 
 // Decode implements [upstream.Codec].
-func (c *codec) Decode(b *infer.Batch, answer *slab.List, r *infer.Response) *infer.Error {
-	return c.decoder.Decode(b.Model, b, answer, r)
+func (c *codec) Decode(b *infer.Batch, answer upstream.Answer, r *infer.Response) *infer.Error {
+	return c.decoder.Decode(b.Model, b, answer.Body, r)
 }
 
 // EncodeStream implements [upstream.StreamCodec].
