@@ -20,19 +20,12 @@ const (
 	wayEvents       // the same, and each response is an event
 )
 
-var (
-	errNotOne = infer.Errorf(infer.Invalid,
-		"generate is for models that answer a request with exactly one response, and this one gave another number")
-	errEvents = infer.Errorf(infer.Unsupported,
-		"the responses of this model are any number for a request: they are served over gRPC, by ModelStreamInfer")
-)
+var errNotOne = infer.Errorf(infer.Invalid,
+	"generate is for models that answer a request with exactly one response, and this one gave another number: ask generate_stream")
 
 // decodeFlat decodes a body in Triton's flat form.
 func (e *inference) decodeFlat(req *infer.Request) *infer.Error {
 	model := req.Route.Model
-	if model.Decoupled && e.way == wayEvents {
-		return errEvents
-	}
 	body, err := kserve.ParseGenerate(model, req.Body.Flatten(e.server.memory.Slabs))
 	if err != nil {
 		return err
@@ -121,18 +114,24 @@ func (e *inference) generate(c *infer.Call) *infer.Error {
 
 // flat answers with a response in Triton's flat form.
 func (e *inference) flat(c *infer.Call, r *infer.Response, rows infer.Rows) *infer.Error {
-	before, after := "", ""
-	e.reply.ContentType = typeJSON
-	if e.way == wayEvents {
-		before, after, e.reply.ContentType = "data: ", "\n\n", typeEvents
-	}
-	err := e.encoder.EncodeGenerated(kserve.Answer{
-		Request: c.Request, Head: &e.head, Model: c.Target.Model, Response: r, Rows: rows,
-	}, before, after, &e.reply.Body)
-	if err != nil {
+	if err := e.encodeFlat(c, r, rows); err != nil {
 		return err
 	}
-	e.reply.Status = httpStatus[infer.OK]
+	e.reply.Status, e.reply.ContentType = httpStatus[infer.OK], typeJSON
+	if e.way == wayEvents {
+		e.reply.ContentType = typeEvents
+	}
 	e.finish(c)
 	return nil
+}
+
+// encodeFlat makes the reply's body of a response.
+func (e *inference) encodeFlat(c *infer.Call, r *infer.Response, rows infer.Rows) *infer.Error {
+	before, after := "", ""
+	if e.way == wayEvents {
+		before, after = "data: ", "\n\n"
+	}
+	return e.encoder.EncodeGenerated(kserve.Answer{
+		Request: c.Request, Head: &e.head, Model: c.Target.Model, Response: r, Rows: rows,
+	}, before, after, &e.reply.Body)
 }

@@ -87,6 +87,17 @@ func (x *exchange) Reply(r *wire.Reply) {
 	r.Body.Release()
 }
 
+func (x *exchange) Begin(r *wire.Reply) bool {
+	x.Reply(r)
+	return true
+}
+
+func (x *exchange) Send(part *slab.List) bool {
+	x.answer.AppendList(part)
+	part.Release()
+	return true
+}
+
 func (x *exchange) text() string {
 	b := make([]byte, x.answer.Size())
 	x.answer.CopyTo(b)

@@ -34,11 +34,13 @@ type inference struct {
 	encoder *kserve.Encoder
 
 	// Of the exchange being served.
-	x       wire.Exchange
-	way     way
-	running *infer.Call
-	burst   infer.Burst
-	reply   wire.Reply
+	x        wire.Exchange
+	way      way
+	running  *infer.Call
+	begun    bool      // events have been sent
+	followed *followed // set where there are any
+	burst    infer.Burst
+	reply    wire.Reply
 }
 
 func newInference(s *Server) *inference {
@@ -61,6 +63,7 @@ func (e *inference) begin(x wire.Exchange) {
 func (e *inference) end() {
 	e.reply.Reset()
 	e.x, e.running, e.way = nil, nil, wayInfer
+	e.begun, e.followed = false, nil
 	e.forget()
 }
 
@@ -104,10 +107,15 @@ func (e *inference) serve(t target, req *infer.Request) {
 	c := e.call(req, deadline)
 	e.running = c
 	c.Then(infer.RoleEdge, e)
-	if e.way == wayGenerate && req.Route.Model.Decoupled {
+	switch {
+	case e.way == wayGenerate && req.Route.Model.Decoupled:
 		err = e.generate(c)
-	} else if err = e.run(c); err == nil {
-		err = e.answer(c)
+	case e.way == wayEvents && req.Route.Model.Decoupled:
+		err = e.events(c)
+	default:
+		if err = e.run(c); err == nil {
+			err = e.answer(c)
+		}
 	}
 	if err != nil {
 		e.refuse(err)
@@ -167,8 +175,14 @@ func (e *inference) run(c *infer.Call) *infer.Error {
 	return nil
 }
 
-// Done implements [infer.Continuation]: it wakes the goroutine that waits in run.
-func (e *inference) Done(c *infer.Call, _ *infer.Burst) { c.Wake() }
+// Done implements [infer.Continuation]: it wakes the goroutine that waits.
+func (e *inference) Done(c *infer.Call, _ *infer.Burst) {
+	if e.followed != nil {
+		e.followed.end()
+		return
+	}
+	c.Wake()
+}
 
 // HangUp implements [wire.Watcher]. A reset ends the call wherever it is; a closed sending side takes it out of
 // a queue, and lets it be where it runs: its answer is written, in case somebody reads it.
@@ -207,11 +221,16 @@ func (e *inference) answer(c *infer.Call) *infer.Error {
 
 // finish sends the reply to a call that succeeded.
 func (e *inference) finish(c *infer.Call) {
+	e.version(c)
+	e.timing(&c.Stamps)
+	e.send()
+}
+
+// version tells the client which version answered.
+func (e *inference) version(c *infer.Call) {
 	at := len(e.scratch)
 	e.scratch = append(e.scratch, c.Target.Model.Version...)
 	e.header(headerVersion, e.scratch[at:])
-	e.timing(&c.Stamps)
-	e.send()
 }
 
 // timing tells the client where the time went.

@@ -21,16 +21,21 @@ var (
 
 // refuse answers with an error.
 func (e *inference) refuse(err *infer.Error) {
-	e.code = err.Code
-	if err.Origin == infer.FromGateway {
-		e.reject()
-	}
-	e.logCause(err)
+	e.fail(err)
 	if retryable(err.Code) {
 		after := max(err.After, time.Second)
 		e.headerInt(headerRetry, int64((after+time.Second-1)/time.Second))
 	}
 	e.sendError(httpStatus[err.Code], err.Code.String(), err.Text)
+}
+
+// fail notes how the request failed.
+func (e *edge) fail(err *infer.Error) {
+	e.code = err.Code
+	if err.Origin == infer.FromGateway {
+		e.reject()
+	}
+	e.logCause(err)
 }
 
 // logCause tells operators what clients are not told.

@@ -65,11 +65,8 @@ func (e *rpcEdge) encode(c *infer.Call, r *infer.Response, rows infer.Rows, f ks
 
 // failed notes how the inference failed.
 func (e *rpcEdge) failed(err *infer.Error) {
-	e.code, e.status = err.Code, int(grpcStatus[err.Code])
-	if err.Origin == infer.FromGateway {
-		e.reject()
-	}
-	e.logCause(err)
+	e.fail(err)
+	e.status = int(grpcStatus[err.Code])
 }
 
 // observe counts the inference, once it is answered.

@@ -22,7 +22,8 @@ import (
 
 // Handler answers exchanges.
 type Handler interface {
-	// Serve answers x by calling x.Reply once. A panic in it is answered 500 and touches no other request.
+	// Serve answers x by calling x.Reply once, or x.Begin. A panic in it is answered 500, unless the answer has
+	// begun, and touches no other request.
 	Serve(x Exchange)
 }
 
@@ -63,6 +64,15 @@ type Exchange interface {
 	// Reply takes the answer. It returns before the bytes are written; r may be reused then, and its Body,
 	// which Reply emptied.
 	Reply(r *Reply)
+
+	// Begin takes, instead of Reply, the head of an answer whose body comes in parts, with the first part; nothing
+	// of it is compressed. It returns when that has left for the client, and so takes no more than the client
+	// does. False: the client is gone, and so is what was not written. The answer ends when Serve returns; if
+	// Serve panics it is cut off so that the client can tell.
+	Begin(r *Reply) bool
+
+	// Send sends the next part, which it empties, as Begin sent the first one.
+	Send(part *slab.List) bool
 }
 
 // HangUp tells how a client went.

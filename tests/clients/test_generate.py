@@ -5,6 +5,7 @@ purpose is in a test of its own.
 """
 
 import json
+import time
 import unittest
 import unittest.mock
 import urllib.error
@@ -27,6 +28,13 @@ def post(address, path, body):
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def events(text):
+    """The data of the events of a stream."""
+    said = text.split("\n\n")
+    assert said.pop() == "" and all(event.startswith("data: ") for event in said), text
+    return [json.loads(event.removeprefix("data: ")) for event in said]
 
 
 IMAGE = json.dumps({"image": [0] * 64})
@@ -109,13 +117,54 @@ class Generate:
             for path in ("nobody", "repeat/versions/9"):
                 self.assertEqual(post(self.address(), f"{path}/{form}", '{"count": 1}')[0], 404)
 
+    def test_events_of_a_decoupled_model(self):
+        for count in (0, 1, 2, 300):
+            with self.subTest(count=count):
+                status, kind, text = post(self.address(), "repeat/generate_stream", json.dumps({"count": count, "size": 100}))
+                self.assertEqual((status, kind), (200, "text/event-stream; charset=utf-8"), text)
+                said = events(text)
+                self.assertEqual([event["index"] for event in said], list(range(count)))
+                for event in said:
+                    self.assertEqual((event["model_name"], event["payload"]), ("repeat", [event["index"] % 251] * 100))
+
+    def test_events_come_as_they_are_said(self):
+        request = urllib.request.Request(
+            f"http://{self.address()}/v2/models/repeat/generate_stream", data=b'{"count": 3, "delay": 0.3}')
+        begin, came = time.monotonic(), []
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            for line in answer:
+                if line.startswith(b"data: "):
+                    came.append(time.monotonic() - begin)
+        self.assertEqual(len(came), 3)
+        self.assertLess(came[0], 0.6)
+        self.assertGreater(came[2] - came[1], 0.2)
+
+    def test_an_event_that_fails(self):
+        status, kind, text = post(self.address(), "repeat/generate_stream", '{"count": 5, "fail_at": 2}')
+        self.assertEqual((status, kind), (200, "text/event-stream; charset=utf-8"))
+        said = events(text)
+        self.assertEqual([event.get("index") for event in said], [0, 1, None])
+        self.assertIn("fails as asked", said[2]["error"])
+
+    def test_a_first_event_that_fails(self):
+        """Triton knows the status that its model gave; a stream of gRPC has only the text."""
+        status, _, text = post(self.address(), "repeat/generate_stream", '{"count": 5, "fail_at": 0}')
+        self.assertEqual(status, 400 if self.front == "triton" else 500)
+        self.assertIn("fails as asked", text)
+
+    def test_a_client_that_leaves_ends_its_model(self):
+        before = json.loads(post(self.address(), "repeat/generate", '{"count": 1}')[2])["cancelled"]
+        answer = urllib.request.urlopen(
+            f"http://{self.address()}/v2/models/repeat/generate_stream", data=b'{"count": 100000, "delay": 0.01}', timeout=30)
+        answer.readline()
+        answer.close()
+        deadline = time.monotonic() + 20
+        while json.loads(post(self.address(), "repeat/generate", '{"count": 1}')[2])["cancelled"] == before:
+            self.assertLess(time.monotonic(), deadline, "the model goes on")
+            time.sleep(0.05)
+
 
 class OtherwiseTest(unittest.TestCase):
-    def test_streams_of_decoupled_models(self):
-        status, _, text = post(SERVERS.sluice.http, "repeat/generate_stream", '{"count": 2}')
-        self.assertEqual(status, 501)
-        self.assertIn("ModelStreamInfer", text)
-
     def test_numbers_that_do_not_fit(self):
         """Triton cuts off what does not fit."""
         self.assertEqual(post(SERVERS.triton.http, "identity/generate", '{"IN_INT8": 300}')[0], 200)

@@ -7,7 +7,7 @@ import (
 
 // compress replaces the body of r by its compressed form if the client wants that and it is smaller.
 func (x *exchange) compress(r *wire.Reply) {
-	if r.Body.Size() < x.c.srv.opts.MinCompress || r.Status < 200 || r.Status == 204 || r.Status == 304 {
+	if r.Body.Size() < x.c.srv.opts.MinCompress || bodiless(r.Status) {
 		return
 	}
 	list, n := x.head().find(x.c.req.buf, "accept-encoding")

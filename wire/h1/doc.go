@@ -11,7 +11,8 @@
 // before, waits without holding a buffer, parses the next head and, if it must, refuses it.
 //
 // Bodies do not pass through fasthttp either: [wire.Exchange].ReadBody reads them from the socket into
-// slabs, and the views of an answer go from the slabs to the socket, behind the head that fasthttp wrote.
+// slabs, and the views of an answer go from the slabs to the socket, behind the head that fasthttp wrote. An answer
+// in parts ([wire.Exchange].Begin) is written while its handler runs, its head included.
 //
 // What is refused is answered in JSON with "Connection: close", and the connection lingers: it is closed
 // for writing first and read for a moment, so that no reset keeps the client from reading why.

@@ -16,7 +16,8 @@ type exchange struct {
 	c       *conn
 	ctx     *fasthttp.RequestCtx
 	read    bool   // ReadBody was called
-	replied bool   // Reply was called
+	replied bool   // Reply or Begin was called
+	parts   bool   // Begin was
 	decode  bool   // the body has a content encoding that is refused: the answer says what is accepted
 	remote  string // of the connection, once asked for
 }
@@ -80,6 +81,25 @@ func (x *exchange) Wait(done <-chan struct{}, w wire.Watcher) {
 
 // Reply sets the head of the answer and keeps its body.
 func (x *exchange) Reply(r *wire.Reply) {
+	encoded := x.answer(r)
+	resp := &x.ctx.Response
+	if x.decode && r.Status == refuseEncoding.status {
+		resp.Header.Add("Accept-Encoding", encodings)
+	}
+	if !encoded {
+		x.compress(r)
+	}
+	if !bodiless(r.Status) {
+		resp.Header.SetContentLength(r.Body.Size())
+		if string(x.Method()) != "HEAD" {
+			x.c.reply.body.AppendList(&r.Body)
+		}
+	}
+	r.Body.Release()
+}
+
+// answer sets what every answer has in its head, and tells whether its body is encoded already.
+func (x *exchange) answer(r *wire.Reply) (encoded bool) {
 	if x.replied {
 		panic("BUG: h1: an exchange was answered twice")
 	}
@@ -90,7 +110,6 @@ func (x *exchange) Reply(r *wire.Reply) {
 	if r.ContentType != "" {
 		resp.Header.SetContentType(r.ContentType)
 	}
-	encoded := false
 	for i := range r.Headers {
 		h := &r.Headers[i]
 		switch {
@@ -105,21 +124,11 @@ func (x *exchange) Reply(r *wire.Reply) {
 	if r.Close {
 		x.ctx.SetConnectionClose()
 	}
-	if x.decode && r.Status == refuseEncoding.status {
-		resp.Header.Add("Accept-Encoding", encodings)
-	}
-	if !encoded {
-		x.compress(r)
-	}
-	bodiless := r.Status < 200 || r.Status == 204 || r.Status == 304
-	if !bodiless {
-		resp.Header.SetContentLength(r.Body.Size())
-		if string(x.Method()) != "HEAD" {
-			x.c.reply.body.AppendList(&r.Body)
-		}
-	}
-	r.Body.Release()
+	return encoded
 }
+
+// bodiless tells whether answers of a status have no body.
+func bodiless(status int) bool { return status < 200 || status == 204 || status == 304 }
 
 // own tells whether a field is the transport's.
 func own(name string) bool {
@@ -138,19 +147,14 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		panic("BUG: h1: fasthttp serves a foreign connection")
 	}
 	x := &c.x
-	x.ctx, x.read, x.replied, x.decode = ctx, false, false, false
+	x.ctx, x.read, x.replied, x.parts, x.decode = ctx, false, false, false, false
 	s.serve(x)
 	if !x.replied {
 		x.fail()
 	}
 	x.ctx = nil
 	c.reply.due = true
-	if why, closes := c.closes(ctx); closes {
-		if c.why == ClosedByClient {
-			c.why = why
-		}
-		ctx.SetConnectionClose()
-	}
+	c.closeBehind(ctx)
 }
 
 // serve calls the handler and survives it.
@@ -158,7 +162,11 @@ func (s *Server) serve(x *exchange) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.panicked("handler panicked", p)
-			if x.replied {
+			switch {
+			case x.parts:
+				x.c.reply.framing = framedCut
+				x.ctx.SetConnectionClose()
+			case x.replied:
 				// What was set may be half an answer.
 				x.c.reply.release()
 				x.ctx.Response.Reset()
@@ -196,6 +204,16 @@ func (x *exchange) fail() {
 	r := wire.Reply{Status: refuseInternal.status, ContentType: "application/json", Close: true}
 	r.Body.AppendOwned(slab.View{B: text})
 	x.Reply(&r)
+}
+
+// closeBehind has the connection end with this answer if it is to.
+func (c *conn) closeBehind(ctx *fasthttp.RequestCtx) {
+	if why, closes := c.closes(ctx); closes {
+		if c.why == ClosedByClient {
+			c.why = why
+		}
+		ctx.SetConnectionClose()
+	}
 }
 
 // closes tells whether the connection ends with this answer, and why.

@@ -11,16 +11,17 @@ import (
 // reply is the body of an answer on its way out. fasthttp writes the head, without a body; the body
 // follows when the head's last byte passes Write.
 type reply struct {
-	due  bool      // a head is on its way through Write
-	tail [3]byte   // the last bytes of a head that came in parts
-	body slab.List // references of our own
-	vec  net.Buffers
-	rest net.Buffers
+	due     bool      // a head is on its way through Write
+	framing parting   // of an answer in parts
+	tail    [3]byte   // the last bytes of a head that came in parts
+	body    slab.List // references of our own
+	vec     net.Buffers
+	rest    net.Buffers
 }
 
 // release drops what was not written.
 func (r *reply) release() {
-	r.due = false
+	r.due, r.framing = false, framedNot
 	r.tail = [3]byte{}
 	r.body.Release()
 }
@@ -29,24 +30,36 @@ func (r *reply) release() {
 // whole answer.
 const writeStep = 256 << 10
 
-// Write passes on what fasthttp wrote, which is a head, and the body behind it.
+// Write passes on what fasthttp wrote, which is a head, and the body behind it. Instead of the head of an answer in
+// parts, which its handler has written, it writes their end.
 func (c *conn) Write(p []byte) (int, error) {
 	c.writeBefore()
 	var err error
-	if c.reply.due && c.reply.headEnds(p) {
-		err = c.writeAnswer(p)
+	parts := c.reply.framing != framedNot
+	switch {
+	case c.reply.due && c.reply.headEnds(p):
+		if parts {
+			err = c.writeEnd()
+		} else {
+			err = c.writeAnswer(p)
+		}
 		c.reply.release()
-	} else {
+	case !parts:
 		_, err = c.Conn.Write(p)
 	}
 	if err != nil {
-		c.why = ClosedReset
-		if isTimeout(err) {
-			c.why = ClosedSlowRead
-		}
+		c.lost(err)
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// lost notes why nothing more can be written.
+func (c *conn) lost(err error) {
+	c.why = ClosedReset
+	if isTimeout(err) {
+		c.why = ClosedSlowRead
+	}
 }
 
 // headEnds tells whether a head ends with p. An empty line stands nowhere in a head but at its end.

@@ -67,7 +67,7 @@ func (f *inflation) inflateBody(dst, src *slab.List, c codec.Coding, limit int64
 // compress replaces the body of r by its compressed form if the client wants that and it is smaller.
 func (x *exchange) compress(r *wire.Reply) {
 	srv := x.s.c.srv
-	if r.Body.Size() < srv.opts.MinCompress || r.Status < 200 || r.Status == 204 || r.Status == 304 {
+	if r.Body.Size() < srv.opts.MinCompress || bodiless(r.Status) {
 		return
 	}
 	list, n := x.s.fields.Get("accept-encoding")

@@ -291,8 +291,8 @@ func (c *Conn) lose(s *Stream) lostStream {
 	c.unqueue(s)
 	if s.kind == Streaming {
 		s.send.body.release()
-		s.wakeSender()
 	}
+	s.wakeSender()
 	return l
 }
 

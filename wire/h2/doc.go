@@ -17,6 +17,8 @@
 //	reader -> inbox -> Recv
 //	pump   <- queue <- Send, SendWait, Reply
 //
+// An answer in parts, [wire.Exchange].Begin, is queued the same way by the goroutine of its request.
+//
 // Reply puts a stream on its connection's queue; [Conn].Flush turns the queue into frames, as windows allow,
 // and writes them in one system call that never blocks. What the socket does not take is parked for a writer
 // that starts then and ends when all is written. So a burst of answers costs one write, and a reader never

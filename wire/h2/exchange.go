@@ -15,7 +15,8 @@ import (
 type exchange struct {
 	s        *Stream
 	read     bool // ReadBody was called
-	replied  bool // Reply was called
+	replied  bool // Reply or Begin was called
+	parts    bool // Begin was
 	encoding bool // the body has a coding that is refused: the answer says what is accepted
 }
 
@@ -39,20 +40,25 @@ func (s *Server) serveExchange(st *Stream) {
 		x.refuse(r)
 		return
 	}
-	s.answer(x)
-	if !x.replied {
+	panicked := s.answer(x)
+	switch {
+	case x.parts:
+		x.endParts(panicked)
+	case !x.replied:
 		x.refuse(&refuseInternal)
 	}
 }
 
 // answer calls the handler and survives it.
-func (s *Server) answer(x *exchange) {
+func (s *Server) answer(x *exchange) (panicked bool) {
 	defer func() {
 		if p := recover(); p != nil {
+			panicked = true
 			s.panicked("handler panicked", p)
 		}
 	}()
 	s.rest.Serve(x)
+	return false
 }
 
 // refusal tells why a request is not served at all.
@@ -277,36 +283,16 @@ func (s *Stream) unwatch() {
 
 // Reply queues the answer.
 func (x *exchange) Reply(r *wire.Reply) {
-	if x.replied {
-		panic("BUG: h2: an exchange was answered twice")
-	}
-	x.replied = true
+	encoded := x.head(r)
 	s := x.s
 	a := &s.send
-	a.rest, a.status = true, r.Status
-	if r.ContentType != "" {
-		a.fields = appendField(a.fields, repeats, "content-type", []byte(r.ContentType))
-	}
-	encoded := false
-	for i := range r.Headers {
-		h := &r.Headers[i]
-		if own(h.Name) {
-			continue
-		}
-		encoded = encoded || equalFold([]byte("content-encoding"), h.Name)
-		a.fields = appendLower(a.fields, h.Name, h.Value)
-	}
 	if x.encoding && r.Status == refuseEncoding.status {
 		a.fields = appendField(a.fields, varies, "accept-encoding", []byte("gzip, deflate"))
 	}
 	if !encoded {
 		x.compress(r)
 	}
-	if name := s.c.srv.opts.ServerName; name != "" {
-		a.fields = appendField(a.fields, repeats, "server", []byte(name))
-	}
-	a.fields = appendField(a.fields, varies, "date", s.c.srv.httpDate())
-	if r.Status >= 200 && r.Status != 204 && r.Status != 304 {
+	if !bodiless(r.Status) {
 		var n [20]byte
 		a.fields = appendField(a.fields, varies, "content-length", strconv.AppendInt(n[:0], int64(r.Body.Size()), 10))
 		if string(x.Method()) != "HEAD" {
@@ -316,6 +302,35 @@ func (x *exchange) Reply(r *wire.Reply) {
 	r.Body.Release()
 	a.only = a.body.left == 0
 	s.hand()
+}
+
+// bodiless tells whether answers of a status have no body.
+func bodiless(status int) bool { return status < 200 || status == 204 || status == 304 }
+
+// head sets what every answer has in its head, and tells whether its body is encoded already.
+func (x *exchange) head(r *wire.Reply) (encoded bool) {
+	if x.replied {
+		panic("BUG: h2: an exchange was answered twice")
+	}
+	x.replied = true
+	srv, a := x.s.c.srv, &x.s.send
+	a.rest, a.status = true, r.Status
+	if r.ContentType != "" {
+		a.fields = appendField(a.fields, repeats, "content-type", []byte(r.ContentType))
+	}
+	for i := range r.Headers {
+		h := &r.Headers[i]
+		if own(h.Name) {
+			continue
+		}
+		encoded = encoded || equalFold([]byte("content-encoding"), h.Name)
+		a.fields = appendLower(a.fields, h.Name, h.Value)
+	}
+	if name := srv.opts.ServerName; name != "" {
+		a.fields = appendField(a.fields, repeats, "server", []byte(name))
+	}
+	a.fields = appendField(a.fields, varies, "date", srv.httpDate())
+	return encoded
 }
 
 // own tells whether a field is the transport's.

@@ -103,6 +103,8 @@ func (w watcher) HangUp(how wire.HangUp) { w <- how }
 type mirror struct {
 	release chan struct{}
 	hangups chan wire.HangUp
+	parts   chan string // of the answer to /parts
+	took    chan bool   // what each said
 }
 
 func (m *mirror) Serve(x wire.Exchange) {
@@ -118,6 +120,9 @@ func (m *mirror) Serve(x wire.Exchange) {
 	switch string(x.Path()) {
 	case "/panic":
 		panic("as asked")
+	case "/parts":
+		m.inParts(x, &r)
+		return
 	case "/early":
 		r.Status = 503
 		x.Reply(&r)
@@ -145,6 +150,25 @@ func (m *mirror) Serve(x wire.Exchange) {
 	x.Reply(&r)
 }
 
+// inParts answers with the parts that come.
+func (m *mirror) inParts(x wire.Exchange, r *wire.Reply) {
+	r.Body.AppendOwned(slab.View{B: []byte(<-m.parts)})
+	m.took <- x.Begin(r)
+	for p := <-m.parts; p != "end"; p = <-m.parts {
+		if p == "panic" {
+			panic("as asked")
+		}
+		r.Body.AppendOwned(slab.View{B: []byte(p)})
+		m.took <- x.Send(&r.Body)
+	}
+}
+
+// say has a part sent and tells whether it left.
+func (m *mirror) say(p string) bool {
+	m.parts <- p
+	return <-m.took
+}
+
 // closer is closed by a hang-up.
 type closer chan struct{}
 
@@ -170,7 +194,7 @@ type rig struct {
 func newRig(t testing.TB, opts Options) *rig {
 	t.Helper()
 	r := &rig{t: t, echo: newEcho(), closed: map[Reason]int{}, said: map[Reason]int{}}
-	r.mirror = &mirror{release: make(chan struct{}, 1), hangups: r.echo.hangups}
+	r.mirror = &mirror{release: make(chan struct{}, 1), hangups: r.echo.hangups, parts: make(chan string), took: make(chan bool)}
 	r.pool = slab.NewPool(slab.Options{}, slab.NewBudget(256<<20))
 	opts.Metrics = Metrics{
 		ConnClosed: func(why Reason) { r.count(r.closed, why) },

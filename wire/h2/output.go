@@ -251,8 +251,11 @@ func (c *Conn) sendSome(s *Stream) sendResult {
 	if !a.last {
 		return sendIdle
 	}
-	if a.trailers {
+	switch {
+	case a.trailers:
 		c.appendTrailers(s)
+	case !a.only && !a.ended: // the parts of it had all gone when it was over
+		c.appendData(s, 0)
 	}
 	return sendDone
 }
@@ -261,8 +264,8 @@ func (c *Conn) sendSome(s *Stream) sendResult {
 func (c *Conn) appendData(s *Stream, n int) {
 	a, out := &s.send, c.output()
 	h := frame.Head{Length: n, Type: frame.Data, Stream: s.id}
-	if n == a.body.left && !a.trailers {
-		h.Flags = frame.EndStream
+	if n == a.body.left && a.last && !a.trailers {
+		h.Flags, a.ended = frame.EndStream, true
 	}
 	out.b = frame.AppendHead(out.b, h)
 	a.body.move(out, n, c.raw != nil)

@@ -30,6 +30,7 @@ type answer struct {
 	only     bool // there is no body: the head ends the stream
 	last     bool // nothing follows what there is
 	trailers bool // of gRPC, behind the body
+	ended    bool // the last of the body said that it is
 	headSent bool
 	headSet  bool // of a stream of messages: fields are not added to any more
 	code     Status
@@ -50,7 +51,7 @@ func (a *answer) release() {
 		a.tail = nil
 	}
 	a.fields, a.tail = a.fields[:0], a.tail[:0]
-	a.rest, a.only, a.last, a.trailers, a.headSent, a.headSet = false, false, false, false, false, false
+	a.rest, a.only, a.last, a.trailers, a.headSent, a.headSet, a.ended = false, false, false, false, false, false, false
 }
 
 // Reply answers the call. It returns before anything is sent: that is Flush's, of the stream's connection.

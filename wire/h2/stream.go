@@ -49,7 +49,7 @@ type Stream struct {
 	send answer
 
 	told     chan struct{} // 1-slot: telling has ended; made when somebody waits
-	sentWake chan struct{} // 1-slot: SendWait is to look; made when somebody waits
+	sentWake chan struct{} // 1-slot: sendAll is to look; made when somebody waits
 }
 
 // streamState is what a connection's mutex guards of a stream.
@@ -65,7 +65,7 @@ type streamState struct {
 
 	// Of streams of messages.
 	serving     bool // Serve has not returned
-	waiting     bool // somebody is in SendWait
+	waiting     bool // somebody is in sendAll
 	tellingSent bool // somebody is in sentWatcher
 	sentAgain   bool // and is to go there again
 	sentWatcher SentWatcher

@@ -152,10 +152,15 @@ func (s *Stream) WatchSent(w SentWatcher) {
 // sends no faster than its client takes. It returns a [*CallError] if the client is gone, or the call was
 // answered meanwhile. One goroutine at a time may call it, until Serve returns.
 func (s *Stream) SendWait(m *slab.List) error {
-	c := s.c
 	if !s.Send(m) {
 		return errHungUp
 	}
+	return s.sendAll()
+}
+
+// sendAll flushes what was queued and waits until all of it has left.
+func (s *Stream) sendAll() error {
+	c := s.c
 	c.Flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +184,7 @@ func (s *Stream) SendWait(m *slab.List) error {
 	}
 }
 
-// wakeSender wakes who is in SendWait. It runs under mu.
+// wakeSender wakes who is in sendAll. It runs under mu.
 func (s *Stream) wakeSender() {
 	if s.st.waiting {
 		select {
