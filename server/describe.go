@@ -70,6 +70,8 @@ func (e *inference) describe(t target) {
 		e.tell(statusIf(ready, http.StatusServiceUnavailable), kserve.ServerReady(ready))
 	case opServerMetadata:
 		e.tell(http.StatusOK, kserve.ServerMetadata(productName, e.server.opts.Version, kserve.Extensions()))
+	case opServingModels, opServingStatus, opServingMetadata:
+		e.describeServing(t)
 	case opAllStats:
 		e.tell(http.StatusOK, kserve.Statistics(e.server.statistics("", "")))
 	default:

@@ -8,7 +8,11 @@
 // waits for it, and writes the answer. Everything that this needs lives in one pooled object ([inference]), so
 // that a request in steady state allocates nothing.
 //
-// [RPC] is the same for gRPC: an inference is an [rpc], or one of the many of an [rpcStream], a [streamed].
+// [RPC] is the same for gRPC: an inference is an [rpc], one of the many of an [rpcStream], a [streamed], or one of the
+// tasks of [examples].
+//
+// There are two families of protocols, v2 and TensorFlow Serving's, each over REST and gRPC. What differs between them is a
+// [way] in which an exchange is decoded and answered, and a [codec] of messages; metrics tell them apart.
 //
 // # Concurrency
 //
@@ -17,7 +21,8 @@
 // finishes the call).
 //
 // An inference over gRPC has no goroutine: it is submitted by its connection's reader, and answered by whoever
-// finished its call. A stream of them has one, which receives and submits. What stands on a stream is guarded by
+// finished its call. Examples have one, which waits for all of their tasks. A stream of inferences has one, which
+// receives and submits. What stands on a stream is guarded by
 // rpcStream.mu, whose holder may queue messages with the transport and does nothing else that others could wait
 // for; streamed.mu comes before it.
 //

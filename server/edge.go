@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/telemetry"
 )
 
@@ -26,7 +25,6 @@ type edge struct {
 	from      carrier
 	series    *Series
 	query     infer.Query
-	head      kserve.Head
 	received  int64
 	requestID []byte
 	scratch   []byte // backs requestID and header values
@@ -81,12 +79,12 @@ func (e *edge) lookup(req *infer.Request) *infer.Error {
 	return nil
 }
 
-// deadline returns the shortest of what the client asked for, or else the route's, as an absolute time. asked
-// is what its protocol said, 0 for nothing.
-func (e *edge) deadline(route *infer.Route, asked time.Duration) (int64, *infer.Error) {
-	limit := e.head.Timeout
-	if asked > 0 && (limit == 0 || asked < limit) {
-		limit = asked
+// deadline returns the shortest of what the client asked for, or else the route's, as an absolute time. What its
+// message and its protocol said are 0 for nothing.
+func (e *edge) deadline(route *infer.Route, message, protocol time.Duration) (int64, *infer.Error) {
+	limit := message
+	if protocol > 0 && (limit == 0 || protocol < limit) {
+		limit = protocol
 	}
 	if v := e.from.Header(headerTimeout); v != nil {
 		ms, err := parseMillis(v)

@@ -11,15 +11,6 @@ import (
 // typeEvents is the content type of generate_stream.
 const typeEvents = "text/event-stream; charset=utf-8"
 
-// way is the form in which an inference over HTTP comes and is answered.
-type way uint8
-
-const (
-	wayInfer    way = iota
-	wayGenerate     // Triton's flat JSON
-	wayEvents       // the same, and each response is an event
-)
-
 var errNotOne = infer.Errorf(infer.Invalid,
 	"generate is for models that answer a request with exactly one response, and this one gave another number: ask generate_stream")
 

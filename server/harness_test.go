@@ -153,7 +153,7 @@ func newEdge(t testing.TB, opts puppet.Options, sopts server.Options) *edge {
 		series := e.metric.Bind(s.Name, s.Version)
 		models = append(models, router.Model{
 			Name: s.Name, MaxBody: 1 << 20, Edge: series,
-			Versions: []router.Version{{Name: s.Version, Weight: 1, Target: &infer.Target{Model: s.Model, Next: q, Open: e.puppet, Edge: series}}},
+			Versions: []router.Version{{Name: s.Version, Weight: 1, Labels: []string{"stable"}, Target: &infer.Target{Model: s.Model, Next: q, Open: e.puppet, Edge: series}}},
 		})
 	}
 	table, err := router.NewTable(infer.NewGeneration(1, ""), models, false, r.Count)

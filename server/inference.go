@@ -32,10 +32,13 @@ type inference struct {
 	edge
 	decoder *kserve.Decoder
 	encoder *kserve.Encoder
+	tf      servingCodec
+	head    kserve.Head
 
 	// Of the exchange being served.
 	x        wire.Exchange
 	way      way
+	serving  bool // it came over TensorFlow Serving's API
 	running  *infer.Call
 	begun    bool      // events have been sent
 	followed *followed // set where there are any
@@ -45,7 +48,7 @@ type inference struct {
 
 func newInference(s *Server) *inference {
 	return &inference{
-		edge:    edge{server: s, protocol: overHTTP, method: "/v2/models/{model}/infer"},
+		edge:    edge{server: s},
 		decoder: kserve.NewDecoder(s.memory.Slabs),
 		encoder: kserve.NewEncoder(s.memory.Slabs),
 	}
@@ -62,9 +65,15 @@ func (e *inference) begin(x wire.Exchange) {
 // end forgets the exchange.
 func (e *inference) end() {
 	e.reply.Reset()
-	e.x, e.running, e.way = nil, nil, wayInfer
-	e.begun, e.followed = false, nil
+	e.x, e.running = nil, nil
+	e.serving, e.begun, e.followed = false, false, nil
 	e.forget()
+}
+
+// take begins an inference.
+func (e *inference) take(w way) {
+	e.way, e.protocol, e.method = w, wayFacts[w].protocol, wayFacts[w].path
+	e.head.Timeout = 0 // not every way says one
 }
 
 // header adds a header to the reply; value must live until the reply is handed over.
@@ -99,7 +108,7 @@ func (e *inference) serve(t target, req *infer.Request) {
 	if !e.read(req) {
 		return
 	}
-	deadline, err := e.deadline(req.Route, 0)
+	deadline, err := e.deadline(req.Route, e.head.Timeout, 0)
 	if err != nil {
 		e.refuse(err)
 		return
@@ -124,10 +133,11 @@ func (e *inference) serve(t target, req *infer.Request) {
 
 // name reads the model and the version out of the path.
 func (e *inference) name(t target) *infer.Error {
-	var ok, ok2 bool
+	var ok, ok2, ok3 bool
 	e.query.Name, e.scratch, ok = unescape(t.model, e.scratch)
 	e.query.Version, e.scratch, ok2 = unescape(t.version, e.scratch)
-	if !ok || !ok2 {
+	e.query.Label, e.scratch, ok3 = unescape(t.label, e.scratch)
+	if !ok || !ok2 || !ok3 {
 		return errEscape
 	}
 	return nil
@@ -140,24 +150,28 @@ func (e *inference) read(req *infer.Request) bool {
 		return false
 	}
 	e.bytesIn = int64(req.Body.Size())
-	if e.way != wayInfer {
-		if err := e.decodeFlat(req); err != nil {
-			e.refuse(err)
-			return false
-		}
-		return true
-	}
-	length, err := kserve.ParseHeaderLength(e.x.Header(headerJSONLength), req.Body.Size())
-	if err == nil {
-		err = e.decoder.Decode(kserve.Source{
-			Model: req.Route.Model, Body: &req.Body, HeaderLen: length, MaxBytes: req.Route.MaxBody,
-		}, req, &e.head)
-	}
-	if err != nil {
+	if err := e.decode(req); err != nil {
 		e.refuse(err)
 		return false
 	}
 	return true
+}
+
+// decode decodes the body.
+func (e *inference) decode(req *infer.Request) *infer.Error {
+	switch e.way {
+	case wayGenerate, wayEvents:
+		return e.decodeFlat(req)
+	case wayPredict, wayClassify, wayRegress:
+		return e.tf.decode(e.way, req, e.server.memory.Slabs)
+	}
+	length, err := kserve.ParseHeaderLength(e.x.Header(headerJSONLength), req.Body.Size())
+	if err != nil {
+		return err
+	}
+	return e.decoder.Decode(kserve.Source{
+		Model: req.Route.Model, Body: &req.Body, HeaderLen: length, MaxBytes: req.Route.MaxBody,
+	}, req, &e.head)
 }
 
 // run submits the call and waits until it is done. The error means that nobody took it.
@@ -198,11 +212,14 @@ func (e *inference) HangUp(how wire.HangUp) {
 // answer replies with how the call ended, unless that is with the error that it returns.
 func (e *inference) answer(c *infer.Call) *infer.Error {
 	e.settle(c)
-	switch {
-	case c.Error != nil:
+	if c.Error != nil {
 		return c.Error
-	case e.way != wayInfer:
+	}
+	switch e.way {
+	case wayGenerate, wayEvents:
 		return e.flat(c, c.Response, c.Rows)
+	case wayPredict, wayClassify, wayRegress:
+		return e.answerServing(c)
 	}
 	length, err := e.encoder.Encode(kserve.Answer{
 		Request: c.Request, Head: &e.head, Model: c.Target.Model, Response: c.Response, Rows: c.Rows,

@@ -14,11 +14,13 @@ type protocol uint8
 const (
 	overHTTP protocol = iota
 	overGRPC
+	overServingHTTP // TensorFlow Serving's, as are those of the next
+	overServingGRPC
 
 	protocols
 )
 
-var protocolNames = [protocols]string{"http", "grpc"}
+var protocolNames = [protocols]string{"http", "grpc", "tfserving_http", "tfserving_grpc"}
 
 // unknownModel labels requests that name no configured model: clients cannot make label values.
 const unknownModel = "_unknown"

@@ -27,6 +27,14 @@ const (
 	opRegister
 	opUnregister
 	opUnsupported // Triton's further extensions
+
+	// Of TensorFlow Serving's API.
+	opPredict
+	opClassify
+	opRegress
+	opServingModels
+	opServingStatus
+	opServingMetadata
 )
 
 // target is a parsed path. Its bytes are the path's, or the inference's scratch where they were escaped.
@@ -34,7 +42,9 @@ type target struct {
 	op      op
 	model   []byte
 	version []byte
+	label   []byte // of a version, in its place
 	region  []byte // of shared memory
+	serving bool   // it is of TensorFlow Serving's API, whose errors have a form of their own
 }
 
 var (
@@ -72,13 +82,16 @@ func cut(path []byte) (segment, rest []byte, ok bool) {
 	return path, nil, true
 }
 
-// parsePath reads the path of a v2 request. Segments are matched as sent; only names are unescaped, once.
+// parsePath reads the path of a request. Segments are matched as sent; only names are unescaped, once.
 func parsePath(path []byte) target {
 	if len(path) == 1 && path[0] == '/' {
 		return target{op: opAlive}
 	}
 	first, rest, ok := cut(path)
-	if !ok || !bytes.Equal(first, segV2) {
+	switch {
+	case ok && bytes.Equal(first, segV1):
+		return parseServing(rest)
+	case !ok || !bytes.Equal(first, segV2):
 		return target{}
 	}
 	if len(rest) == 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/tfserving"
 	"github.com/sluice-serving/sluice/wire"
 )
 
@@ -86,7 +87,11 @@ func (e *inference) refusePath() {
 
 func (e *inference) sendError(status int, code, text string) {
 	at := len(e.scratch)
-	e.scratch = kserve.AppendError(e.scratch, text, code, e.requestID)
+	if e.serving {
+		e.scratch = tfserving.AppendError(e.scratch, text)
+	} else {
+		e.scratch = kserve.AppendError(e.scratch, text, code, e.requestID)
+	}
 	e.reply.Body.Release()
 	e.body(e.scratch[at:])
 	e.reply.Status, e.reply.ContentType = status, typeJSON

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	tfpb "github.com/sluice-serving/sluice/protocol/tfserving/pb"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2"
 	"github.com/sluice-serving/sluice/wire/h2/services"
@@ -14,8 +14,12 @@ import (
 
 // The methods that are served by hand.
 const (
-	inferPath  = pb.GRPCInferenceService_ModelInfer_FullMethodName
-	streamPath = pb.GRPCInferenceService_ModelStreamInfer_FullMethodName
+	inferPath    = pb.GRPCInferenceService_ModelInfer_FullMethodName
+	streamPath   = pb.GRPCInferenceService_ModelStreamInfer_FullMethodName
+	predictPath  = tfpb.PredictionService_Predict_FullMethodName
+	classifyPath = tfpb.PredictionService_Classify_FullMethodName
+	regressPath  = tfpb.PredictionService_Regress_FullMethodName
+	multiPath    = tfpb.PredictionService_MultiInference_FullMethodName
 )
 
 // RPC serves the gRPC calls of the data port. It implements [h2.GRPC].
@@ -30,10 +34,12 @@ func (s *Server) RPC() *RPC { return &RPC{server: s, services: newServices(s)} }
 // Method implements [h2.GRPC].
 func (r *RPC) Method(path []byte) h2.Kind {
 	switch string(path) {
-	case inferPath:
+	case inferPath, predictPath:
 		return h2.Unary
 	case streamPath:
 		return h2.Streaming
+	case classifyPath, regressPath, multiPath:
+		return h2.Generic
 	}
 	return r.services.Method(path)
 }
@@ -41,13 +47,16 @@ func (r *RPC) Method(path []byte) h2.Kind {
 // Connect implements [h2.GRPC].
 func (r *RPC) Connect(*h2.Conn) h2.Calls { return &rpcConn{server: r.server} }
 
-// Serve implements [h2.GRPC]: an inference whose message came compressed, a stream of inferences, or one of the
-// other methods.
+// Serve implements [h2.GRPC]: an inference whose message came compressed, a stream of inferences, examples, or one
+// of the other methods.
 func (r *RPC) Serve(s *h2.Stream) {
 	switch string(s.Path()) {
-	case inferPath:
+	case inferPath, predictPath:
 	case streamPath:
 		r.server.serveStream(s)
+		return
+	case classifyPath, regressPath, multiPath:
+		r.server.serveExamples(s)
 		return
 	default:
 		r.services.Serve(s)
@@ -90,8 +99,9 @@ func (e *rpc) takesLong(s *h2.Stream) bool {
 	if s.Message().Size() <= readerBytes {
 		return false
 	}
-	peek, err := e.decoder.PeekModel(s.Message())
-	return err == nil && !peek.Raw
+	var q infer.Query
+	raw, err := e.codec.peek(s.Message(), &q)
+	return err == nil && !raw
 }
 
 // Drained implements [h2.Calls].
@@ -100,11 +110,13 @@ func (c *rpcConn) Drained() {
 	c.busy = false
 }
 
-// rpc is everything that one ModelInfer call needs. It stays attached to its stream and is reused with it: from
-// Reply on it may be serving the stream's next call.
+// rpc is everything that one ModelInfer or Predict call needs. It stays attached to its stream and is reused with
+// it: from Reply on it may be serving the stream's next call.
 type rpc struct {
 	rpcEdge
-	decoder *kserve.MessageDecoder
+	codec   codec // of the method being served: one of the two, made when first needed
+	infer   *inferCodec
+	predict *predictCodec
 
 	// Of the call being served.
 	stream   *h2.Stream
@@ -130,14 +142,33 @@ const (
 	holdPhase = 1<<turnShift - 1
 )
 
-// rpcOf returns what is attached to the stream.
+// rpcOf returns what is attached to the stream, for the method that it calls.
 func (s *Server) rpcOf(stream *h2.Stream) *rpc {
-	if e, ok := stream.Attached().(*rpc); ok && e.server == s {
-		return e
+	e, ok := stream.Attached().(*rpc)
+	if !ok || e.server != s {
+		e = &rpc{rpcEdge: rpcEdge{edge: edge{server: s}}}
+		stream.Attach(e)
 	}
-	e := &rpc{rpcEdge: newRPCEdge(s, inferPath), decoder: kserve.NewMessageDecoder(s.memory.Slabs)}
-	stream.Attach(e)
+	if path := stream.Path(); string(path) != e.method {
+		e.turnTo(string(path) == predictPath)
+	}
 	return e
+}
+
+// turnTo has e serve Predict, or ModelInfer.
+func (e *rpc) turnTo(predict bool) {
+	pool := e.server.memory.Slabs
+	if predict {
+		if e.predict == nil {
+			e.predict = newPredictCodec(pool)
+		}
+		e.method, e.protocol, e.codec = predictPath, overServingGRPC, e.predict
+		return
+	}
+	if e.infer == nil {
+		e.infer = newInferCodec(pool)
+	}
+	e.method, e.protocol, e.codec = inferPath, overGRPC, e.infer
 }
 
 // serve takes a call up; its answer comes with Done, or at once if it is refused.
@@ -147,13 +178,13 @@ func (e *rpc) serve(s *h2.Stream, burst *infer.Burst) {
 	turn := (e.hold.Load()>>turnShift + 1) << turnShift
 	e.hold.Store(turn | submitting)
 	req := e.server.memory.NewRequest()
-	err := e.prepare(e.decoder, s.Message(), req, false)
+	asked, err := e.prepare(e.codec, s.Message(), req)
 	if err != nil {
 		req.Release()
 		e.fail(err, nil, burst)
 		return
 	}
-	deadline, err := e.deadline(req.Route, e.timeout())
+	deadline, err := e.deadline(req.Route, asked, timeoutOf(s))
 	if err != nil {
 		req.Release()
 		e.fail(err, nil, burst)
@@ -183,9 +214,9 @@ func (e *rpc) submit(c *infer.Call, turn uint64, burst *infer.Burst) {
 	}
 }
 
-// timeout returns what the client allows the call, 0 if it does not say.
-func (e *rpc) timeout() time.Duration {
-	d, ok := e.stream.Timeout()
+// timeoutOf returns what the client allows a call, 0 if it does not say.
+func timeoutOf(s *h2.Stream) time.Duration {
+	d, ok := s.Timeout()
 	if !ok {
 		return 0
 	}
@@ -206,7 +237,7 @@ func (e *rpc) Done(c *infer.Call, burst *infer.Burst) {
 	e.settle(c)
 	err := c.Error
 	if err == nil {
-		err = e.encode(c, c.Response, c.Rows, kserve.Frame{})
+		err = e.encoded(e.codec.encode(c, &e.message))
 	}
 	if err != nil {
 		e.fail(err, c, burst)

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/wire/h2"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
@@ -25,8 +24,8 @@ type rpcClient struct {
 	have  int // bytes in buf that are not read yet
 }
 
-// newRPCClient prepares n calls of the echo model that differ in id, timeout and trace.
-func newRPCClient(t testing.TB, e *edge, n int) *rpcClient {
+// newRPCClient connects.
+func newRPCClient(t testing.TB, e *edge) *rpcClient {
 	t.Helper()
 	srv, err := h2.New(h2.Options{}, e.memory.Slabs, e.Server, e.RPC(), zap.NewNop())
 	if err != nil {
@@ -63,23 +62,24 @@ func newRPCClient(t testing.TB, e *edge, n int) *rpcClient {
 	if _, err := c.conn.Write(frame.AppendSettingsAck(hello)); err != nil {
 		t.Fatal(err)
 	}
-	message, err := proto.Marshal(&pb.ModelInferRequest{
-		ModelName:        "echo",
-		Inputs:           []*pb.ModelInferRequest_InferInputTensor{{Name: "x", Datatype: "FP32", Shape: []int64{1, 256}}},
-		RawInputContents: [][]byte{make([]byte, 1024)},
-	})
+	return c
+}
+
+// prepare prepares n calls of a method that differ in id and timeout: the first ones of the connection.
+func (c *rpcClient) prepare(t testing.TB, n int, path string, message proto.Message) {
+	t.Helper()
+	b, err := proto.Marshal(message)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {
-		c.calls = append(c.calls, rpcCall(uint32(2*i+1), message))
+		c.calls = append(c.calls, rpcCall(uint32(2*i+1), path, b))
 	}
-	return c
 }
 
 // rpcCall is the frames of one call, its header fields literal and unknown to any table.
-func rpcCall(id uint32, message []byte) []byte {
-	out := rpcHead(id, pb.GRPCInferenceService_ModelInfer_FullMethodName, strconv.Itoa(50_000_000+int(id))+"u")
+func rpcCall(id uint32, path string, message []byte) []byte {
+	out := rpcHead(id, path, strconv.Itoa(50_000_000+int(id))+"u")
 	return rpcMessage(out, id, frame.EndStream, message)
 }
 

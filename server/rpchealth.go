@@ -6,11 +6,10 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 )
 
 // healthService is grpc.health.v1, which Kubernetes and balancers ask. It knows the server as a whole, whose
-// name is empty, the v2 service, and models by their names.
+// name is empty, the services of the protocols, and models by their names.
 type healthService struct {
 	grpc_health_v1.UnimplementedHealthServer
 	server *Server
@@ -25,6 +24,13 @@ func (h *healthService) Check(_ context.Context, q *grpc_health_v1.HealthCheckRe
 	return &grpc_health_v1.HealthCheckResponse{Status: status}, nil
 }
 
+// The services of the protocols. As one process serves all, they fare alike.
+const (
+	v2Service      = "inference.GRPCInferenceService"
+	servingService = "tensorflow.serving.PredictionService"
+	servingModels  = "tensorflow.serving.ModelService"
+)
+
 // mostHealth bounds the services of a list, as other servers do.
 const mostHealth = 100
 
@@ -32,7 +38,7 @@ var errManyServices = infer.Errorf(infer.TooLarge, "there are more models than a
 
 // List implements [grpc_health_v1.HealthServer].
 func (h *healthService) List(context.Context, *grpc_health_v1.HealthListRequest) (*grpc_health_v1.HealthListResponse, error) {
-	names := []string{"", pb.GRPCInferenceService_ServiceDesc.ServiceName}
+	names := []string{"", v2Service, servingService, servingModels}
 	for _, v := range h.server.front.Versions() {
 		if v.Name != names[len(names)-1] {
 			names = append(names, v.Name)
@@ -80,7 +86,7 @@ func (h *healthService) Watch(q *grpc_health_v1.HealthCheckRequest, stream grpc_
 func (s *Server) health(name string) (grpc_health_v1.HealthCheckResponse_ServingStatus, *infer.Error) {
 	var serving bool
 	switch name {
-	case "", pb.GRPCInferenceService_ServiceDesc.ServiceName:
+	case "", v2Service, servingService, servingModels:
 		serving = s.front.Ready()
 	default:
 		_, err := s.named(name, "")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	tfpb "github.com/sluice-serving/sluice/protocol/tfserving/pb"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2"
 	"github.com/sluice-serving/sluice/wire/h2/services"
@@ -21,6 +22,8 @@ import (
 func newServices(s *Server) *services.Registry {
 	r := services.New(services.Options{Head: s.rpcHead, Status: rpcError}, s.memory.Slabs, s.log)
 	pb.RegisterGRPCInferenceServiceServer(r, &inferenceService{server: s})
+	tfpb.RegisterPredictionServiceServer(r, &predictionService{server: s})
+	tfpb.RegisterModelServiceServer(r, &modelService{server: s})
 	grpc_health_v1.RegisterHealthServer(r, &healthService{server: s})
 	reflection.Register(r)
 	return r

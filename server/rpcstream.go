@@ -194,7 +194,7 @@ func (x *rpcStream) take() {
 	e := x.server.streamed.Get().(*streamed)
 	e.begin(x)
 	req := x.server.memory.NewRequest()
-	err := e.prepare(x.decoder, &x.message, req, true)
+	asked, err := e.prepare(&e.codec, &x.message, req)
 	x.message.Release()
 	if err != nil && x.decoder.Malformed() {
 		req.Release()
@@ -206,7 +206,7 @@ func (x *rpcStream) take() {
 	if err == nil {
 		x.follow(req.Sequence())
 		e.sequence = req.Sequence()
-		c, err = e.open(req, x.deadline)
+		c, err = e.open(req, asked, x.deadline)
 	}
 	req.Release()
 	why := x.enter(e)

@@ -21,7 +21,7 @@ func TestStreamedRequestsDoNotAllocate(t *testing.T) {
 	}{{"echo", 1}, {"repeat", 1}, {"repeat", 4}} {
 		t.Run(tc.model, func(t *testing.T) {
 			e := newEdge(t, puppet.Options{Models: []*infer.Model{puppet.Echo("echo", 32), puppet.Repeat("repeat")}}, server.Options{})
-			c := newRPCClient(t, e, 0)
+			c := newRPCClient(t, e)
 			open := rpcHead(1, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName, "50S")
 			open = append(open, frame.AppendWindow(nil, 1, 1<<30)...)
 			if _, err := c.conn.Write(open); err != nil {

@@ -20,7 +20,7 @@ func BenchmarkStream(b *testing.B) {
 	for _, together := range []int{1, 8, 32} {
 		b.Run(fmt.Sprintf("together=%d", together), func(b *testing.B) {
 			e := newEdge(b, puppet.Options{Models: []*infer.Model{puppet.Echo("echo", 32)}}, server.Options{})
-			c := newRPCClient(b, e, 0)
+			c := newRPCClient(b, e)
 			open := rpcHead(1, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName, "50S")
 			open = append(open, frame.AppendWindow(nil, 1, 1<<30)...)
 			if _, err := c.conn.Write(open); err != nil {

@@ -163,7 +163,7 @@ func TestTheServerItselfEndsAStreamInTime(t *testing.T) {
 	}{{"idle", 0}, {"busy", 2}} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := newEdge(t, puppet.Options{Fixed: time.Hour, Models: []*infer.Model{puppet.Echo("echo", 0)}}, server.Options{})
-			c := newRPCClient(t, e, 0)
+			c := newRPCClient(t, e)
 			message, err := proto.Marshal(ask("echo", "", 1, 1))
 			if err != nil {
 				t.Fatal(err)

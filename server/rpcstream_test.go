@@ -68,12 +68,17 @@ func newStreaming(t testing.TB, opts puppet.Options) *streaming {
 // dial connects a client of grpc-go.
 func (s *streaming) dial(t testing.TB) pb.GRPCInferenceServiceClient {
 	t.Helper()
+	return pb.NewGRPCInferenceServiceClient(s.connect(t))
+}
+
+func (s *streaming) connect(t testing.TB) *grpc.ClientConn {
+	t.Helper()
 	conn, err := grpc.NewClient(s.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return pb.NewGRPCInferenceServiceClient(conn)
+	return conn
 }
 
 // open starts a stream that the test bounds.

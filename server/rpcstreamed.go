@@ -2,6 +2,7 @@ package server
 
 import (
 	"sync"
+	"time"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve"
@@ -12,7 +13,8 @@ import (
 // decoupled, the sink of its responses.
 type streamed struct {
 	rpcEdge
-	x *rpcStream
+	codec inferCodec // with the decoder of its stream
+	x     *rpcStream
 
 	// Set before the request is outstanding.
 	running   *infer.Call // nil if it did not get that far
@@ -31,11 +33,17 @@ type streamed struct {
 	trouble *infer.Error  // what the first response that failed said
 }
 
-func newStreamed(s *Server) *streamed { return &streamed{rpcEdge: newRPCEdge(s, streamPath)} }
+func newStreamed(s *Server) *streamed {
+	return &streamed{
+		rpcEdge: rpcEdge{edge: edge{server: s, protocol: overGRPC, method: streamPath}},
+		codec:   inferCodec{encoder: kserve.NewMessageEncoder(s.memory.Slabs), stream: true},
+	}
+}
 
 // begin takes up a request.
 func (e *streamed) begin(x *rpcStream) {
 	e.x, e.from, e.received, e.requestID = x, x.stream, infer.Now(), x.requestID
+	e.codec.decoder = x.decoder
 	e.running, e.decoupled, e.sequence, e.ready = nil, false, 0, false
 	e.final, e.trouble = false, nil
 }
@@ -44,7 +52,7 @@ func (e *streamed) begin(x *rpcStream) {
 func (e *streamed) end() {
 	c := e.running
 	e.forget()
-	e.x, e.running, e.requestID = nil, nil, nil
+	e.x, e.running, e.requestID, e.codec.decoder = nil, nil, nil, nil
 	e.server.streamed.Put(e)
 	if c != nil {
 		c.Release()
@@ -59,9 +67,10 @@ func (e *streamed) list() *streamedList {
 	return &e.x.mu.turns
 }
 
-// open makes the call of a decoded request, which must be done by until, unless that is 0.
-func (e *streamed) open(req *infer.Request, until int64) (*infer.Call, *infer.Error) {
-	deadline, err := e.deadline(req.Route, 0)
+// open makes the call of a decoded request that may take as long as asked and must be done by until, unless those
+// are 0.
+func (e *streamed) open(req *infer.Request, asked time.Duration, until int64) (*infer.Call, *infer.Error) {
+	deadline, err := e.deadline(req.Route, asked, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -98,9 +107,9 @@ func (e *streamed) Done(c *infer.Call, burst *infer.Burst) {
 	switch {
 	case err != nil:
 	case !e.decoupled:
-		err = e.encode(c, c.Response, c.Rows, kserve.Frame{Stream: true, Final: kserve.FinalYes})
-	case e.head.EmptyFinal && !e.final:
-		err = e.encode(c, nil, infer.AllRows, kserve.Frame{Stream: true, Final: kserve.FinalYes})
+		err = e.encode(c, c.Response, c.Rows, kserve.FinalYes)
+	case e.codec.head.EmptyFinal && !e.final:
+		err = e.encode(c, nil, infer.AllRows, kserve.FinalYes)
 	}
 	if err != nil {
 		e.refuse(err, c, burst)
@@ -146,7 +155,7 @@ func (e *streamed) drop(err *infer.Error) {
 func (e *streamed) tell(text string, final kserve.Final) {
 	e.message.Release()
 	at := len(e.scratch)
-	e.scratch = kserve.AppendStreamError(e.scratch, text, e.id, final, false)
+	e.scratch = kserve.AppendStreamError(e.scratch, text, e.codec.id, final, false)
 	b := e.scratch[at:]
 	s := e.server.memory.Slabs.Get(len(b))
 	e.message.AppendOwned(slab.View{B: s.Bytes()[:copy(s.Bytes(), b)], S: s})
@@ -207,7 +216,12 @@ func (e *streamed) respond(c *infer.Call, r *infer.Response) *infer.Error {
 		e.tell(r.Error.Text, final)
 		return nil
 	}
-	return e.encode(c, r, infer.AllRows, kserve.Frame{Stream: true, Final: final})
+	return e.encode(c, r, infer.AllRows, final)
+}
+
+// encode makes e.message rows of r, which may be nil for an answer without outputs.
+func (e *streamed) encode(c *infer.Call, r *infer.Response, rows infer.Rows, final kserve.Final) *infer.Error {
+	return e.encoded(e.codec.respond(c, r, rows, kserve.Frame{Stream: true, Final: final}, &e.message))
 }
 
 // streamedList is the outstanding requests of a kind, oldest first.

@@ -109,20 +109,14 @@ func (s *Server) Serve(x wire.Exchange) {
 	if ok {
 		t = parsePath(path)
 	}
-	if t.op == opInfer || t.op == opGenerate || t.op == opEvents {
-		switch t.op {
-		case opGenerate:
-			e.way = wayGenerate
-		case opEvents:
-			e.way = wayEvents
-		}
-		if bytes.Equal(x.Method(), methodPost) {
-			e.infer(t)
-		} else {
-			e.refuseMethod("POST")
-		}
-	} else {
+	e.serving = t.serving
+	if way, infers := t.op.way(); !infers {
 		e.describe(t)
+	} else if !bytes.Equal(x.Method(), methodPost) {
+		e.refuseMethod("POST")
+	} else {
+		e.take(way)
+		e.infer(t)
 	}
 	e.end()
 	s.pool.Put(e)

@@ -26,7 +26,11 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-const v2Service = "inference.GRPCInferenceService"
+const (
+	v2Service      = "inference.GRPCInferenceService"
+	servingService = "tensorflow.serving.PredictionService"
+	servingModels  = "tensorflow.serving.ModelService"
+)
 
 func soon(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -54,7 +58,7 @@ func TestHealth(t *testing.T) {
 	r := start(t, oneModel)
 	_, conn := r.dial("http")
 	health := grpc_health_v1.NewHealthClient(conn)
-	for service, want := range map[string]string{"": "SERVING", v2Service: "SERVING", "m": "SERVING", "nope": "NotFound"} {
+	for service, want := range map[string]string{"": "SERVING", v2Service: "SERVING", servingService: "SERVING", servingModels: "SERVING", "m": "SERVING", "nope": "NotFound"} {
 		var head metadata.MD
 		a, err := health.Check(soon(t), &grpc_health_v1.HealthCheckRequest{Service: service}, grpc.Header(&head))
 		got := a.GetStatus().String()
@@ -68,7 +72,7 @@ func TestHealth(t *testing.T) {
 		}
 	}
 	list, err := health.List(soon(t), &grpc_health_v1.HealthListRequest{})
-	if err != nil || len(list.GetStatuses()) != 3 || list.GetStatuses()["m"].GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+	if err != nil || len(list.GetStatuses()) != 5 || list.GetStatuses()["m"].GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		t.Errorf("list %v, %v", list, err)
 	}
 }
@@ -177,7 +181,8 @@ func TestReflection(t *testing.T) {
 				names = append(names, s.GetName())
 			}
 			want := []string{
-				"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection", v2Service,
+				"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
+				v2Service, servingModels, servingService,
 			}
 			if !slices.Equal(names, want) {
 				t.Errorf("services %q, want %q", names, want)

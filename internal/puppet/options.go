@@ -26,6 +26,8 @@ type Options struct {
 	// Script is asked about each run before it is accepted, on the caller's goroutine; nil: all succeed.
 	// run counts from 1.
 	Script func(run int64, b *infer.Batch) Verdict
+	// Answer makes the answer of a run that succeeds; nil: each output is the input of its index.
+	Answer func(r *infer.Response, b *infer.Batch)
 	// Speak is the script of streams, under the same terms; nil: all are the zero Speech.
 	Speak func(run int64, c *infer.Call) Speech
 }
@@ -63,7 +65,7 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("slots %d: want at least 1", o.Slots)
 	}
 	for _, m := range o.Models {
-		if len(m.Outputs) > len(m.Inputs) {
+		if o.Answer == nil && len(m.Outputs) > len(m.Inputs) {
 			return fmt.Errorf("model %q: %d outputs and %d inputs: a puppet answers with its inputs",
 				m.Name, len(m.Outputs), len(m.Inputs))
 		}

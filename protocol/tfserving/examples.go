@@ -3,85 +3,109 @@ package tfserving
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"math"
-
-	"google.golang.org/protobuf/proto"
+	"unicode/utf8"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/message"
 	"github.com/sluice-serving/sluice/protocol/text"
-	"github.com/sluice-serving/sluice/protocol/tfserving/pb"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// Classify and Regress run a signature whose only input is a list of serialized Examples. Their messages are the
-// generated ones.
+// Classify and Regress run a signature whose only input is a list of serialized Examples. They stay serialized from
+// end to end: as objects they would take many times their bytes.
 
-// DecodeExamples makes a request of Examples, for the signature of that name, which must be of the given method. req
-// must be new; after an error, it is in order and to be released as usual.
-func DecodeExamples(m *infer.Model, method, signature string, in *pb.Input, pool *slab.Pool, req *infer.Request) *infer.Error {
+// Examples are what Classify and Regress are asked about. A context stands before each of them: what is encoded one
+// behind the other is one message.
+type Examples struct {
+	data    []byte // each behind its length, in four bytes
+	n       int
+	context []byte
+}
+
+// Len returns how many there are.
+func (x *Examples) Len() int { return x.n }
+
+// begin begins an example, which the caller appends to data.
+func (x *Examples) begin() (at int) {
+	at = len(x.data)
+	x.data = append(x.data, 0, 0, 0, 0)
+	x.n++
+	return at
+}
+
+// end ends the example that begin began.
+func (x *Examples) end(at int) { binary.LittleEndian.PutUint32(x.data[at:], uint32(len(x.data)-at-4)) }
+
+// ExamplesSource is a request of Examples and what it asks for.
+type ExamplesSource struct {
+	Model             *infer.Model
+	Method, Signature string // an empty signature is the default one
+	Examples          *Examples
+	// MaxBytes bounds the bytes of the examples, each with its context. 0: no bound.
+	MaxBytes int64
+}
+
+// DecodeExamples makes a request of Examples, for a signature that must be of the given method. req must be new; after
+// an error, it is in order and to be released as usual.
+func DecodeExamples(src ExamplesSource, pool *slab.Pool, req *infer.Request) *infer.Error {
 	var c caller
-	c.Begin(m, req, 0)
-	if err := c.choose([]byte(signature)); err != nil {
+	m, x := src.Model, src.Examples
+	if m.Signatures == nil {
+		return infer.Errorf(infer.Unsupported, "model %s has no signatures that take examples, as %s needs: ask for predict", text.Quote(m.Name), src.Method)
+	}
+	c.Begin(m, req, src.MaxBytes)
+	if err := c.choose([]byte(src.Signature)); err != nil {
 		return err
 	}
-	if c.sig == nil || c.sig.Method != method || len(c.sig.Inputs) != 1 || m.Inputs[c.sig.Inputs[0]].DType != tensor.Bytes {
-		if signature == "" {
-			signature = DefaultSignature
-		}
-		return infer.Errorf(infer.Invalid, "signature %s of model %s does not take examples for %s", text.Quote(signature), text.Quote(m.Name), method)
+	if c.sig.Method != src.Method || len(c.sig.Inputs) != 1 || m.Inputs[c.sig.Inputs[0]].DType != tensor.Bytes {
+		return infer.Errorf(infer.Invalid, "signature %s of model %s does not take examples for %s", text.Quote(c.sig.Name), text.Quote(m.Name), src.Method)
 	}
-	data, n, err := serialize(in)
-	if err != nil {
+	if x.n == 0 {
+		return infer.Errorf(infer.Invalid, "the request for model %s has no examples", text.Quote(m.Name))
+	}
+	size := int64(len(x.data)) + int64(x.n)*int64(len(x.context))
+	if err := c.Charge(size); err != nil {
 		return err
 	}
 	spec := &m.Inputs[c.sig.Inputs[0]]
-	c.In = fit.Field{Name: []byte(spec.Name), HasName: true, DType: tensor.Bytes}
-	c.In.AddDim(int64(n))
+	c.In = fit.Field{Name: text.BytesOf(spec.Name), HasName: true, DType: tensor.Bytes}
+	c.In.AddDim(int64(x.n))
 	t, _, err := c.Bind()
 	if err != nil {
 		return err
 	}
-	v := pool.Get(len(data)).View(0, len(data))
-	copy(v.B, data)
+	v := pool.Get(int(size)).View(0, int(size))
+	x.write(v.B)
 	t.Data.AppendOwned(v)
-	req.Bytes = int64(len(data))
+	req.Bytes = size
 	return c.whole()
 }
 
-// serialize returns the examples of an input as BYTES elements. A context stands before each: what is encoded one behind
-// the other is one message.
-func serialize(in *pb.Input) (data []byte, n int, err *infer.Error) {
-	examples, context := in.GetExampleList().GetExamples(), (*pb.Example)(nil)
-	if l := in.GetExampleListWithContext(); l != nil {
-		examples, context = l.Examples, l.Context
+// write writes the examples as BYTES elements, each with its context.
+func (x *Examples) write(dst []byte) {
+	if len(x.context) == 0 {
+		copy(dst, x.data)
+		return
 	}
-	if len(examples) == 0 {
-		return nil, 0, infer.Errorf(infer.Invalid, "the request has no examples")
+	for from := x.data; len(from) > 0; {
+		n := binary.LittleEndian.Uint32(from)
+		binary.LittleEndian.PutUint32(dst, n+uint32(len(x.context)))
+		dst = dst[4:]
+		dst = dst[copy(dst, x.context):]
+		dst = dst[copy(dst, from[4:4+n]):]
+		from = from[4+n:]
 	}
-	opts := proto.MarshalOptions{Deterministic: true}
-	for _, e := range examples {
-		at := len(data)
-		data = append(data, 0, 0, 0, 0)
-		for _, part := range []*pb.Example{context, e} {
-			var fault error
-			if data, fault = opts.MarshalAppend(data, part); fault != nil {
-				return nil, 0, infer.Errorf(infer.Invalid, "an example cannot be encoded")
-			}
-		}
-		binary.LittleEndian.PutUint32(data[at:], uint32(len(data)-at-4))
-	}
-	return data, len(examples), nil
 }
 
 // ParseExamples reads the body of classify or regress over REST: examples, the context that they share, and the name of
 // the signature.
-func ParseExamples(body []byte) (in *pb.Input, signature string, err *infer.Error) {
-	s := &text.Scanner{}
+func ParseExamples(body []byte) (x *Examples, signature string, err *infer.Error) {
+	r := &exampleReader{}
+	s := &r.s
 	s.Reset(body)
-	var examples []*pb.Example
-	var context *pb.Example
+	x = &Examples{}
 	seen := false
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
@@ -90,14 +114,14 @@ func ParseExamples(body []byte) (in *pb.Input, signature string, err *infer.Erro
 			name, _ := s.String()
 			signature = string(name)
 		case "context":
-			context, err = parseExample(s)
+			x.context, err = r.example(nil)
 		case "examples":
 			seen = true
 			s.Open('[')
 			for err == nil && s.More() {
-				var e *pb.Example
-				e, err = parseExample(s)
-				examples = append(examples, e)
+				at := x.begin()
+				x.data, err = r.example(x.data)
+				x.end(at)
 			}
 		default:
 			s.Skip()
@@ -111,125 +135,165 @@ func ParseExamples(body []byte) (in *pb.Input, signature string, err *infer.Erro
 		return nil, "", s.Fault()
 	case !seen:
 		return nil, "", infer.Errorf(infer.Invalid, "the request has no \"examples\"")
-	case len(examples) == 0:
+	case x.n == 0:
 		return nil, "", infer.Errorf(infer.Invalid, "no values in \"examples\"")
-	case context != nil:
-		list := &pb.ExampleListWithContext{Examples: examples, Context: context}
-		return &pb.Input{Kind: &pb.Input_ExampleListWithContext{ExampleListWithContext: list}}, signature, nil
 	}
-	return &pb.Input{Kind: &pb.Input_ExampleList{ExampleList: &pb.ExampleList{Examples: examples}}}, signature, nil
+	return x, signature, nil
 }
 
-// parseExample reads an object of features: each a value, or a list of values of one kind.
-func parseExample(s *text.Scanner) (*pb.Example, *infer.Error) {
-	features := map[string]*pb.Feature{}
+// The fields of Example and what it consists of.
+const (
+	keyExampleFeatures = 1<<3 | message.Bytes // of Example
+	keyFeatureEntry    = 1<<3 | message.Bytes // of Features
+	keyFeatureName     = 1<<3 | message.Bytes // of the map's entry
+	keyFeatureValue    = 2<<3 | message.Bytes
+	keyFeatureBytes    = 1<<3 | message.Bytes // of Feature
+	keyFeatureFloats   = 2<<3 | message.Bytes
+	keyFeatureInts     = 3<<3 | message.Bytes
+	keyFeatureList     = 1<<3 | message.Bytes // of each list, packed where it can be
+)
+
+// An exampleReader encodes examples as it reads them. The elements of a feature are of one kind.
+type exampleReader struct {
+	s        text.Scanner
+	features []byte // of the example being read
+	name     []byte // of the feature being read
+	kind     byte   // its field of Feature, 0 as long as it has no element
+	list     []byte // its elements
+}
+
+// example appends an object of features: each a value, or a list of values of one kind.
+func (r *exampleReader) example(dst []byte) ([]byte, *infer.Error) {
+	s := &r.s
+	r.features = r.features[:0]
 	s.Nonfinite = true
 	defer func() { s.Nonfinite = false }()
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
-		f := &feature{name: string(key)}
-		if s.Peek() == '[' {
-			s.Open('[')
-			for s.More() {
-				if err := f.value(s); err != nil {
-					return nil, err
-				}
-			}
-		} else if err := f.value(s); err != nil {
-			return nil, err
+		r.name, r.kind, r.list = append(r.name[:0], key...), 0, r.list[:0]
+		if !utf8.Valid(r.name) {
+			return dst, r.bad("has a name that is not UTF-8")
 		}
-		features[f.name] = f.message()
+		if err := r.feature(); err != nil {
+			return dst, err
+		}
+		r.take()
 	}
 	if s.Failed() {
-		return nil, s.Fault()
+		return dst, s.Fault()
 	}
-	return &pb.Example{Features: &pb.Features{Feature: features}}, nil
+	return appendElement(dst, keyExampleFeatures, r.features), nil
 }
 
-// A feature is one as far as it has been read. Its elements are of one kind.
-type feature struct {
-	name   string
-	bytes  [][]byte
-	floats []float32
-	ints   []int64
-}
-
-func (f *feature) message() *pb.Feature {
-	switch {
-	case f.bytes != nil:
-		return &pb.Feature{Kind: &pb.Feature_BytesList{BytesList: &pb.BytesList{Value: f.bytes}}}
-	case f.floats != nil:
-		return &pb.Feature{Kind: &pb.Feature_FloatList{FloatList: &pb.FloatList{Value: f.floats}}}
-	case f.ints != nil:
-		return &pb.Feature{Kind: &pb.Feature_Int64List{Int64List: &pb.Int64List{Value: f.ints}}}
+// feature reads the value, or the list of values.
+func (r *exampleReader) feature() *infer.Error {
+	s := &r.s
+	if s.Peek() != '[' {
+		return r.value()
 	}
-	return &pb.Feature{}
-}
-
-func (f *feature) bad(what string) *infer.Error {
-	return infer.Errorf(infer.Invalid, "feature %s %s", text.Quote(f.name), what)
-}
-
-// value reads an element.
-func (f *feature) value(s *text.Scanner) *infer.Error {
-	switch c := s.Peek(); {
-	case c == '"':
-		b, _ := s.String()
-		f.bytes = append(f.bytes, append([]byte{}, b...))
-	case c == '{':
-		return f.base64(s)
-	case c == 't' && s.Literal("true"):
-		f.ints = append(f.ints, 1)
-	case c == 'f' && s.Literal("false"):
-		f.ints = append(f.ints, 0)
-	default:
-		return f.number(s)
-	}
-	return f.kind(s)
-}
-
-// kind checks that the elements are of one kind.
-func (f *feature) kind(s *text.Scanner) *infer.Error {
-	switch {
-	case s.Failed():
-		return s.Fault()
-	case f.bytes != nil && f.ints != nil, f.bytes != nil && f.floats != nil, f.ints != nil && f.floats != nil:
-		return f.bad("has elements of several kinds")
+	s.Open('[')
+	for s.More() {
+		if err := r.value(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (f *feature) base64(s *text.Scanner) *infer.Error {
+// take puts the feature that was read among those of the example.
+func (r *exampleReader) take() {
+	list := len(r.list)
+	if r.kind != keyFeatureBytes && list > 0 {
+		list = message.FieldSize(list)
+	}
+	value := 0
+	if r.kind != 0 {
+		value = message.FieldSize(list)
+	}
+	b := binary.AppendUvarint(append(r.features, keyFeatureEntry), uint64(message.FieldSize(len(r.name))+message.FieldSize(value)))
+	b = appendElement(b, keyFeatureName, r.name)
+	b = binary.AppendUvarint(append(b, keyFeatureValue), uint64(value))
+	if r.kind != 0 {
+		b = binary.AppendUvarint(append(b, r.kind), uint64(list))
+		if r.kind != keyFeatureBytes {
+			b = binary.AppendUvarint(append(b, keyFeatureList), uint64(len(r.list)))
+		}
+		b = append(b, r.list...)
+	}
+	r.features = b
+}
+
+// appendElement appends a field of bytes that is there even if it is empty.
+func appendElement(dst []byte, key byte, b []byte) []byte {
+	return append(binary.AppendUvarint(append(dst, key), uint64(len(b))), b...)
+}
+
+func (r *exampleReader) bad(what string) *infer.Error {
+	return infer.Errorf(infer.Invalid, "feature %s %s", text.Quote(r.name), what)
+}
+
+// is notes the kind of an element.
+func (r *exampleReader) is(kind byte) *infer.Error {
+	switch {
+	case r.s.Failed():
+		return r.s.Fault()
+	case r.kind != 0 && r.kind != kind:
+		return r.bad("has elements of several kinds")
+	}
+	r.kind = kind
+	return nil
+}
+
+// value reads an element.
+func (r *exampleReader) value() *infer.Error {
+	s := &r.s
+	switch c := s.Peek(); {
+	case c == '"':
+		b, _ := s.String()
+		r.list = appendElement(r.list, keyFeatureList, b)
+		return r.is(keyFeatureBytes)
+	case c == '{':
+		return r.base64()
+	case c == 't' && s.Literal("true"):
+		r.list = append(r.list, 1)
+	case c == 'f' && s.Literal("false"):
+		r.list = append(r.list, 0)
+	default:
+		return r.number()
+	}
+	return r.is(keyFeatureInts)
+}
+
+func (r *exampleReader) base64() *infer.Error {
+	s := &r.s
 	s.Open('{')
 	key, ok := s.Key()
 	if !ok || string(key) != "b64" || s.Peek() != '"' {
-		return f.bad("has an element that is no number, string, bool or \"b64\"")
+		return r.bad("has an element that is no number, string, bool or \"b64\"")
 	}
 	b, _ := s.String()
-	v, err := base64.StdEncoding.DecodeString(string(b))
+	v, err := base64.StdEncoding.AppendDecode(nil, b)
 	if _, more := s.Key(); more || err != nil {
-		return f.bad("has a \"b64\" that is not base 64, or not alone in its object")
+		return r.bad("has a \"b64\" that is not base 64, or not alone in its object")
 	}
-	f.bytes = append(f.bytes, append([]byte{}, v...))
-	return f.kind(s)
+	r.list = appendElement(r.list, keyFeatureList, v)
+	return r.is(keyFeatureBytes)
 }
 
 // number reads a number: a whole one without point and exponent is an int64, any other a float.
-func (f *feature) number(s *text.Scanner) *infer.Error {
+func (r *exampleReader) number() *infer.Error {
 	var b [8]byte
+	s := &r.s
 	switch bad := s.Element(tensor.Int64, b[:]); bad {
 	case text.ValueOK:
-		if s.Failed() {
-			return s.Fault()
-		}
-		f.ints = append(f.ints, int64(binary.LittleEndian.Uint64(b[:])))
-		return f.kind(s)
+		r.list = binary.AppendUvarint(r.list, binary.LittleEndian.Uint64(b[:]))
+		return r.is(keyFeatureInts)
 	case text.ValueRange:
-		return f.bad("has a number out of the range of int64")
+		return r.bad("has a number out of the range of int64")
 	}
 	if s.Element(tensor.FP32, b[:]) != text.ValueOK {
-		return f.bad("has an element that is no number, string, bool or \"b64\", or one out of range")
+		return r.bad("has an element that is no number, string, bool or \"b64\", or one out of range")
 	}
-	f.floats = append(f.floats, math.Float32frombits(binary.LittleEndian.Uint32(b[:])))
-	return f.kind(s)
+	r.list = append(r.list, b[:4]...)
+	return r.is(keyFeatureFloats)
 }

@@ -22,28 +22,65 @@ func example(t *testing.T, features string) *pb.Example {
 	return e
 }
 
-func TestParseExamples(t *testing.T) {
-	plain := example(t, `{"i":{"int64List":{"value":["1","-9223372036854775808"]}},"f":{"floatList":{"value":[1.5]}},"s":{"bytesList":{"value":["YQ==","/w=="]}},"b":{"int64List":{"value":["1","0"]}},"e":{}}`)
-	body := `{"i":[1,-9223372036854775808],"f":1.5,"s":["a",{"b64":"/w=="}],"b":[true,false],"e":[]}`
-	list := func(e ...*pb.Example) *pb.Input {
+// listOfExamples is an input of examples, and of their context unless it is nil.
+func listOfExamples(context *pb.Example, e ...*pb.Example) *pb.Input {
+	if context == nil {
 		return &pb.Input{Kind: &pb.Input_ExampleList{ExampleList: &pb.ExampleList{Examples: e}}}
 	}
+	return &pb.Input{Kind: &pb.Input_ExampleListWithContext{ExampleListWithContext: &pb.ExampleListWithContext{Examples: e, Context: context}}}
+}
+
+// taken parses what Classify makes of an input.
+func taken(t *testing.T, in *pb.Input) *Examples {
+	t.Helper()
+	b, err := proto.Marshal(&pb.ClassificationRequest{Input: in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, x, fault := ParseTasks(b, ClassifyMethod)
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	return x
+}
+
+// inputOf returns the examples and the context as messages.
+func inputOf(t *testing.T, x *Examples) *pb.Input {
+	t.Helper()
+	parse := func(b []byte) *pb.Example {
+		e := &pb.Example{}
+		if err := proto.Unmarshal(b, e); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	var list []*pb.Example
+	for _, e := range stringsOf(x.data) {
+		list = append(list, parse([]byte(e)))
+	}
+	if x.context == nil {
+		return listOfExamples(nil, list...)
+	}
+	return listOfExamples(parse(x.context), list...)
+}
+
+func TestParseExamples(t *testing.T) {
+	plain := example(t, `{"i":{"int64List":{"value":["1","-9223372036854775808"]}},"f":{"floatList":{"value":[1.5,-2]}},"s":{"bytesList":{"value":["YQ==","","/w=="]}},"b":{"int64List":{"value":["1","0"]}},"e":{},"":{"floatList":{"value":[0]}}}`)
+	body := `{"i":[1,-9223372036854775808],"f":[1.5,-2e0],"s":["a","",{"b64":"/w=="}],"b":[true,false],"e":[],"":0.0}`
 	for _, tc := range []struct {
 		name, body, signature string
 		want                  *pb.Input
 	}{
-		{"one", `{"examples":[` + body + `]}`, "", list(plain)},
-		{"two and a signature", `{"signature_name":"s","examples":[{"f":NaN},{}],"more":{}}`, "s", list(example(t, `{"f":{"floatList":{"value":["NaN"]}}}`), example(t, `{}`))},
-		{"context", `{"examples":[{"f":1.0}],"context":{"c":"x"}}`, "", &pb.Input{Kind: &pb.Input_ExampleListWithContext{ExampleListWithContext: &pb.ExampleListWithContext{
-			Examples: []*pb.Example{example(t, `{"f":{"floatList":{"value":[1]}}}`)}, Context: example(t, `{"c":{"bytesList":{"value":["eA=="]}}}`),
-		}}}},
+		{"one", `{"examples":[` + body + `]}`, "", listOfExamples(nil, plain)},
+		{"two and a signature", `{"signature_name":"s","examples":[{"f":NaN},{}],"more":{}}`, "s", listOfExamples(nil, example(t, `{"f":{"floatList":{"value":["NaN"]}}}`), example(t, `{}`))},
+		{"context", `{"examples":[{"f":1.0}],"context":{"c":"x"}}`, "", listOfExamples(example(t, `{"c":{"bytesList":{"value":["eA=="]}}}`), example(t, `{"f":{"floatList":{"value":[1]}}}`))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, signature, err := ParseExamples([]byte(tc.body))
+			x, signature, err := ParseExamples([]byte(tc.body))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !proto.Equal(got, tc.want) || signature != tc.signature {
+			if got := inputOf(t, x); !proto.Equal(got, tc.want) || signature != tc.signature {
 				t.Errorf("%v %q, want %v", got, signature, tc.want)
 			}
 		})
@@ -76,9 +113,9 @@ func TestParseExamples(t *testing.T) {
 func TestDecodeExamples(t *testing.T) {
 	mem := newMemory()
 	one, two := example(t, `{"a":{"floatList":{"value":[1]}}}`), example(t, `{"b":{"bytesList":{"value":["eA=="]}}}`)
-	in := &pb.Input{Kind: &pb.Input_ExampleListWithContext{ExampleListWithContext: &pb.ExampleListWithContext{Examples: []*pb.Example{one, one}, Context: two}}}
+	in := taken(t, listOfExamples(two, one, one))
 	req := mem.NewRequest()
-	if err := DecodeExamples(signed(), ClassifyMethod, "classify", in, mem.Slabs, req); err != nil {
+	if err := DecodeExamples(ExamplesSource{Model: signed(), Method: ClassifyMethod, Signature: "classify", Examples: in}, mem.Slabs, req); err != nil {
 		t.Fatal(err)
 	}
 	texts := stringsOf(flatten(&req.Inputs[0].Data))
@@ -86,25 +123,26 @@ func TestDecodeExamples(t *testing.T) {
 		t.Fatalf("%d examples, %d rows, outputs %v", len(texts), req.Rows, req.Outputs)
 	}
 	got := &pb.Example{}
-	if err := proto.Unmarshal(texts[1], got); err != nil || len(got.Features.Feature) != 2 {
+	if err := proto.Unmarshal([]byte(texts[1]), got); err != nil || len(got.Features.Feature) != 2 {
 		t.Errorf("%v, %v; want both features", got, err)
 	}
 	req.Release()
 	for _, tc := range []struct {
-		m                 *infer.Model
-		method, signature string
-		in                *pb.Input
-		text              string
+		name string
+		src  ExamplesSource
+		code infer.Code
+		text string
 	}{
-		{signed(), ClassifyMethod, "", in, "signature 'serving_default' of model 'signed' does not take examples"},
-		{signed(), ClassifyMethod, "regress", in, "signature 'regress' of model 'signed' does not take examples for tensorflow/serving/classify"},
-		{signed(), ClassifyMethod, "x", in, "key 'x' not found"},
-		{addSub(), RegressMethod, "", in, "does not take examples"},
-		{signed(), RegressMethod, "regress", &pb.Input{}, "no examples"},
+		{"predicts", ExamplesSource{signed(), ClassifyMethod, "", in, 0}, infer.Invalid, "signature 'serving_default' of model 'signed' does not take examples"},
+		{"another method", ExamplesSource{signed(), ClassifyMethod, "regress", in, 0}, infer.Invalid, "signature 'regress' of model 'signed' does not take examples for tensorflow/serving/classify"},
+		{"no signature", ExamplesSource{signed(), ClassifyMethod, "x", in, 0}, infer.Invalid, "key 'x' not found in model 'signed', which has 'other', 'serving_default', 'classify', 'regress'"},
+		{"no signatures", ExamplesSource{addSub(), RegressMethod, "", in, 0}, infer.Unsupported, "no signatures that take examples"},
+		{"no examples", ExamplesSource{signed(), RegressMethod, "regress", &Examples{}, 0}, infer.Invalid, "no examples"},
+		{"large context", ExamplesSource{signed(), ClassifyMethod, "classify", in, 50}, infer.TooLarge, "50 bytes"},
 	} {
 		req := mem.NewRequest()
-		if err := DecodeExamples(tc.m, tc.method, tc.signature, tc.in, mem.Slabs, req); err == nil || err.Code != infer.Invalid || !strings.Contains(err.Text, tc.text) {
-			t.Errorf("%v, want %q", err, tc.text)
+		if err := DecodeExamples(tc.src, mem.Slabs, req); err == nil || err.Code != tc.code || !strings.Contains(err.Text, tc.text) {
+			t.Errorf("%s: %v, want %v %q", tc.name, err, tc.code, tc.text)
 		}
 		req.Release()
 	}

@@ -1,7 +1,9 @@
 package tfserving
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/fit"
@@ -54,12 +56,34 @@ func (c *caller) choose(name []byte) *infer.Error {
 		}
 	}
 	if c.sig == nil {
-		return infer.Errorf(infer.Invalid, "Serving signature key %s not found in model %s", text.Quote(name), text.Quote(c.Model.Name))
+		return infer.Errorf(infer.Invalid, "Serving signature key %s not found in model %s, which has %s", text.Quote(name), text.Quote(c.Model.Name), signaturesOf(c.Model))
 	}
 	if said {
 		c.Req.Params = append(c.Req.Params, infer.Param{Key: c.Req.Keep([]byte(signatureParam)), String: c.Req.Keep(name)})
 	}
 	return nil
+}
+
+// namedInError bounds how many names of signatures an error lists.
+const namedInError = 10
+
+// signaturesOf lists the signatures of a model for an error.
+func signaturesOf(m *infer.Model) string {
+	if m.Signatures == nil {
+		return text.Quote(DefaultSignature)
+	}
+	var b strings.Builder
+	for i := range m.Signatures {
+		switch {
+		case i == namedInError:
+			fmt.Fprintf(&b, " and %d more", len(m.Signatures)-i)
+			return b.String()
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(text.Quote(m.Signatures[i].Name))
+	}
+	return b.String()
 }
 
 // takes tells whether the signature has the input at a place in the model's list.
