@@ -255,7 +255,7 @@ func (x *rpcStream) enter(e *streamed) *infer.Error {
 	case m.over:
 		return m.reason // the end of the client's side is none, but then there is no e
 	}
-	e.list().push(e)
+	e.list().Append(&e.place, e)
 	m.running++
 	m.bytes += e.bytesIn
 	m.submitting = submission{e.running, e.life}
@@ -267,7 +267,7 @@ func (x *rpcStream) turn(e *streamed, burst *infer.Burst) {
 	m := &x.mu
 	m.Lock()
 	e.ready = true
-	e = m.turns.first
+	e = m.turns.First()
 	if m.sending || !e.ready {
 		m.Unlock()
 		return
@@ -278,7 +278,7 @@ func (x *rpcStream) turn(e *streamed, burst *infer.Burst) {
 		e.observe(e.running)
 		m.Lock()
 		ends := x.send(e)
-		next := m.turns.first
+		next := m.turns.First()
 		more = next != nil && next.ready
 		m.sending = more
 		x.sent(e, ends, burst)
@@ -291,7 +291,7 @@ func (x *rpcStream) turn(e *streamed, burst *infer.Burst) {
 func (x *rpcStream) send(e *streamed) (ends bool) {
 	m := &x.mu
 	x.queue(&e.message)
-	e.list().remove(e)
+	e.list().Remove(&e.place)
 	m.running--
 	m.bytes -= e.bytesIn
 	x.poke()
@@ -403,7 +403,7 @@ func (x *rpcStream) cancel(reason, why *infer.Error, burst *infer.Burst) {
 	}
 	calls := make([]submission, 0, m.running)
 	for _, l := range [...]*streamedList{&m.turns, &m.opened} {
-		for e := l.first; e != nil; e = e.next {
+		for e := l.First(); e != nil; e = e.place.Next() {
 			if e.running != nil && e.running != m.submitting.call {
 				calls = append(calls, submission{e.running, e.life})
 			}

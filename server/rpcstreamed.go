@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/slab"
 )
@@ -23,8 +24,8 @@ type streamed struct {
 	sequence  uint64 // 0: of none
 
 	// Guarded by the stream's mu.
-	prev, next *streamed
-	ready      bool // message is what answers it
+	place line.Place[streamed]
+	ready bool // message is what answers it
 
 	// mu keeps responses from each other and from the end. It is held while one is encoded.
 	mu      sync.Mutex
@@ -225,38 +226,14 @@ func (e *streamed) encode(c *infer.Call, r *infer.Response, rows infer.Rows, fin
 }
 
 // streamedList is the outstanding requests of a kind, oldest first.
-type streamedList struct{ first, last *streamed }
+type streamedList struct{ line.Line[streamed] }
 
 // has tells whether a request of the sequence is outstanding.
 func (l *streamedList) has(sequence uint64) bool {
-	for e := l.first; e != nil; e = e.next {
+	for e := l.First(); e != nil; e = e.place.Next() {
 		if e.sequence == sequence {
 			return true
 		}
 	}
 	return false
-}
-
-func (l *streamedList) push(e *streamed) {
-	e.prev, e.next = l.last, nil
-	if l.last == nil {
-		l.first = e
-	} else {
-		l.last.next = e
-	}
-	l.last = e
-}
-
-func (l *streamedList) remove(e *streamed) {
-	if e.prev == nil {
-		l.first = e.next
-	} else {
-		e.prev.next = e.next
-	}
-	if e.next == nil {
-		l.last = e.prev
-	} else {
-		e.next.prev = e.prev
-	}
-	e.prev, e.next = nil, nil
 }

@@ -16,7 +16,7 @@ type Budget struct {
 	used    atomic.Int64
 	small   atomic.Int64 // of those in use, in pieces of smallBody and less
 	waiting atomic.Int32 // how many are in line
-	line    line
+	line    waitingLine
 }
 
 // NewBudget returns a budget of limit bytes.

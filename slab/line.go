@@ -1,23 +1,26 @@
 package slab
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/sluice-serving/sluice/internal/line"
+)
 
 // Waiter is told when bytes may fit a budget that it did not fit before. It is in the line of one budget.
 type Waiter struct {
-	wake       func()
-	need       int64
-	queued     bool
-	prev, next *Waiter
+	wake  func()
+	need  int64
+	place line.Place[Waiter]
 }
 
 // NewWaiter returns a waiter that calls wake. That runs on the stack of whoever releases bytes, under whatever
 // locks he holds: it must not block.
 func NewWaiter(wake func()) *Waiter { return &Waiter{wake: wake} }
 
-// line is who waits for room, first come, first told.
-type line struct {
-	mu          sync.Mutex
-	first, last *Waiter
+// waitingLine is who waits for room, first come, first told.
+type waitingLine struct {
+	mu      sync.Mutex
+	waiters line.Line[Waiter]
 }
 
 // Await puts w in line for n bytes; one that is in line already stays where it is. It is told once, when so many
@@ -28,16 +31,10 @@ func (b *Budget) Await(w *Waiter, n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w.need = n
-	if w.queued {
+	if w.place.Taken() {
 		return
 	}
-	w.queued, w.prev = true, l.last
-	if l.last == nil {
-		l.first = w
-	} else {
-		l.last.next = w
-	}
-	l.last = w
+	l.waiters.Append(&w.place, w)
 	b.waiting.Add(1)
 }
 
@@ -54,22 +51,10 @@ func (b *Budget) Leave(w *Waiter) {
 
 // remove takes w out of the line. It runs under the line's mutex.
 func (b *Budget) remove(w *Waiter) {
-	if !w.queued {
-		return
+	if w.place.Taken() {
+		b.line.waiters.Remove(&w.place)
+		b.waiting.Add(-1)
 	}
-	l := &b.line
-	if w.prev == nil {
-		l.first = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		l.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.queued, w.prev, w.next = false, nil, nil
-	b.waiting.Add(-1)
 }
 
 // tell wakes those in front for whom there is room, as long as there is room for all of them.
@@ -77,7 +62,7 @@ func (b *Budget) tell() {
 	used := b.used.Load()
 	for {
 		b.line.mu.Lock()
-		w := b.line.first
+		w := b.line.waiters.First()
 		if w == nil || used+w.need > b.most(w.need) {
 			b.line.mu.Unlock()
 			return

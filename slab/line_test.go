@@ -38,7 +38,7 @@ func TestLineTellsInOrder(t *testing.T) {
 	b.Await(waiters[3], 1)
 	b.SetLimit(200)
 	want("a higher limit", 0, 2, 3, 0)
-	if b.waiting.Load() != 0 || b.line.first != nil || b.line.last != nil {
+	if b.waiting.Load() != 0 || b.line.waiters.Len() != 0 {
 		t.Errorf("%d are still in line", b.waiting.Load())
 	}
 }

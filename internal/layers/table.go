@@ -28,7 +28,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		"batching/sim", "internal/puppet", "internal/gateway",
 	}
 	return []Row{
-		{"slab", "counted buffers from power-of-two classes; the in-flight byte budget", nil},
+		{"slab", "counted buffers from power-of-two classes; the in-flight byte budget", []string{"internal/line"}},
 		{"telemetry", "logger, metrics registry, sharded handles, tracer, access and audit sinks", nil},
 		{"tensor", "dtypes, checked shapes, tensors as lists of byte views", []string{"slab"}},
 		{"infer", "the vocabulary and the contracts between the layers", []string{"tensor", "slab"}},
@@ -36,8 +36,8 @@ func Table() []Row { //nolint:revive // function-length: a table
 
 		{"wire", "Exchange: what a REST handler sees, whichever transport carried it", []string{"slab"}},
 		{"wire/codec", "content codings between bytes and slabs", []string{"slab"}},
-		{"wire/h1", "HTTP/1.1: hardened front and client", []string{"wire", "wire/codec", "slab"}},
-		{"wire/h2", "HTTP/2 engine, server and client", []string{"wire", "wire/codec", "slab"}},
+		{"wire/h1", "HTTP/1.1: hardened front and client", []string{"wire", "wire/codec", "slab", "internal/line"}},
+		{"wire/h2", "HTTP/2 engine, server and client", []string{"wire", "wire/codec", "slab", "internal/line"}},
 		{"wire/h2/services", "gRPC services served from their generated stubs", []string{"wire", "wire/h2", "slab"}},
 		{"wire/h2/*", "parts of the HTTP/2 engine", []string{"slab"}},
 		{"protocol/text", "JSON: scanner, numbers, strings and the text of tensors", codec},
@@ -59,7 +59,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"backends/onnx/ort", "the boundary to ONNX Runtime: sessions and runs over C memory", nil},
 		{"autoscale", "demand and capacity per pool", []string{"infer"}},
 		{"server", "data-plane listeners and handlers; the one error-to-status table", []string{
-			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*", "wire/h2/services",
+			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*", "wire/h2/services", "internal/line",
 		}},
 		{"admin", "admin API and its JSON views", []string{"infer", "config"}},
 
@@ -68,6 +68,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
 		}},
 		{"internal/puppet/conformance", "the tests that every Runner passes", []string{"infer", "tensor", "slab"}},
+		{"internal/line", "what waits, in the order in which it came", nil},
 		{"internal/leak", "fails tests that leave something behind", nil},
 		{"internal/layers", "this table, as a failing test", nil},
 		{"bench", "load generator, scenarios, peers, reports", measured},

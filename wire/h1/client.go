@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/codec"
 )
@@ -40,16 +41,15 @@ type Client struct {
 
 	mu struct {
 		sync.Mutex
-		closed      bool
-		all         map[*clientConn]struct{}
-		idle        []*clientConn // the last is the one used last; none while a call waits
-		first, last *Call         // those that wait, first come, first served
-		waiting     int
-		dialing     int
-		failures    int   // in a row
-		retryAt     int64 // until when no connection is tried
-		pruner      *time.Timer
-		pruning     bool // the timer is set, or what it does is running
+		closed   bool
+		all      map[*clientConn]struct{}
+		idle     []*clientConn   // the last is the one used last; none while a call waits
+		waiting  line.Line[Call] // for a connection, first come, first served
+		dialing  int
+		failures int   // in a row
+		retryAt  int64 // until when no connection is tried
+		pruner   *time.Timer
+		pruning  bool // the timer is set, or what it does is running
 	}
 }
 
@@ -93,12 +93,12 @@ func (cl *Client) Start(call *Call) error {
 		return nil
 	}
 	defer m.Unlock()
-	if m.waiting >= cl.opts.MaxWaiting {
+	if m.waiting.Len() >= cl.opts.MaxWaiting {
 		return ErrClientFull
 	}
-	cl.link(call)
+	m.waiting.Append(&call.place, call)
 	if cl.connect(); len(m.all) == 0 && m.dialing == 0 {
-		cl.unlink(call)
+		m.waiting.Remove(&call.place)
 		return ErrClientDown
 	}
 	return nil
@@ -128,7 +128,7 @@ func (cl *Client) assign(c *clientConn, call *Call) {
 // not be reached is tried by one. It runs under mu.
 func (cl *Client) connect() {
 	m := &cl.mu
-	for m.dialing < m.waiting && len(m.all)+m.dialing < cl.opts.MaxConnections {
+	for m.dialing < m.waiting.Len() && len(m.all)+m.dialing < cl.opts.MaxConnections {
 		if m.closed || m.failures > 0 && (m.dialing > 0 || cl.clock() < m.retryAt) {
 			return
 		}
@@ -155,7 +155,7 @@ func (cl *Client) backOff() {
 
 // left returns the calls that wait for nothing, because there is no connection and none may be tried yet. It runs
 // under mu.
-func (cl *Client) left() *Call {
+func (cl *Client) left() []*Call {
 	m := &cl.mu
 	if cl.connect(); len(m.all) > 0 || m.dialing > 0 {
 		return nil
@@ -163,18 +163,36 @@ func (cl *Client) left() *Call {
 	return cl.takeWaiting()
 }
 
+// takeWaiting empties the queue. It runs under mu.
+func (cl *Client) takeWaiting() []*Call {
+	q := &cl.mu.waiting
+	calls := make([]*Call, 0, q.Len())
+	for call := q.First(); call != nil; call = q.First() {
+		q.Remove(&call.place)
+		calls = append(calls, call)
+	}
+	return calls
+}
+
+// failAll ends calls that takeWaiting returned.
+func (cl *Client) failAll(calls []*Call, f *Fault) {
+	for _, call := range calls {
+		cl.over(call, f)
+	}
+}
+
 // free has a connection serve the call that waits longest, or be idle, and closes it if the client is closed.
 func (cl *Client) free(c *clientConn) {
 	m := &cl.mu
 	m.Lock()
-	switch call := m.first; {
+	switch call := m.waiting.First(); {
 	case m.closed:
 		delete(m.all, c)
 		m.Unlock()
 		_ = c.conn.Close()
 		return
 	case call != nil:
-		cl.unlink(call)
+		m.waiting.Remove(&call.place)
 		cl.assign(c, call)
 		m.Unlock()
 		go c.start()
@@ -236,7 +254,7 @@ func (cl *Client) again(c *clientConn, call *Call) {
 			cl.assign(other, call)
 		} else {
 			call.conn.Store(nil)
-			cl.linkFirst(call)
+			m.waiting.Prepend(&call.place, call)
 		}
 	}
 	m.Unlock()
@@ -349,5 +367,5 @@ func (cl *Client) Stats() ClientStats {
 	m := &cl.mu
 	m.Lock()
 	defer m.Unlock()
-	return ClientStats{Connections: len(m.all), Idle: len(m.idle), Waiting: m.waiting}
+	return ClientStats{Connections: len(m.all), Idle: len(m.idle), Waiting: m.waiting.Len()}
 }

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 )
@@ -47,8 +48,7 @@ type Call struct {
 	conn      atomic.Pointer[clientConn] // written under Client.mu
 
 	// Guarded by Client.mu.
-	queued     bool
-	prev, next *Call
+	place line.Place[Call] // while it waits
 }
 
 // Reset drops the answer and makes the call ready to be started. Nobody may cancel meanwhile.
@@ -85,10 +85,8 @@ func (call *Call) Cancel() {
 		return
 	}
 	cl.mu.Lock()
-	waits := call.queued
-	if waits {
-		cl.unlink(call)
-	}
+	waits := call.place.Taken()
+	cl.mu.waiting.Remove(&call.place)
 	cl.mu.Unlock()
 	if waits {
 		cl.over(call, &faultCancelled)

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -43,13 +44,13 @@ type Client struct {
 
 	mu struct {
 		sync.Mutex
-		all         map[*ClientConn]struct{} // connections with a reader
-		first, last *Call                    // those that wait, first come, first served
-		dialing     bool
-		failures    int   // in a row
-		retryAt     int64 // until when no connection is tried
-		running     int   // connections, while a goroutine needs them, and tries at one
-		ended       chan struct{}
+		all      map[*ClientConn]struct{} // connections with a reader
+		queue    line.Line[Call]          // those that wait, first come, first served
+		dialing  bool
+		failures int   // in a row
+		retryAt  int64 // until when no connection is tried
+		running  int   // connections, while a goroutine needs them, and tries at one
+		ended    chan struct{}
 	}
 }
 
@@ -167,31 +168,13 @@ func (cl *Client) wait(call *Call) error {
 
 // link puts a call at the end of the queue. It runs under mu.
 func (cl *Client) link(call *Call) {
-	m := &cl.mu
-	call.queued, call.prev, call.next = true, m.last, nil
-	if m.last == nil {
-		m.first = call
-	} else {
-		m.last.next = call
-	}
-	m.last = call
+	cl.mu.queue.Append(&call.place, call)
 	cl.waiting.Add(1)
 }
 
 // unlink takes a call out of the queue. It runs under mu.
 func (cl *Client) unlink(call *Call) {
-	m := &cl.mu
-	if call.prev == nil {
-		m.first = call.next
-	} else {
-		call.prev.next = call.next
-	}
-	if call.next == nil {
-		m.last = call.prev
-	} else {
-		call.next.prev = call.prev
-	}
-	call.queued, call.prev, call.next = false, nil, nil
+	cl.mu.queue.Remove(&call.place)
 	cl.waiting.Add(-1)
 }
 
@@ -201,7 +184,7 @@ func (cl *Client) feed(own *ClientConn) {
 	var last *ClientConn
 	for cl.waiting.Load() > 0 {
 		cl.mu.Lock()
-		call, c := cl.mu.first, cl.pick()
+		call, c := cl.mu.queue.First(), cl.pick()
 		if call == nil || c == nil {
 			cl.connect()
 			left := cl.left()
@@ -229,26 +212,22 @@ func (cl *Client) feed(own *ClientConn) {
 	}
 }
 
-// takeWaiting empties the queue. It runs under mu. The calls are linked by next.
-func (cl *Client) takeWaiting() *Call {
-	m := &cl.mu
-	first := m.first
-	for call := first; call != nil; call = call.next {
-		call.queued, call.prev = false, nil
+// takeWaiting empties the queue. It runs under mu.
+func (cl *Client) takeWaiting() []*Call {
+	q := &cl.mu.queue
+	calls := make([]*Call, 0, q.Len())
+	for call := q.First(); call != nil; call = q.First() {
+		cl.unlink(call)
 		call.sends.drop(cl)
+		calls = append(calls, call)
 	}
-	m.first, m.last = nil, nil
-	cl.waiting.Store(0)
-	return first
+	return calls
 }
 
 // failAll ends calls that takeWaiting returned.
-func failAll(first *Call, v *verdict) {
-	for call := first; call != nil; {
-		next := call.next
-		call.next = nil
+func failAll(calls []*Call, v *verdict) {
+	for _, call := range calls {
 		call.answerLocally(v, nil)
-		call = next
 	}
 }
 
@@ -306,9 +285,9 @@ func (cl *Client) gone(c *ClientConn) {
 
 // left returns the calls that wait for nothing, because there is no connection and none may be tried yet. It
 // runs under mu.
-func (cl *Client) left() *Call {
+func (cl *Client) left() []*Call {
 	m := &cl.mu
-	if len(*cl.conns.Load()) > 0 || m.dialing || m.first == nil {
+	if len(*cl.conns.Load()) > 0 || m.dialing || m.queue.Len() == 0 {
 		return nil
 	}
 	if cl.connect(); m.dialing {
@@ -342,7 +321,7 @@ func (cl *Client) leave() {
 func (cl *Client) Close(ctx context.Context) {
 	m := &cl.mu
 	m.Lock()
-	var waiting *Call
+	var waiting []*Call
 	if !cl.closed.Swap(true) {
 		waiting = cl.takeWaiting()
 		if m.running == 0 {

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
@@ -67,8 +68,7 @@ type Call struct {
 	sends sends // guarded by Client.mu until the call is on a connection, and by the connection's then
 
 	// Guarded by Client.mu.
-	queued     bool
-	prev, next *Call
+	place line.Place[Call] // while it waits for a connection
 }
 
 // Reset drops the answer and makes the call ready to be started. Nobody may cancel meanwhile.
@@ -123,7 +123,7 @@ func (call *Call) cancel(v *verdict) {
 	}
 	if call.conn.Load() == nil {
 		cl.mu.Lock()
-		waits := call.queued
+		waits := call.place.Taken()
 		if waits {
 			cl.unlink(call)
 			call.sends.drop(cl)

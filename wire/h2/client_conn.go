@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
 )
@@ -63,8 +64,8 @@ type ClientConn struct {
 		peer       peerLimits
 		encoder    hpack.Encoder
 		scratch    []byte
-		queue      clientQueue
-		starved    bool // the queue waits for the connection's window
+		queue      line.Line[clientStream] // of those that have something to send, first come, first served
+		starved    bool                    // the queue waits for the connection's window
 		out        *output
 		outputs    uint64 // which output out is
 		begun      uint64 // the last output of which a byte may have been written
@@ -286,7 +287,7 @@ func (c *ClientConn) lose(all bool) int {
 			free = append(free, s)
 		}
 	}
-	for s := m.queue.first; s != nil; s = s.next {
+	for s := m.queue.First(); s != nil; s = s.place.Next() {
 		if s.id == 0 {
 			free = append(free, s)
 		}

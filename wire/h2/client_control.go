@@ -218,7 +218,7 @@ func (c *ClientConn) goAwayFrame(h frame.Head, p []byte) *fault {
 			above = append(above, s)
 		}
 	}
-	for s := m.queue.first; s != nil; s = s.next {
+	for s := m.queue.First(); s != nil; s = s.place.Next() {
 		if s.id == 0 {
 			above = append(above, s)
 		}

@@ -19,39 +19,11 @@ func (c *ClientConn) output() *output {
 	return c.mu.out
 }
 
-// clientQueue holds the streams that have something to send, first come, first served.
-type clientQueue struct{ first, last *clientStream }
-
 // enqueue puts a stream at the end of the queue. It runs under mu.
-func (c *ClientConn) enqueue(s *clientStream) {
-	q := &c.mu.queue
-	s.queued, s.prev, s.next = true, q.last, nil
-	if q.last == nil {
-		q.first = s
-	} else {
-		q.last.next = s
-	}
-	q.last = s
-}
+func (c *ClientConn) enqueue(s *clientStream) { c.mu.queue.Append(&s.place, s) }
 
 // unqueue takes a stream out, wherever it is. It runs under mu.
-func (c *ClientConn) unqueue(s *clientStream) {
-	if !s.queued {
-		return
-	}
-	q := &c.mu.queue
-	if s.prev == nil {
-		q.first = s.next
-	} else {
-		s.prev.next = s.next
-	}
-	if s.next == nil {
-		q.last = s.prev
-	} else {
-		s.next.prev = s.prev
-	}
-	s.queued, s.prev, s.next = false, nil, nil
-}
+func (c *ClientConn) unqueue(s *clientStream) { c.mu.queue.Remove(&s.place) }
 
 // pump turns the queue into frames until the output is full or nothing more may be sent. It runs under mu.
 func (c *ClientConn) pump() {
@@ -59,8 +31,8 @@ func (c *ClientConn) pump() {
 	if m.ended || m.failed {
 		return
 	}
-	for m.queue.first != nil && !m.starved && (m.out == nil || m.out.size() < outputFull) {
-		s := m.queue.first
+	for m.queue.Len() > 0 && !m.starved && (m.out == nil || m.out.size() < outputFull) {
+		s := m.queue.First()
 		switch c.sendSome(s) {
 		case sendMore:
 			c.unqueue(s)

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
@@ -47,9 +48,8 @@ type clientStream struct {
 	view, off, sent int // where the message is
 	size            int // of the message
 
-	blocked    bool // has data and no window
-	queued     bool
-	prev, next *clientStream
+	blocked bool // has data and no window
+	place   line.Place[clientStream]
 }
 
 // left returns how many bytes of DATA are still to go.

@@ -76,7 +76,7 @@ func (call *Call) request(o *outgoing) *ClientConn {
 	if c == nil {
 		cl.mu.Lock()
 		c = call.conn.Load()
-		waits := c == nil && call.queued
+		waits := c == nil && call.place.Taken()
 		if waits {
 			call.sends.add(o)
 		}
@@ -98,7 +98,7 @@ func (call *Call) request(o *outgoing) *ClientConn {
 		return nil
 	}
 	c.backlog.Add(call.sends.add(o))
-	if !s.queued && !s.blocked {
+	if !s.place.Taken() && !s.blocked {
 		c.enqueue(s)
 	}
 	m.Unlock()
@@ -115,7 +115,7 @@ func (call *Call) Unsent() int64 {
 			return 0
 		}
 		cl.mu.Lock()
-		if call.queued {
+		if call.place.Taken() {
 			defer cl.mu.Unlock()
 			n := call.sends.bytes
 			if size := call.Message.Size(); size > 0 || !call.Streaming {
