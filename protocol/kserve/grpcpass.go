@@ -11,9 +11,13 @@ import (
 )
 
 // passes tells whether the backend's answer is the client's as it stands: both speak the protocol over gRPC, and
-// the answer was not shared with other requests. A backend that was asked to classify and did not leaves it to us.
+// the answer was not shared with other requests. A backend that gives every output whatever was asked for, as some do,
+// or was asked to classify and did not, leaves it to us.
 func (a *Answer) passes() bool {
 	if a.Response == nil || a.Request.Encoding != infer.KServeGRPC || a.Response.Encoding != infer.KServeGRPC || a.Rows.N >= 0 {
+		return false
+	}
+	if asked := len(a.Request.Outputs); asked > 0 && len(a.Response.Outputs) != asked {
 		return false
 	}
 	for _, index := range a.Request.Classified {

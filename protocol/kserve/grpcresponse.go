@@ -1,7 +1,6 @@
 package kserve
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -85,7 +84,7 @@ func (d *ResponseDecoder) message() *infer.Error {
 		return err
 	}
 	resp.Encoding = infer.KServeGRPC
-	if slices.ContainsFunc(d.typed, func(n int) bool { return n > 0 }) {
+	if len(resp.Outputs) > 0 && len(d.raws) == 0 { // as contents, which are left out where there are no elements
 		resp.Encoding = infer.KServeContents
 	}
 	resp.BodyName, resp.BodyVersion, resp.BodyID = resp.Keep(d.name), resp.Keep(d.version), resp.Keep(d.id)

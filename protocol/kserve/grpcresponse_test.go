@@ -161,7 +161,7 @@ func TestDecodeResponse(t *testing.T) {
 				}
 				// Contents become raw: not all clients read them.
 				own := infer.KServeGRPC
-				if tc.name == "contents" {
+				if len(tc.msg.Outputs) > 0 && len(tc.msg.RawOutputContents) == 0 {
 					own = infer.KServeContents
 				}
 				if resp.Encoding != own || string(resp.BodyName) != "addsub" || string(resp.BodyVersion) != "1" || len(resp.BodyID) != 0 {
@@ -387,6 +387,12 @@ func TestPassResponse(t *testing.T) {
 			"classified by us", addSubRequest(1, classify), plain,
 			Frame{},
 			with(answeredBy([]string{bytesElements("2.0:1")}, answered("SUM", "BYTES", 1, 1)), func(p *pb.ModelInferResponse) { p.Id = "7" }),
+		},
+		{
+			"more than was asked for", addSubRequest(1, &outputMsg{Name: "SUM"}),
+			answeredBy([]string{wide[:8], sum}, answered("DIFF", "FP32", 1, 2), answered("SUM", "FP32", 1, 2)),
+			Frame{},
+			with(plain, func(p *pb.ModelInferResponse) { p.Id = "7" }),
 		},
 		{"the last one", addSubRequest(1), plain, Frame{Stream: true, Final: FinalYes}, with(said(plain, true), func(p *pb.ModelInferResponse) { p.Id = "7" })},
 		{"said before", addSubRequest(1), said(plain, false), Frame{Stream: true, Final: FinalYes}, with(said(plain, false), func(p *pb.ModelInferResponse) { p.Id = "7" })},

@@ -196,7 +196,13 @@ func passedOn(t testing.TB, r *runOf, resp *infer.Response, want *pb.ModelInferR
 	}
 	got := &pb.ModelInferResponse{}
 	unmarshal(t, b, got)
-	if typed := slices.ContainsFunc(want.Outputs, hasContents); typed != (resp.Encoding == infer.KServeContents) {
+	if asked := len(req.Outputs); asked > 0 && asked != len(resp.Outputs) {
+		if len(got.Outputs) != asked || len(got.RawOutputContents) != asked {
+			t.Fatalf("got %v, asked for %v", got, req.Outputs)
+		}
+		return
+	}
+	if typed := len(want.Outputs) > 0 && len(want.RawOutputContents) == 0; typed != (resp.Encoding == infer.KServeContents) {
 		t.Fatalf("%v has encoding %d", want, resp.Encoding)
 	} else if typed {
 		if len(got.RawOutputContents) != len(got.Outputs) || slices.ContainsFunc(got.Outputs, hasContents) {

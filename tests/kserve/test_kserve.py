@@ -1,63 +1,21 @@
 """Real servers of the v2 protocol, MLServer and the KServe SDK's, behind Sluice, asked by clients that do not know."""
 
-import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 import unittest
 
-import grpc
 import numpy
 import tritonclient.grpc
 import tritonclient.http
-from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+import servers
 import sluice
 
 HERE = pathlib.Path(__file__).resolve().parent
-VENVS = sluice.CACHE / "venv"
-PATIENCE = 120
 X = numpy.arange(8, dtype=numpy.float32).reshape(2, 4)
-
-
-def free():
-    with socket.socket() as port:
-        port.bind(("127.0.0.1", 0))
-        return port.getsockname()[1]
-
-
-class Server:
-    """A model server, live when the constructor returns. Attribute grpc is its address."""
-
-    def __init__(self, command, http, port, **environment):
-        self.grpc = f"127.0.0.1:{port}"
-        self._log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *command], stdout=self._log, stderr=self._log, env={**os.environ, **environment})
-        unittest.addModuleCleanup(self.close)
-        with grpc.insecure_channel(self.grpc) as channel:
-            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-            end = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    if stub.ServerReady(pb.ServerReadyRequest(), timeout=1).ready:
-                        return
-                except grpc.RpcError:
-                    pass
-                if self.process.poll() is not None or time.monotonic() > end:
-                    self._log.seek(0)
-                    raise RuntimeError(f"{command[0]} is not ready:\n{self._log.read().decode()}")
-                time.sleep(0.1)
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self._log.close()
 
 
 gateway = None
@@ -68,11 +26,7 @@ def setUpModule():
     folder = tempfile.TemporaryDirectory(prefix="kserve-")
     unittest.addModuleCleanup(folder.cleanup)
     models = shutil.copytree(HERE / "models", pathlib.Path(folder.name) / "models")
-    http, port = free(), free()
-    mlserver = Server([VENVS / "mlserver/bin/mlserver", "start", models], http, port, PYTHONPATH=str(models),
-                      MLSERVER_HTTP_PORT=str(http), MLSERVER_GRPC_PORT=str(port))
-    http, port = free(), free()
-    sdk = Server([VENVS / "kserve/bin/python", HERE / "sdk.py", str(http), str(port)], http, port)
+    mlserver, sdk = servers.mlserver(models), servers.sdk(HERE / "sdk.py")
     config = pathlib.Path(folder.name) / "sluice.yaml"
     config.write_text(f"""version: 1
 pools:
@@ -119,5 +73,5 @@ class TestTritonsClients(unittest.TestCase):
 
 class TestSDKsClient(unittest.TestCase):
     def test_it_is_answered(self):
-        done = subprocess.run([VENVS / "kserve/bin/python", HERE / "ask.py", gateway.grpc], capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run([servers.VENVS / "kserve/bin/python", HERE / "ask.py", gateway.grpc], capture_output=True, text=True, timeout=servers.PATIENCE)
         self.assertEqual(done.returncode, 0, done.stderr)

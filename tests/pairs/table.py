@@ -10,9 +10,14 @@ END = "<!-- end -->\n"
 
 
 def cell(outcomes):
-    """What a client gets from every server: what most of them give, and those that give something else."""
-    most = max(dict.fromkeys(outcomes.values()), key=list(outcomes.values()).count)
-    return "; ".join([most, *(f"{server}: {outcome}" for server, outcome in outcomes.items() if outcome != most)])
+    """What a client gets from the servers: what most of them give, and those that give something else."""
+    given = {}
+    for server, outcome in outcomes.items():
+        given.setdefault(outcome, []).append(server)
+    most = max(given, key=lambda outcome: len(given[outcome]))
+    if len(given) == 1 or len(given[most]) > len(outcomes) / 2:
+        return "; ".join([most, *(f"{', '.join(servers)}: {outcome}" for outcome, servers in given.items() if outcome != most)])
+    return "; ".join(f"{', '.join(servers)}: {outcome}" for outcome, servers in given.items())
 
 
 def table(head, lines):
