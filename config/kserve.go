@@ -1,15 +1,18 @@
 package config
 
+import "strings"
+
 // KServeOptions are the options of a pool of kind kserve, for [Options.Into].
 type KServeOptions struct {
-	// Protocol is how the servers are talked to: [GRPC].
+	// Protocol is how the servers are talked to: [GRPC], [REST].
 	Protocol string
 	// Endpoints are the servers; never empty.
 	Endpoints []TritonEndpoint
 	// Slots is the batches outstanding at one endpoint for one model version.
 	// 0, the default (auto): the instances of the model there.
 	Slots int
-	// Connections is the most connections to one endpoint. Default 2.
+	// Connections is the most connections to one endpoint. 0, the default (auto):
+	// 2 over gRPC, 64 over REST.
 	Connections int
 	// RepositoryControl passes loads and unloads on to the servers. Default
 	// false.
@@ -20,8 +23,11 @@ type KServeOptions struct {
 	TLS UpstreamTLS
 }
 
-// GRPC is a protocol of servers elsewhere.
-const GRPC = "grpc"
+// The protocols of servers elsewhere.
+const (
+	GRPC = "grpc"
+	REST = "rest"
+)
 
 // KServe declares the kind of pools that are servers of the v2 protocol.
 func KServe() Kind {
@@ -29,12 +35,20 @@ func KServe() Kind {
 		Name: "kserve", Target: "endpoints",
 		Doc: "Sends requests to servers of KServe's v2 protocol: MLServer, the KServe SDK's server, another Sluice.",
 		Keys: []Key{{
-			Name: "protocol", Type: Enum, Values: []string{GRPC}, Default: GRPC,
-			Doc: "How the servers are talked to.",
+			Name: "protocol", Type: Enum, Values: []string{GRPC, REST}, Default: GRPC,
+			Doc: "How the servers are talked to: the v2 protocol over gRPC or over REST.",
 		}},
 	}
 	for _, key := range Triton().Keys { // what they share is meant alike
-		if key.Name == "repository_control" {
+		switch key.Name {
+		case "connections":
+			key.Auto, key.Default = true, "auto"
+			key.Doc = "The most connections to one endpoint. auto: 2 over gRPC, where a second one is opened when 64 calls are on the first, and 64 over REST, where a connection has one call at a time."
+			key.Raise = "Over gRPC, reading answers spreads over more cores and each write carries fewer requests. Over REST, more requests reach the server at once."
+		case "endpoints":
+			address := &key.Item.Keys[0]
+			address.Doc = strings.Replace(address.Doc, "Its gRPC port", "Its port for the protocol", 1)
+		case "repository_control":
 			key.Doc = "Passes on to all servers what operators, and clients who show the admin token, ask to load and unload. Servers without an index of their models refuse it."
 		}
 		k.Keys = append(k.Keys, key)

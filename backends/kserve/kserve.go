@@ -22,6 +22,7 @@ const DefaultVersion = "1"
 type Pool struct {
 	*upstream.Pool
 
+	rest bool          // servers without an index may list their models
 	told chan struct{} // closed once the first models were named
 
 	mu struct {
@@ -31,14 +32,35 @@ type Pool struct {
 	}
 }
 
-// New starts to look at servers. It does not wait for them. Their dialect is not the caller's to give.
-func New(opts upstream.Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
-	p := &Pool{told: make(chan struct{})}
+// Protocol is how servers are spoken to.
+type Protocol uint8
+
+// The protocols.
+const (
+	GRPC Protocol = iota // v2 over gRPC
+	REST                 // v2 over REST
+)
+
+// Options configures a Pool.
+type Options struct {
+	// Options are those of every pool of servers. Their dialect is not the caller's to give.
+	upstream.Options
+	// Protocol is how the servers are spoken to. Default GRPC.
+	Protocol Protocol
+}
+
+// New starts to look at servers. It does not wait for them.
+func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
+	p := &Pool{rest: opts.Protocol != GRPC, told: make(chan struct{})}
 	opts.Dialect = upstream.Dialect{
 		Look: p.look, Describe: describe, Ready: v2grpc.Ready, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
 	}
+	if opts.Protocol == REST {
+		d := &opts.Dialect
+		d.REST, d.Describe, d.NewCodec, d.NewStreamCodec = overREST(), describeREST, newRESTCodec, nil
+	}
 	var err error
-	if p.Pool, err = upstream.New(opts, memory, metrics, log); err != nil {
+	if p.Pool, err = upstream.New(opts.Options, memory, metrics, log); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -71,11 +93,25 @@ func (p *Pool) look(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, e
 	index, err := v2grpc.Index(ctx, ask)
 	switch {
 	case upstream.Unimplemented(err):
-		return p.named(ctx, ask)
+		return p.unindexed(ctx, ask)
 	case err != nil:
 		return nil, err
 	}
 	return numbered(index), nil
+}
+
+// unindexed asks a server that has no index what it has: the models that it lists, or else those that are wanted.
+func (p *Pool) unindexed(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
+	if p.rest {
+		all, err := names(ctx, ask)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 0 {
+			return ready(ctx, ask, all)
+		}
+	}
+	return p.named(ctx, ask)
 }
 
 // numbered gives versions without a name the default one, unless another has it: then only that one can be meant.
@@ -109,8 +145,13 @@ func (p *Pool) named(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, 
 	if len(wanted) == 0 {
 		return nil, errUnnamed
 	}
+	return ready(ctx, ask, wanted)
+}
+
+// ready asks which of the named models take requests.
+func ready(ctx context.Context, ask upstream.Ask, names []string) ([]upstream.Listed, error) {
 	var all []upstream.Listed
-	for _, name := range wanted {
+	for _, name := range names {
 		l := upstream.Listed{Name: name, Version: DefaultVersion, State: infer.Ready}
 		why, err := v2grpc.Ready(ctx, ask, l)
 		if err != nil {

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/backends"
-	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/leak"
 	"github.com/sluice-serving/sluice/internal/puppet"
@@ -49,10 +48,16 @@ func newBench(t *testing.T, opts puppet.TritonOptions) *bench {
 			t.Error(err)
 		}
 	})
+	return openBench(t, server.Address(), Options{})
+}
+
+// openBench opens a pool over a server at an address.
+func openBench(t *testing.T, address string, opts Options) *bench {
+	t.Helper()
 	b := &bench{t: t, memory: infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<30)))}
-	b.pool, err = New(upstream.Options{
-		Name: "test", Endpoints: []string{server.Address()}, Interval: 20 * time.Millisecond,
-	}, b.memory, backends.NewMetrics(nil), zap.NewNop())
+	opts.Name, opts.Endpoints, opts.Interval = "test", []string{address}, 20*time.Millisecond
+	var err error
+	b.pool, err = New(opts, b.memory, backends.NewMetrics(nil), zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +108,7 @@ func noIndex() []string { return []string{"RepositoryIndex", "ModelConfig", "Mod
 // answered asks a model for a row and returns how the call ended.
 func (b *bench) answered(m *infer.Model) error {
 	b.t.Helper()
-	e := &edge{done: make(chan struct{})}
+	e := &edge{tag: 7, done: make(chan struct{})}
 	c := puppet.Ask(b.memory, &infer.Route{Model: m}, 1, width, 7)
 	c.Then(infer.RoleEdge, e)
 	if err := b.pool.Direct(m).Submit(c, nil); err != nil {
@@ -120,13 +125,14 @@ func (b *bench) answered(m *infer.Model) error {
 
 // edge is the edge of a call.
 type edge struct {
+	tag  uint32 // of what was asked
 	err  error
 	done chan struct{}
 }
 
 // Done implements [infer.Continuation].
 func (e *edge) Done(c *infer.Call, _ *infer.Burst) {
-	e.err = puppet.Answered(c, 1, width, 7)
+	e.err = puppet.Answered(c, 1, width, e.tag)
 	close(e.done)
 }
 

@@ -34,13 +34,21 @@ type Dialect struct {
 
 // REST is how servers are asked over HTTP/1.1 what is a question of generated messages over gRPC.
 type REST struct {
-	// Question returns the path of a question, and its body: a GET has none. ok is false where the servers know no such
-	// question.
-	Question func(question proto.Message) (path string, body []byte, ok bool)
+	// Question translates a question. ok is false where the servers know no such one.
+	Question func(question proto.Message) (q RESTQuestion, ok bool)
 	// Reply reads the answer.
 	Reply func(body []byte, answer proto.Message) error
 	// Refusal returns what the body of an answer that is an error says, empty if nothing.
 	Refusal func(body []byte) string
+}
+
+// RESTQuestion is a question as servers are asked it over REST.
+type RESTQuestion struct {
+	Path string
+	// Body is what is sent; nil: it is a GET.
+	Body []byte
+	// Extra tells that not every server knows the question: 404 means that this one does not.
+	Extra bool
 }
 
 // Control is how a server is told to load and unload models.

@@ -161,17 +161,17 @@ func (a *answered) Answered(*h1.Call) { close(a.done) }
 // askREST asks the server a question of generated messages over REST and waits for the answer, as long as ctx allows.
 func (e *endpoint) askREST(ctx context.Context, question, answer proto.Message) error {
 	rest := e.pool.opts.Dialect.REST
-	path, body, ok := rest.Question(question)
+	q, ok := rest.Question(question)
 	if !ok {
 		return &StatusError{h2.Unimplemented, "over REST there is no such question"}
 	}
 	a := &answered{done: make(chan struct{})}
-	call := &h1.Call{Method: "GET", Path: path, Done: a, Coded: true}
+	call := &h1.Call{Method: "GET", Path: q.Path, Done: a, Coded: true}
 	call.Reset()
-	if body != nil {
+	if q.Body != nil {
 		call.Method = "POST"
 		call.Header = []wire.Header{{Name: headerType, Value: []byte("application/json")}}
-		call.Body.AppendOwned(slab.View{B: body})
+		call.Body.AppendOwned(slab.View{B: q.Body})
 	}
 	if err := e.client.rest.Start(call); err != nil {
 		return err
@@ -190,6 +190,9 @@ func (e *endpoint) askREST(ctx context.Context, question, answer proto.Message) 
 		return errors.New(call.Fault.Text)
 	case call.Status != 200:
 		status, text := e.refused(call)
+		if q.Extra && status == codeNotFound {
+			status = h2.Unimplemented
+		}
 		return &StatusError{status, text}
 	}
 	if err := rest.Reply(call.Answer.Flatten(e.pool.memory.Slabs), answer); err != nil {

@@ -25,6 +25,14 @@ func KServe() Kind {
 	}}
 }
 
+// protocolOf is how a pool's servers are spoken to.
+func protocolOf(name string) kserve.Protocol {
+	if name == config.REST {
+		return kserve.REST
+	}
+	return kserve.GRPC
+}
+
 func openKServe(c *config.Pool, env Env) (*backends.Pool, error) {
 	var o config.KServeOptions
 	c.Options.Into(&o)
@@ -35,7 +43,7 @@ func openKServe(c *config.Pool, env Env) (*backends.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := kserve.New(opts, env.Memory, env.Upstream, env.Log.Named("kserve").With(zap.String("pool", c.Name)))
+	p, err := kserve.New(kserve.Options{Options: opts, Protocol: protocolOf(o.Protocol)}, env.Memory, env.Upstream, env.Log.Named("kserve").With(zap.String("pool", c.Name)))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
@@ -53,8 +56,8 @@ func TestServerWithoutIndex(t *testing.T) {
 			string(a.GetRawOutputContents()[0]) != string(q.RawInputContents[0]) || a.GetOutputs()[0].GetContents() != nil {
 			t.Errorf("%s: answered %v", model, a)
 		}
-		if status, got := r.infer(model); status != 200 || got != version {
-			t.Errorf("%s over REST: %d %s", model, status, got)
+		if code, got := r.infer(model); code != 200 || got != version {
+			t.Errorf("%s over REST: %d %s", model, code, got)
 		}
 	}
 	answers("mine", "7")
@@ -62,32 +65,55 @@ func TestServerWithoutIndex(t *testing.T) {
 	if err := r.reload(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the new model serves", func() bool { status, _ := r.infer("two"); return status == 200 })
+	waitFor(t, "the new model serves", func() bool { code, _ := r.infer("two"); return code == 200 })
 	answers("two", "1")
 }
 
-// TestSluiceBehindSluice has one serve what another serves.
+// TestSluiceBehindSluice has one serve what another serves, over gRPC and over REST.
 func TestSluiceBehindSluice(t *testing.T) {
 	server := upstream(t, puppet.TritonOptions{Models: []puppet.TritonModel{
-		puppet.Raw("alone", tensor.FP32, 0), puppet.Raw("merging", tensor.FP32, 8),
+		puppet.Raw("alone", tensor.FP32, 0), puppet.Raw("merging", tensor.FP32, 8), puppet.Raw("halves", tensor.BF16, 8),
 	}})
 	inner := start(t, tritonPool(server))
-	outer := start(t, fmt.Sprintf(
-		"pools: [{name: inner, kind: kserve, protocol: grpc, discover: true, health: {interval: 30ms}, endpoints: [{address: %q}]}]\n", inner.g.Addresses()["http"]))
-	for _, model := range []string{"alone", "merging"} {
-		waitFor(t, "the model serves", func() bool { status, _ := outer.infer(model); return status == 200 })
-		client, _ := outer.dial("http")
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		q := echo(model, 3, 2)
-		q.Id = "seven"
-		a, err := client.ModelInfer(ctx, q)
-		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if a.GetModelName() != model || a.GetModelVersion() != "1" || a.GetId() != "seven" ||
-			string(a.GetRawOutputContents()[0]) != string(q.RawInputContents[0]) {
-			t.Errorf("%s: answered %v", model, a)
-		}
+	for _, protocol := range []string{"grpc", "rest"} {
+		t.Run(protocol, func(t *testing.T) {
+			outer := start(t, fmt.Sprintf("pools: [{name: inner, kind: kserve, protocol: %s, discover: true, health: {interval: 30ms}, endpoints: [{address: %q}]}]\n",
+				protocol, inner.g.Addresses()["http"]))
+			for _, model := range []string{"alone", "merging", "halves"} {
+				behindSluice(t, outer, model)
+			}
+		})
+	}
+}
+
+// behindSluice asks a gateway for a model of the gateway behind it.
+func behindSluice(t *testing.T, outer *running, model string) {
+	t.Helper()
+	client, _ := outer.dial("http")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	q := echo(model, 3, 2)
+	if q.Id = "seven"; model == "halves" {
+		q.Inputs[0].Datatype, q.RawInputContents[0] = "BF16", q.RawInputContents[0][:8]
+	}
+	var a *pb.ModelInferResponse
+	waitFor(t, "the model serves", func() (ok bool) {
+		var err error
+		a, err = client.ModelInfer(ctx, q)
+		return err == nil
+	})
+	if a.GetModelName() != model || a.GetModelVersion() != "1" || a.GetId() != "seven" ||
+		string(a.GetRawOutputContents()[0]) != string(q.RawInputContents[0]) {
+		t.Errorf("%s: answered %v", model, a)
+	}
+	q.Inputs[0].Shape[0] = 5
+	if _, err := client.ModelInfer(ctx, q); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("%s: a request that does not fit: %v", model, err)
+	}
+	if model == "halves" {
+		return
+	}
+	if code, version := outer.infer(model); code != 200 || version != "1" {
+		t.Errorf("%s over REST: %d %s", model, code, version)
 	}
 }

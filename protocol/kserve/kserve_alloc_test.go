@@ -175,7 +175,7 @@ func TestRESTDoesNotAllocate(t *testing.T) {
 			}
 			out.Release()
 			resp := r.mem.NewResponse()
-			if err := dec.Decode(r.batch, binary, head, body, resp); err != nil {
+			if err := dec.Decode(r.batch, head, body, resp); err != nil {
 				t.Fatal(err)
 			}
 			resp.Release()

@@ -26,7 +26,7 @@ func (r *runOf) restOf(binary bool) (body string, head int, err *infer.Error) {
 }
 
 // restAnswer decodes an answer over REST to a run, laid out in pieces.
-func (r *runOf) restAnswer(t testing.TB, binary bool, head, answer string, piece int) (*infer.Response, *infer.Error) {
+func (r *runOf) restAnswer(t testing.TB, head, answer string, piece int) (*infer.Response, *infer.Error) {
 	t.Helper()
 	resp := r.mem.NewResponse()
 	body := bodyOf(r.mem.Slabs, []byte(answer), piece)
@@ -35,7 +35,7 @@ func (r *runOf) restAnswer(t testing.TB, binary bool, head, answer string, piece
 	if head != "" {
 		length = []byte(head)
 	}
-	return resp, NewRESTResponseDecoder(r.mem.Slabs).Decode(r.batch, binary, length, body, resp)
+	return resp, NewRESTResponseDecoder(r.mem.Slabs).Decode(r.batch, length, body, resp)
 }
 
 const addSubJSON = `{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[1,2],"data":[1,-0.5]},{"name":"B","datatype":"FP32","shape":[1,2],"data":[[1e-7,16777216]]}]}`
@@ -147,7 +147,7 @@ func TestRESTNumbers(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", d, err)
 		}
-		resp, err := r.restAnswer(t, false, "", strings.Replace(body, `"inputs"`, `"outputs"`, 1), 11)
+		resp, err := r.restAnswer(t, "", strings.Replace(body, `"inputs"`, `"outputs"`, 1), 11)
 		if err != nil {
 			t.Fatalf("%s: %q: %v", d, body, err)
 		}
@@ -189,7 +189,7 @@ func TestRESTResponse(t *testing.T) {
 	} {
 		for _, piece := range []int{0, 5} {
 			r := batchOf(t, addSub(), piece, tc.sent...)
-			resp, err := r.restAnswer(t, true, tc.head, tc.answer, piece)
+			resp, err := r.restAnswer(t, tc.head, tc.answer, piece)
 			if err != nil {
 				t.Errorf("%s: %v", tc.name, err)
 			} else if got := show(r.batch.Model, resp); got != tc.want {
@@ -238,7 +238,7 @@ var restNonsense = []struct{ answer, head, want string }{
 func TestRESTNonsense(t *testing.T) {
 	for _, tc := range restNonsense {
 		r := batchOf(t, addSub(), 0, sent{json: addSubJSON})
-		resp, err := r.restAnswer(t, true, tc.head, tc.answer, 0)
+		resp, err := r.restAnswer(t, tc.head, tc.answer, 0)
 		if err == nil || err.Code != infer.BadBackend || err.Origin != infer.FromBackend || !strings.Contains(err.Text, tc.want) {
 			t.Errorf("%s: got %v, want %q", tc.answer, err, tc.want)
 		}
@@ -247,7 +247,7 @@ func TestRESTNonsense(t *testing.T) {
 	}
 	asked := strings.Replace(addSubJSON, `{"id"`, `{"outputs":[{"name":"DIFF"}],"id"`, 1)
 	r := batchOf(t, addSub(), 0, sent{json: asked})
-	resp, err := r.restAnswer(t, true, "", `{"outputs":[]}`, 0)
+	resp, err := r.restAnswer(t, "", `{"outputs":[]}`, 0)
 	if err == nil || err.Code != infer.BadBackend || !strings.Contains(err.Text, "is missing") {
 		t.Errorf("got %v", err)
 	}
@@ -268,7 +268,7 @@ func FuzzRESTResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answer []byte, head string) {
 		r := batchOf(t, m, 0, sent{json: `{"inputs":[]}`})
 		defer r.end(t)
-		resp, err := r.restAnswer(t, true, head, string(answer), 3)
+		resp, err := r.restAnswer(t, head, string(answer), 3)
 		defer resp.Release()
 		if err != nil {
 			if err.Code != infer.BadBackend {
@@ -284,7 +284,7 @@ func FuzzRESTResponse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		again, err := r.restAnswer(t, true, lengthOf(length), string(flat(&out)), 0)
+		again, err := r.restAnswer(t, lengthOf(length), string(flat(&out)), 0)
 		if err != nil {
 			t.Fatalf("%q: what was written cannot be read: %v", flat(&out), err)
 		}

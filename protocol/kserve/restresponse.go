@@ -36,11 +36,11 @@ func NewRESTResponseDecoder(pool *slab.Pool) *RESTResponseDecoder {
 }
 
 // Decode reads the answer to a batch into r, which must be new; head is the value of Inference-Header-Content-Length,
-// nil if there is none, and binary as it was for the request. Binary tensors become views of body, whose references
+// nil if there is none. Binary tensors become views of body, whose references
 // stay the caller's. After an error, r is in order and to be released as usual.
-func (d *RESTResponseDecoder) Decode(b *infer.Batch, binary bool, head []byte, body *slab.List, r *infer.Response) *infer.Error {
+func (d *RESTResponseDecoder) Decode(b *infer.Batch, head []byte, body *slab.List, r *infer.Response) *infer.Error {
 	d.model, d.resp, d.body = b.Model, r, body
-	if passesREST(b.Members, binary) {
+	if passesREST(b.Members, true) {
 		d.classified = b.Members[0].Call.Request.Classified
 	}
 	err := d.decode(head)
