@@ -102,7 +102,7 @@ func (cl *Client) over(call *Call, f *Fault) {
 	call.Fault = f
 	defer func() {
 		if p := recover(); p != nil {
-			cl.log.Error("taking an answer panicked", zap.String("panic", panicText(p)), zap.Stack("stack"))
+			cl.log.Error("taking an answer panicked", zap.String("panic", wire.PanicText(p)), zap.Stack("stack"))
 		}
 	}()
 	call.Done.Answered(call)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/wire"
 )
 
 const (
@@ -110,7 +112,7 @@ func (c *clientConn) exchange(call *Call) (f *Fault) {
 	beside := call.Body.Size() > writeBeside
 	defer func() {
 		if p := recover(); p != nil {
-			c.client.log.Error("client connection panicked", zap.String("panic", panicText(p)), zap.Stack("stack"))
+			c.client.log.Error("client connection panicked", zap.String("panic", wire.PanicText(p)), zap.Stack("stack"))
 			f = &faultPanic
 		}
 		if beside {

@@ -1,10 +1,13 @@
 package h1
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // ClientOptions configures a Client.
@@ -63,21 +66,17 @@ func (o *ClientOptions) EnsureDefaults() {
 			o.Host = "localhost"
 		}
 	}
-	if o.UserAgent == "" {
-		o.UserAgent = "sluice"
-	}
-	if o.MaxBody == 0 {
-		o.MaxBody = 64 << 20
-	}
-	setInt(&o.MaxConnections, 64)
-	setInt(&o.MaxWaiting, 1024)
-	setInt(&o.MaxHeaderBytes, 16<<10)
-	setInt(&o.MaxHeaders, mostHeaders)
-	setInt(&o.MaxRatio, 100)
-	setDuration(&o.ConnectTimeout, 5*time.Second)
-	setDuration(&o.IdleTimeout, 4*time.Second)
-	setDuration(&o.MinBackoff, 100*time.Millisecond)
-	setDuration(&o.MaxBackoff, 5*time.Second)
+	o.UserAgent = cmp.Or(o.UserAgent, "sluice")
+	o.MaxBody = cmp.Or(o.MaxBody, 64<<20)
+	o.MaxConnections = cmp.Or(o.MaxConnections, 64)
+	o.MaxWaiting = cmp.Or(o.MaxWaiting, 1024)
+	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, 16<<10)
+	o.MaxHeaders = cmp.Or(o.MaxHeaders, mostHeaders)
+	o.MaxRatio = cmp.Or(o.MaxRatio, 100)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 5*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 4*time.Second)
+	o.MinBackoff = cmp.Or(o.MinBackoff, 100*time.Millisecond)
+	o.MaxBackoff = cmp.Or(o.MaxBackoff, 5*time.Second)
 }
 
 // Validate tells what is out of range. It expects the defaults to be filled in.
@@ -90,36 +89,17 @@ func (o *ClientOptions) Validate() error {
 	case !plainValue([]byte(o.UserAgent)):
 		return fmt.Errorf("h1: UserAgent is %q, must be printable", o.UserAgent)
 	}
-	for _, d := range []struct {
-		name string
-		v    time.Duration
-	}{
-		{"ConnectTimeout", o.ConnectTimeout},
-		{"IdleTimeout", o.IdleTimeout},
-		{"MinBackoff", o.MinBackoff},
-		{"MaxBackoff", o.MaxBackoff},
-	} {
-		if d.v <= 0 {
-			return fmt.Errorf("h1: %s is %v, must be above 0", d.name, d.v)
-		}
-	}
-	for _, n := range []struct {
-		name        string
-		v, min, max int64
-	}{
-		{"MaxConnections", int64(o.MaxConnections), 1, 1 << 16},
-		{"MaxWaiting", int64(o.MaxWaiting), 1, 1 << 30},
-		{"MaxHeaderBytes", int64(o.MaxHeaderBytes), 256, mostHeaderBytes},
-		{"MaxHeaders", int64(o.MaxHeaders), 1, mostHeaders},
-		{"MaxBody", o.MaxBody, 1, 1<<31 - 1},
-		{"MaxRatio", int64(o.MaxRatio), 1, 1 << 30},
-	} {
-		if n.v < n.min || n.v > n.max {
-			return fmt.Errorf("h1: %s is %d, must be from %d to %d", n.name, n.v, n.min, n.max)
-		}
-	}
-	if o.MaxBackoff < o.MinBackoff {
-		return fmt.Errorf("h1: MaxBackoff is %v, must not be below MinBackoff, %v", o.MaxBackoff, o.MinBackoff)
-	}
-	return nil
+	return cmp.Or(
+		wire.Positive("h1: ConnectTimeout", o.ConnectTimeout),
+		wire.Positive("h1: IdleTimeout", o.IdleTimeout),
+		wire.Positive("h1: MinBackoff", o.MinBackoff),
+		wire.Positive("h1: MaxBackoff", o.MaxBackoff),
+		wire.Within("h1: MaxConnections", o.MaxConnections, 1, 1<<16),
+		wire.Within("h1: MaxWaiting", o.MaxWaiting, 1, 1<<30),
+		wire.Within("h1: MaxHeaderBytes", o.MaxHeaderBytes, 256, mostHeaderBytes),
+		wire.Within("h1: MaxHeaders", o.MaxHeaders, 1, mostHeaders),
+		wire.Within("h1: MaxBody", o.MaxBody, 1, 1<<31-1),
+		wire.Within("h1: MaxRatio", o.MaxRatio, 1, 1<<30),
+		wire.Ordered("h1: MinBackoff", o.MinBackoff, "MaxBackoff", o.MaxBackoff),
+	)
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // request is a head and the buffer that it lies in. It is pooled: a connection has one only while it has
@@ -378,17 +380,16 @@ func (c *conn) refuse(r *refusal) {
 		c.why = ClosedRefused
 	}
 	var id []byte
-	var buf [768]byte
 	if c.req != nil {
 		if v, n := c.req.head.find(c.req.buf, "x-request-id"); n == 1 {
 			id = v
 		}
 	}
-	id = appendRequestID(buf[:0:maxRequestID], id)
+	body := wire.AppendRefusal(nil, r.text, r.code, wire.AppendRequestID(nil, id))
 	c.writeBefore()
-	answer := r.appendHead(buf[maxRequestID:maxRequestID], len(id))
+	answer := r.appendHead(make([]byte, 0, 512), len(body))
 	if c.req == nil || string(c.req.head.method.in(c.req.buf)) != "HEAD" {
-		answer = r.appendBody(answer, id)
+		answer = append(answer, body...)
 	}
 	_, _ = c.Conn.Write(answer) // the connection ends either way
 	c.linger = true

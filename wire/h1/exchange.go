@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"fmt"
 	"runtime/debug"
 
 	"github.com/valyala/fasthttp"
@@ -181,27 +180,15 @@ func (s *Server) serve(x *exchange) {
 // panicked counts and logs a panic, while its stack stands.
 func (s *Server) panicked(what string, p any) {
 	s.metrics.panicked()
-	s.log.Error(what, zap.String("panic", panicText(p)), zap.ByteString("stack", debug.Stack()))
-}
-
-// panicText names what was panicked with if that is code's own text; a value may hold a client's bytes.
-func panicText(p any) string {
-	const most = 128
-	switch v := p.(type) {
-	case error:
-		return fmt.Sprintf("%T: %.*s", v, most, v.Error())
-	case string:
-		return fmt.Sprintf("%.*s", most, v)
-	}
-	return fmt.Sprintf("%T", p)
+	s.log.Error(what, zap.String("panic", wire.PanicText(p)), zap.ByteString("stack", debug.Stack()))
 }
 
 // fail answers an exchange whose handler did not.
 func (x *exchange) fail() {
-	var id [maxRequestID]byte
-	v, _ := x.head().find(x.c.req.buf, "x-request-id")
-	text := refuseInternal.appendBody(nil, appendRequestID(id[:0], v))
-	r := wire.Reply{Status: refuseInternal.status, ContentType: "application/json", Close: true}
+	why := &refuseInternal
+	id, _ := x.head().find(x.c.req.buf, "x-request-id")
+	text := wire.AppendRefusal(nil, why.text, why.code, wire.AppendRequestID(nil, id))
+	r := wire.Reply{Status: why.status, ContentType: "application/json", Close: true}
 	r.Body.AppendOwned(slab.View{B: text})
 	x.Reply(&r)
 }

@@ -1,9 +1,11 @@
 package h1
 
 import (
-	"fmt"
+	"cmp"
 	"net"
 	"time"
+
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // Options configures a Server.
@@ -72,65 +74,34 @@ const (
 
 // EnsureDefaults fills in what is not set.
 func (o *Options) EnsureDefaults() {
-	setDuration(&o.HeaderTimeout, 10*time.Second)
-	setDuration(&o.IdleTimeout, 75*time.Second)
-	setDuration(&o.BodyGrace, 5*time.Second)
-	setDuration(&o.WriteIdle, 30*time.Second)
-	setInt(&o.BodyRate, 1<<10)
-	setInt(&o.MaxHeaderBytes, 16<<10)
-	setInt(&o.MaxHeaders, mostHeaders)
-	setInt(&o.MaxTarget, 8<<10)
-	setInt(&o.MaxConnections, 10000)
-	setInt(&o.MinCompress, 1<<10)
-	setInt(&o.MaxRatio, 100)
-}
-
-func setDuration(d *time.Duration, v time.Duration) {
-	if *d == 0 {
-		*d = v
-	}
-}
-
-func setInt(n *int, v int) {
-	if *n == 0 {
-		*n = v
-	}
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 10*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 75*time.Second)
+	o.BodyGrace = cmp.Or(o.BodyGrace, 5*time.Second)
+	o.WriteIdle = cmp.Or(o.WriteIdle, 30*time.Second)
+	o.BodyRate = cmp.Or(o.BodyRate, 1<<10)
+	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, 16<<10)
+	o.MaxHeaders = cmp.Or(o.MaxHeaders, mostHeaders)
+	o.MaxTarget = cmp.Or(o.MaxTarget, 8<<10)
+	o.MaxConnections = cmp.Or(o.MaxConnections, 10000)
+	o.MinCompress = cmp.Or(o.MinCompress, 1<<10)
+	o.MaxRatio = cmp.Or(o.MaxRatio, 100)
 }
 
 // Validate tells what is out of range. It expects the defaults to be filled in.
 func (o *Options) Validate() error {
-	for _, d := range []struct {
-		name string
-		v    time.Duration
-	}{
-		{"HeaderTimeout", o.HeaderTimeout},
-		{"IdleTimeout", o.IdleTimeout},
-		{"BodyGrace", o.BodyGrace},
-		{"WriteIdle", o.WriteIdle},
-	} {
-		if d.v <= 0 {
-			return fmt.Errorf("h1: %s is %v, must be above 0", d.name, d.v)
-		}
-	}
-	for _, n := range []struct {
-		name        string
-		v, min, max int
-	}{
-		{"BodyRate", o.BodyRate, 1, 1 << 30},
-		{"MaxHeaderBytes", o.MaxHeaderBytes, 256, mostHeaderBytes},
-		{"MaxHeaders", o.MaxHeaders, 1, mostHeaders},
-		{"MaxTarget", o.MaxTarget, 16, mostTarget},
-		{"MaxConnections", o.MaxConnections, 1, 1 << 30},
-		{"MaxConnectionsPerIP", o.MaxConnectionsPerIP, 0, 1 << 30},
-		{"MinCompress", o.MinCompress, 1, 1 << 30},
-		{"MaxRatio", o.MaxRatio, 1, 1 << 30},
-	} {
-		if n.v < n.min || n.v > n.max {
-			return fmt.Errorf("h1: %s is %d, must be from %d to %d", n.name, n.v, n.min, n.max)
-		}
-	}
-	if o.MaxConnectionAge < 0 {
-		return fmt.Errorf("h1: MaxConnectionAge is %v, must not be negative", o.MaxConnectionAge)
-	}
-	return nil
+	return cmp.Or(
+		wire.Positive("h1: HeaderTimeout", o.HeaderTimeout),
+		wire.Positive("h1: IdleTimeout", o.IdleTimeout),
+		wire.Positive("h1: BodyGrace", o.BodyGrace),
+		wire.Positive("h1: WriteIdle", o.WriteIdle),
+		wire.Within("h1: BodyRate", o.BodyRate, 1, 1<<30),
+		wire.Within("h1: MaxHeaderBytes", o.MaxHeaderBytes, 256, mostHeaderBytes),
+		wire.Within("h1: MaxHeaders", o.MaxHeaders, 1, mostHeaders),
+		wire.Within("h1: MaxTarget", o.MaxTarget, 16, mostTarget),
+		wire.Within("h1: MaxConnections", o.MaxConnections, 1, 1<<30),
+		wire.Within("h1: MaxConnectionsPerIP", o.MaxConnectionsPerIP, 0, 1<<30),
+		wire.Within("h1: MinCompress", o.MinCompress, 1, 1<<30),
+		wire.Within("h1: MaxRatio", o.MaxRatio, 1, 1<<30),
+		wire.NotNegative("h1: MaxConnectionAge", o.MaxConnectionAge),
+	)
 }

@@ -1,8 +1,6 @@
 package h1
 
 import (
-	"encoding/hex"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 )
@@ -60,9 +58,8 @@ var (
 	refuseConnections = refusal{503, "OVERLOADED", "conns", "too many connections", retryAfter}
 )
 
-// appendHead appends the head of the answer.
-func (r *refusal) appendHead(dst []byte, requestID int) []byte {
-	body := len(`{"error":"","code":"","request_id":""}`) + len(r.text) + len(r.code) + requestID
+// appendHead appends the head of the answer, whose body has so many bytes.
+func (r *refusal) appendHead(dst []byte, body int) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(r.status), 10)
 	dst = append(dst, ' ')
@@ -72,43 +69,4 @@ func (r *refusal) appendHead(dst []byte, requestID int) []byte {
 	dst = append(dst, "\r\nConnection: close\r\n"...)
 	dst = append(dst, r.extra...)
 	return append(dst, "\r\n"...)
-}
-
-// appendBody appends the body of the answer.
-func (r *refusal) appendBody(dst, requestID []byte) []byte {
-	dst = append(dst, `{"error":"`...)
-	dst = append(dst, r.text...)
-	dst = append(dst, `","code":"`...)
-	dst = append(dst, r.code...)
-	dst = append(dst, `","request_id":"`...)
-	dst = append(dst, requestID...)
-	return append(dst, `"}`...)
-}
-
-const maxRequestID = 128
-
-// appendRequestID appends the client's request id if it is fit to be repeated, else a new one.
-func appendRequestID(dst, fromClient []byte) []byte {
-	if plainID(fromClient) {
-		return append(dst, fromClient...)
-	}
-	var raw [8]byte
-	n := rand.Uint64()
-	for i := range raw {
-		raw[i] = byte(n >> (8 * i))
-	}
-	return hex.AppendEncode(dst, raw[:])
-}
-
-// plainID tells whether b needs no escaping anywhere it may be written.
-func plainID(b []byte) bool {
-	if len(b) == 0 || len(b) > maxRequestID {
-		return false
-	}
-	for _, c := range b {
-		if !isToken(c) && c != ':' && c != '/' {
-			return false
-		}
-	}
-	return true
 }

@@ -163,7 +163,7 @@ func (call *Call) over(by Drainer) {
 	cl := call.client.Load()
 	defer func() {
 		if p := recover(); p != nil {
-			cl.log.Error("taking an answer panicked", zap.String("panic", panicText(p)), zap.Stack("stack"))
+			cl.log.Error("taking an answer panicked", zap.String("panic", wire.PanicText(p)), zap.Stack("stack"))
 		}
 	}()
 	call.Done.Answered(call, by)

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/internal/line"
+	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
 )
@@ -139,7 +140,7 @@ func (c *ClientConn) serve() {
 func (c *ClientConn) loop() (why *fault) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.client.log.Error("client connection panicked", zap.String("panic", panicText(p)), zap.Stack("stack"))
+			c.client.log.Error("client connection panicked", zap.String("panic", wire.PanicText(p)), zap.Stack("stack"))
 			why = &faultPanic
 		}
 	}()

@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
@@ -292,7 +293,7 @@ func (c *ClientConn) tell(s *clientStream, call *Call, message *slab.List) bool 
 func (c *ClientConn) told(call *Call, message *slab.List) (sane bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.client.log.Error("taking a message panicked", zap.String("panic", panicText(p)), zap.Stack("stack"))
+			c.client.log.Error("taking a message panicked", zap.String("panic", wire.PanicText(p)), zap.Stack("stack"))
 		}
 	}()
 	if message == nil {

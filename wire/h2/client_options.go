@@ -1,10 +1,13 @@
 package h2
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // ClientOptions configures a Client.
@@ -77,20 +80,20 @@ type Drainer interface {
 
 // EnsureDefaults fills in what is not set.
 func (o *ClientOptions) EnsureDefaults() {
-	setDefault(&o.Authority, authority(o.Address))
-	setDefault(&o.UserAgent, "sluice")
-	setDefault(&o.MaxConnections, 2)
-	setDefault(&o.SpreadStreams, 64)
-	setDefault(&o.SpreadBytes, 4<<20)
-	setDefault(&o.MaxStreams, 1000)
-	setDefault(&o.MaxWaiting, 1024)
-	setDefault(&o.MaxHeaderBytes, 16<<10)
-	setDefault(&o.MaxMessage, 64<<20)
-	setDefault(&o.MaxRatio, 100)
-	setDefault(&o.ConnectTimeout, 5*time.Second)
-	setDefault(&o.MinBackoff, 100*time.Millisecond)
-	setDefault(&o.MaxBackoff, 5*time.Second)
-	setDefault(&o.WriteIdle, 30*time.Second)
+	o.Authority = cmp.Or(o.Authority, authority(o.Address))
+	o.UserAgent = cmp.Or(o.UserAgent, "sluice")
+	o.MaxConnections = cmp.Or(o.MaxConnections, 2)
+	o.SpreadStreams = cmp.Or(o.SpreadStreams, 64)
+	o.SpreadBytes = cmp.Or(o.SpreadBytes, 4<<20)
+	o.MaxStreams = cmp.Or(o.MaxStreams, 1000)
+	o.MaxWaiting = cmp.Or(o.MaxWaiting, 1024)
+	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, 16<<10)
+	o.MaxMessage = cmp.Or(o.MaxMessage, 64<<20)
+	o.MaxRatio = cmp.Or(o.MaxRatio, 100)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 5*time.Second)
+	o.MinBackoff = cmp.Or(o.MinBackoff, 100*time.Millisecond)
+	o.MaxBackoff = cmp.Or(o.MaxBackoff, 5*time.Second)
+	o.WriteIdle = cmp.Or(o.WriteIdle, 30*time.Second)
 }
 
 func authority(address string) string {
@@ -105,41 +108,20 @@ func (o *ClientOptions) Validate() error {
 	if o.Address == "" || o.Address == unixPrefix {
 		return fmt.Errorf("h2: Address is %q, must be host:port or unix:PATH", o.Address)
 	}
-	for _, d := range []struct {
-		name string
-		v    time.Duration
-	}{
-		{"ConnectTimeout", o.ConnectTimeout},
-		{"MinBackoff", o.MinBackoff},
-		{"MaxBackoff", o.MaxBackoff},
-		{"WriteIdle", o.WriteIdle},
-	} {
-		if d.v <= 0 {
-			return fmt.Errorf("h2: %s is %v, must be above 0", d.name, d.v)
-		}
-	}
-	for _, n := range []struct {
-		name        string
-		v, min, max int64
-	}{
-		{"MaxConnections", int64(o.MaxConnections), 1, 1 << 10},
-		{"SpreadStreams", int64(o.SpreadStreams), 1, 1 << 20},
-		{"SpreadBytes", o.SpreadBytes, 1, 1 << 40},
-		{"MaxStreams", int64(o.MaxStreams), 1, 1 << 20},
-		{"MaxWaiting", int64(o.MaxWaiting), 1, 1 << 30},
-		{"MaxHeaderBytes", int64(o.MaxHeaderBytes), 256, 1 << 20},
-		{"MaxMessage", o.MaxMessage, 1, 1<<31 - 1},
-		{"MaxRatio", int64(o.MaxRatio), 1, 1 << 30},
-	} {
-		if n.v < n.min || n.v > n.max {
-			return fmt.Errorf("h2: %s is %d, must be from %d to %d", n.name, n.v, n.min, n.max)
-		}
-	}
-	if o.MaxBackoff < o.MinBackoff {
-		return fmt.Errorf("h2: MaxBackoff is %v, must not be below MinBackoff, %v", o.MaxBackoff, o.MinBackoff)
-	}
-	if o.KeepAlive < 0 {
-		return fmt.Errorf("h2: KeepAlive is %v, must not be negative", o.KeepAlive)
-	}
-	return nil
+	return cmp.Or(
+		wire.Positive("h2: ConnectTimeout", o.ConnectTimeout),
+		wire.Positive("h2: MinBackoff", o.MinBackoff),
+		wire.Positive("h2: MaxBackoff", o.MaxBackoff),
+		wire.Positive("h2: WriteIdle", o.WriteIdle),
+		wire.Within("h2: MaxConnections", o.MaxConnections, 1, 1<<10),
+		wire.Within("h2: SpreadStreams", o.SpreadStreams, 1, 1<<20),
+		wire.Within("h2: SpreadBytes", o.SpreadBytes, 1, 1<<40),
+		wire.Within("h2: MaxStreams", o.MaxStreams, 1, 1<<20),
+		wire.Within("h2: MaxWaiting", o.MaxWaiting, 1, 1<<30),
+		wire.Within("h2: MaxHeaderBytes", o.MaxHeaderBytes, 256, 1<<20),
+		wire.Within("h2: MaxMessage", o.MaxMessage, 1, 1<<31-1),
+		wire.Within("h2: MaxRatio", o.MaxRatio, 1, 1<<30),
+		wire.Ordered("h2: MinBackoff", o.MinBackoff, "MaxBackoff", o.MaxBackoff),
+		wire.NotNegative("h2: KeepAlive", o.KeepAlive),
+	)
 }

@@ -81,8 +81,7 @@ func (x *exchange) refusal() *refusal {
 
 // refuse answers with a refusal.
 func (x *exchange) refuse(r *refusal) {
-	var id [maxRequestID]byte
-	text := r.appendBody(nil, appendRequestID(id[:0], x.s.Header("x-request-id")))
+	text := wire.AppendRefusal(nil, r.text, r.code, wire.AppendRequestID(nil, x.s.Header("x-request-id")))
 	reply := wire.Reply{Status: r.status, ContentType: "application/json"}
 	if r == &refuseMethod {
 		reply.Headers = append(reply.Headers, wire.Header{Name: "allow", Value: []byte("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")})

@@ -1,9 +1,10 @@
 package h2
 
 import (
-	"fmt"
+	"cmp"
 	"time"
 
+	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
@@ -70,63 +71,37 @@ type Options struct {
 
 // EnsureDefaults fills in what is not set.
 func (o *Options) EnsureDefaults() {
-	setDefault(&o.MaxStreams, 256)
-	setDefault(&o.MaxHeaderBytes, 16<<10)
-	setDefault(&o.MaxMessage, 64<<20)
-	setDefault(&o.MaxFrame, frame.DefaultSize)
-	setDefault(&o.HeaderTimeout, 10*time.Second)
-	setDefault(&o.IdleTimeout, 75*time.Second)
-	setDefault(&o.BodyRate, 1<<10)
-	setDefault(&o.BodyGrace, 5*time.Second)
-	setDefault(&o.WriteIdle, 30*time.Second)
-	setDefault(&o.RoomWait, time.Second)
-	setDefault(&o.MaxConnections, 10000)
-	setDefault(&o.MinCompress, 1<<10)
-	setDefault(&o.MaxRatio, 100)
-}
-
-func setDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
+	o.MaxStreams = cmp.Or(o.MaxStreams, 256)
+	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, 16<<10)
+	o.MaxMessage = cmp.Or(o.MaxMessage, 64<<20)
+	o.MaxFrame = cmp.Or(o.MaxFrame, frame.DefaultSize)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 10*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 75*time.Second)
+	o.BodyRate = cmp.Or(o.BodyRate, 1<<10)
+	o.BodyGrace = cmp.Or(o.BodyGrace, 5*time.Second)
+	o.WriteIdle = cmp.Or(o.WriteIdle, 30*time.Second)
+	o.RoomWait = cmp.Or(o.RoomWait, time.Second)
+	o.MaxConnections = cmp.Or(o.MaxConnections, 10000)
+	o.MinCompress = cmp.Or(o.MinCompress, 1<<10)
+	o.MaxRatio = cmp.Or(o.MaxRatio, 100)
 }
 
 // Validate tells what is out of range. It expects the defaults to be filled in.
 func (o *Options) Validate() error {
-	for _, d := range []struct {
-		name string
-		v    time.Duration
-	}{
-		{"HeaderTimeout", o.HeaderTimeout},
-		{"IdleTimeout", o.IdleTimeout},
-		{"BodyGrace", o.BodyGrace},
-		{"WriteIdle", o.WriteIdle},
-		{"RoomWait", o.RoomWait},
-	} {
-		if d.v <= 0 {
-			return fmt.Errorf("h2: %s is %v, must be above 0", d.name, d.v)
-		}
-	}
-	for _, n := range []struct {
-		name        string
-		v, min, max int64
-	}{
-		{"MaxStreams", int64(o.MaxStreams), 1, 1 << 20},
-		{"MaxHeaderBytes", int64(o.MaxHeaderBytes), 256, 1 << 20},
-		{"MaxMessage", o.MaxMessage, 1, 1<<31 - 1},
-		{"MaxFrame", int64(o.MaxFrame), frame.DefaultSize, frame.LargestSize},
-		{"BodyRate", int64(o.BodyRate), 1, 1 << 30},
-		{"MaxConnections", int64(o.MaxConnections), 1, 1 << 30},
-		{"MinCompress", int64(o.MinCompress), 1, 1 << 30},
-		{"MaxRatio", int64(o.MaxRatio), 1, 1 << 30},
-	} {
-		if n.v < n.min || n.v > n.max {
-			return fmt.Errorf("h2: %s is %d, must be from %d to %d", n.name, n.v, n.min, n.max)
-		}
-	}
-	if o.MaxConnectionAge < 0 {
-		return fmt.Errorf("h2: MaxConnectionAge is %v, must not be negative", o.MaxConnectionAge)
-	}
-	return nil
+	return cmp.Or(
+		wire.Positive("h2: HeaderTimeout", o.HeaderTimeout),
+		wire.Positive("h2: IdleTimeout", o.IdleTimeout),
+		wire.Positive("h2: BodyGrace", o.BodyGrace),
+		wire.Positive("h2: WriteIdle", o.WriteIdle),
+		wire.Positive("h2: RoomWait", o.RoomWait),
+		wire.Within("h2: MaxStreams", o.MaxStreams, 1, 1<<20),
+		wire.Within("h2: MaxHeaderBytes", o.MaxHeaderBytes, 256, 1<<20),
+		wire.Within("h2: MaxMessage", o.MaxMessage, 1, 1<<31-1),
+		wire.Within("h2: MaxFrame", o.MaxFrame, frame.DefaultSize, frame.LargestSize),
+		wire.Within("h2: BodyRate", o.BodyRate, 1, 1<<30),
+		wire.Within("h2: MaxConnections", o.MaxConnections, 1, 1<<30),
+		wire.Within("h2: MinCompress", o.MinCompress, 1, 1<<30),
+		wire.Within("h2: MaxRatio", o.MaxRatio, 1, 1<<30),
+		wire.NotNegative("h2: MaxConnectionAge", o.MaxConnectionAge),
+	)
 }

@@ -1,9 +1,6 @@
 package h2
 
 import (
-	"encoding/hex"
-	"math/rand/v2"
-
 	"github.com/sluice-serving/sluice/wire"
 )
 
@@ -53,46 +50,4 @@ func (m *Metrics) refused(r *refusal) {
 	} else {
 		m.parseError(r.reason)
 	}
-}
-
-// appendBody appends the body of the answer.
-func (r *refusal) appendBody(dst, requestID []byte) []byte {
-	dst = append(dst, `{"error":"`...)
-	dst = append(dst, r.text...)
-	dst = append(dst, `","code":"`...)
-	dst = append(dst, r.code...)
-	dst = append(dst, `","request_id":"`...)
-	dst = append(dst, requestID...)
-	return append(dst, `"}`...)
-}
-
-const maxRequestID = 128
-
-// appendRequestID appends the client's request id if it is fit to be repeated, else a new one.
-func appendRequestID(dst, fromClient []byte) []byte {
-	if plainID(fromClient) {
-		return append(dst, fromClient...)
-	}
-	var raw [8]byte
-	n := rand.Uint64()
-	for i := range raw {
-		raw[i] = byte(n >> (8 * i))
-	}
-	return hex.AppendEncode(dst, raw[:])
-}
-
-// plainID tells whether b needs no escaping anywhere it may be written.
-func plainID(b []byte) bool {
-	if len(b) == 0 || len(b) > maxRequestID {
-		return false
-	}
-	for _, c := range b {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '-', c == '_', c == '.', c == ':', c == '/', c == '+', c == '~':
-		default:
-			return false
-		}
-	}
-	return true
 }

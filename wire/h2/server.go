@@ -304,17 +304,5 @@ func (s *Server) serveCall(st *Stream) {
 // panicked counts and logs a panic, while its stack stands.
 func (s *Server) panicked(what string, p any) {
 	s.metrics.panicked()
-	s.log.Error(what, zap.String("panic", panicText(p)), zap.ByteString("stack", debug.Stack()))
-}
-
-// panicText names what was panicked with if that is code's own text; a value may hold a client's bytes.
-func panicText(p any) string {
-	const most = 128
-	switch v := p.(type) {
-	case error:
-		return fmt.Sprintf("%T: %.*s", v, most, v.Error())
-	case string:
-		return fmt.Sprintf("%.*s", most, v)
-	}
-	return fmt.Sprintf("%T", p)
+	s.log.Error(what, zap.String("panic", wire.PanicText(p)), zap.ByteString("stack", debug.Stack()))
 }
