@@ -56,6 +56,9 @@ type DataListener struct {
 	// MaxConnectionAge is the age after which a connection is closed once its
 	// answer is written. 0, the default: never.
 	MaxConnectionAge time.Duration
+	// ProxyProtocol has every connection begin with a header of the PROXY
+	// protocol. Default false.
+	ProxyProtocol bool
 	// TLS is off where Cert is empty.
 	TLS TLS
 }
@@ -183,6 +186,14 @@ type Limits struct {
 	InFlight int64
 	// Connections is the most open client connections. Default 10000.
 	Connections int
+	// ConnectionsPerIP bounds those of one IPv4 address or IPv6 /64. Default
+	// 0: no bound.
+	ConnectionsPerIP int
+	// StreamRequests is the most requests of one stream whose answers have
+	// not left. Default 64.
+	StreamRequests int
+	// StreamBytes is the most bytes of those and their answers. Default 16 MiB.
+	StreamBytes int64
 	// Headers is the largest request head in bytes. Default 16 KiB.
 	Headers int64
 }

@@ -146,7 +146,7 @@ func TestDefaultsAreValid(t *testing.T) {
 			if c.Listen != wantListen {
 				t.Errorf("Listen = %+v, want %+v", c.Listen, wantListen)
 			}
-			if want := (Limits{Body: 64 << 20, Connections: 10000, Headers: 16 << 10}); c.Limits != want {
+			if want := (Limits{Body: 64 << 20, Connections: 10000, StreamRequests: 64, StreamBytes: 16 << 20, Headers: 16 << 10}); c.Limits != want {
 				t.Errorf("Limits = %+v, want %+v", c.Limits, want)
 			}
 			if want := (Drain{Delay: 5 * time.Second, Grace: 30 * time.Second}); c.Drain != want {
@@ -193,11 +193,11 @@ func TestEverythingSet(t *testing.T) {
 	wantListen := Listen{
 		HTTP: DataListener{
 			Address: "127.0.0.1:8100", Prefix: "/ml", HalfClose: Answer,
-			MaxConnectionAge: 90 * time.Minute, TLS: tls,
+			MaxConnectionAge: 90 * time.Minute, ProxyProtocol: true, TLS: tls,
 		},
 		GRPC: DataListener{
 			Address: "127.0.0.1:8101", Prefix: "/rpc", HalfClose: Answer,
-			MaxConnectionAge: 30 * time.Minute, TLS: tls,
+			MaxConnectionAge: 30 * time.Minute, ProxyProtocol: true, TLS: tls,
 		},
 		Metrics: Listener{Address: "unix:/run/sluice-metrics.sock", TLS: tls},
 		Admin:   AdminListener{Address: "[::]:9911", Token: in("admin.token"), TLS: tls},
@@ -231,7 +231,10 @@ func TestEverythingSet(t *testing.T) {
 	if !reflect.DeepEqual(c.Models, wantModels) {
 		t.Errorf("Models = %+v\nwant %+v", c.Models, wantModels)
 	}
-	if want := (Limits{Body: 1 << 20, InFlight: 3 << 29, Connections: 200, Headers: 8 << 10}); c.Limits != want {
+	if want := (Limits{
+		Body: 1 << 20, InFlight: 3 << 29, Connections: 200, ConnectionsPerIP: 20,
+		StreamRequests: 8, StreamBytes: 2 << 20, Headers: 8 << 10,
+	}); c.Limits != want {
 		t.Errorf("Limits = %+v, want %+v", c.Limits, want)
 	}
 	if want := (Drain{Grace: time.Minute}); c.Drain != want {

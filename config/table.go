@@ -73,6 +73,10 @@ func dataKeys(address, flag string) []Key {
 			Doc:   "Age after which a connection is closed once its answer is written. 0s: never.",
 			Raise: "Fewer reconnects; clients spread over new replicas more slowly.",
 		},
+		{
+			Name: "proxy_protocol", Type: Bool, Default: "false",
+			Doc: "Every connection begins with a header of the PROXY protocol, version 1 or 2, ahead of TLS, which says whose it is; one without is closed. For ports that only a balancer reaches.",
+		},
 		tlsKey(),
 	}
 }
@@ -168,6 +172,21 @@ func limitKeys() []Key {
 			Name: "connections", Type: Int, Default: "10000", Min: 1, Max: 1 << 24,
 			Doc:   "The most client connections open at once.",
 			Raise: "More clients at once; each costs a descriptor and up to 24 KiB.",
+		},
+		{
+			Name: "connections_per_ip", Type: Int, Default: "0", Min: 0, Max: 1 << 24,
+			Doc:   "The most connections open at once from one IPv4 address or IPv6 /64, at each data port. 0: no bound of its own.",
+			Raise: "More from one client, or from many behind one address.",
+		},
+		{
+			Name: "stream_requests", Type: Int, Default: "64", Min: 1, Max: 1 << 20,
+			Doc:   "The most requests of one ModelStreamInfer whose answers have not left; no other is read meanwhile, which holds the client back.",
+			Raise: "One stream keeps more of the server busy, and holds more memory.",
+		},
+		{
+			Name: "stream_bytes", Type: Size, Default: "16MiB", Min: 1, Max: 1 << 40,
+			Doc:   "The most bytes of such requests and answers on one stream. One message is read whatever its size.",
+			Raise: "More large messages of one stream at once; more memory for a client that does not read.",
 		},
 		{
 			Name: "headers", Type: Size, Default: "16KiB", Min: 1 << 10, Max: 16 << 20,

@@ -14,13 +14,6 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
-// What one stream may have outstanding. A request is outstanding until its answer has left into the client's
-// output; with so many, or so many bytes of them, no other is read, which holds the client's window.
-const (
-	maxOutstanding      = 64
-	maxOutstandingBytes = 16 << 20 // whatever the size of one, one is read
-)
-
 // headerStrict, if it says true, ends a stream with the status of the first request that fails.
 const headerStrict = "Triton_grpc_error"
 
@@ -154,7 +147,7 @@ func (x *rpcStream) room() bool {
 		sub, why := m.submitting, m.cancelled
 		m.submitting = submission{}
 		n := m.running + m.unsent
-		full := n >= maxOutstanding || n > 0 && m.bytes+m.unsentBytes >= maxOutstandingBytes
+		full := n >= x.server.opts.StreamRequests || n > 0 && m.bytes+m.unsentBytes >= x.server.opts.StreamBytes
 		over := m.over
 		m.waiting = full && !over
 		m.Unlock()

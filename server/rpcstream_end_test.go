@@ -37,7 +37,23 @@ func until(t testing.TB, what string, ok func() bool) {
 }
 
 func TestNoMoreIsReadThanMayBeOutstanding(t *testing.T) {
-	s := newStreaming(t, puppet.Options{Hold: true, Slots: 1000})
+	message := int64(proto.Size(ask("echo", "", 1, 1)))
+	for _, c := range []struct {
+		name string
+		opts server.Options
+		most int
+	}{
+		{"as it is", server.Options{}, 64},
+		{"requests", server.Options{StreamRequests: 8}, 8},
+		{"bytes", server.Options{StreamBytes: 5 * message}, 5},
+		{"a message that is larger than all may be", server.Options{StreamBytes: 1}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) { noMoreIsRead(t, c.opts, c.most) })
+	}
+}
+
+func noMoreIsRead(t *testing.T, opts server.Options, bound int) {
+	s := newBoundStreaming(t, puppet.Options{Hold: true, Slots: 1000}, opts)
 	stream, _ := s.open(t)
 	const requests = 200
 	sent := make(chan error, 1)
@@ -50,14 +66,14 @@ func TestNoMoreIsReadThanMayBeOutstanding(t *testing.T) {
 		}
 		sent <- stream.CloseSend()
 	}()
-	until(t, "64 requests are held", func() bool { return s.puppet.Held() == 64 })
-	if n := s.metric.InFlight("echo", "1"); n != 64 {
+	until(t, "as many requests are held as may be", func() bool { return s.puppet.Held() == bound })
+	if n := s.metric.InFlight("echo", "1"); n != int64(bound) {
 		t.Errorf("%d requests are in flight", n)
 	}
 	if !s.puppet.Step() {
 		t.Fatal("nothing is held")
 	}
-	until(t, "there is room for one more", func() bool { return s.puppet.Stats().Runs == 65 })
+	until(t, "there is room for one more", func() bool { return s.puppet.Stats().Runs == int64(bound)+1 })
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -81,7 +97,7 @@ func TestNoMoreIsReadThanMayBeOutstanding(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Error(err)
 	}
-	if most := s.puppet.Stats().Most; most > 64 {
+	if most := s.puppet.Stats().Most; most > bound {
 		t.Errorf("%d ran at once", most)
 	}
 	s.conserves(t, requests)

@@ -33,7 +33,12 @@ type streaming struct {
 
 func newStreaming(t testing.TB, opts puppet.Options) *streaming {
 	t.Helper()
-	e := newEdge(t, opts, server.Options{})
+	return newBoundStreaming(t, opts, server.Options{})
+}
+
+func newBoundStreaming(t testing.TB, opts puppet.Options, sopts server.Options) *streaming {
+	t.Helper()
+	e := newEdge(t, opts, sopts)
 	srv, err := h2.New(h2.Options{}, e.memory.Slabs, e.Server, e.RPC(), zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,11 @@ type Options struct {
 	KeepHalfClosed bool
 	// MaxBody bounds the body of requests that lead to no model, in bytes. Default 1 MiB.
 	MaxBody int64
+	// StreamRequests and StreamBytes bound what one stream of inferences may have outstanding: requests, and bytes of
+	// them and of answers that have not left. With so much of it no other request is read, which holds the client's
+	// window; whatever its size, one is read. Defaults 64 and 16 MiB. Higher lets one client use and hold more.
+	StreamRequests int
+	StreamBytes    int64
 	// Version is the product's version, for the server's metadata.
 	Version string
 }
@@ -31,12 +36,21 @@ func (o *Options) EnsureDefaults() {
 	if o.MaxBody == 0 {
 		o.MaxBody = 1 << 20
 	}
+	if o.StreamRequests == 0 {
+		o.StreamRequests = 64
+	}
+	if o.StreamBytes == 0 {
+		o.StreamBytes = 16 << 20
+	}
 }
 
 // Validate names the first setting that makes no sense.
 func (o *Options) Validate() error {
 	if o.Prefix != "" && (o.Prefix[0] != '/' || o.Prefix[len(o.Prefix)-1] == '/') {
 		return fmt.Errorf("prefix %q: want a leading slash and no trailing one", o.Prefix)
+	}
+	if o.StreamRequests < 1 || o.StreamBytes < 1 {
+		return fmt.Errorf("StreamRequests %d and StreamBytes %d: want at least 1", o.StreamRequests, o.StreamBytes)
 	}
 	return nil
 }

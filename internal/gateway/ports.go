@@ -179,6 +179,7 @@ func (p *ports) equip(n *port) error {
 	var err error
 	n.edge, err = server.New(server.Options{
 		Prefix: n.spec.data.Prefix, KeepHalfClosed: n.spec.data.HalfClose == config.Answer, Version: g.opts.Build.Version,
+		StreamRequests: n.spec.limits.StreamRequests, StreamBytes: n.spec.limits.StreamBytes,
 	}, server.Deps{Front: g.Front(), Memory: g.memory, Metrics: g.metrics.edge, Control: g.control(), Log: n.log})
 	if err != nil {
 		return err
@@ -193,6 +194,7 @@ func (p *ports) equip(n *port) error {
 	}
 	n.data, err = h1.New(h1.Options{
 		MaxHeaderBytes: int(n.spec.limits.Headers), MaxConnections: int(n.spec.limits.Connections),
+		MaxConnectionsPerIP: n.spec.limits.ConnectionsPerIP, ProxyProtocol: n.spec.data.ProxyProtocol,
 		MaxConnectionAge: n.spec.data.MaxConnectionAge, HTTP2: n.data2.ServeConn, Metrics: g.metrics.wire,
 	}, g.memory.Slabs, n.edge, n.log)
 	return err

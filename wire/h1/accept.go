@@ -33,7 +33,7 @@ func (s *Server) Serve(ln net.Listener, tls *TLS) error {
 		sock, err := ln.Accept()
 		if err == nil {
 			wait = 0
-			s.serveSock(sock, tls, true)
+			s.take(sock, tls, true)
 			continue
 		}
 		if s.stopping() {

@@ -14,6 +14,10 @@
 // slabs, and the views of an answer go from the slabs to the socket, behind the head that fasthttp wrote. An answer
 // in parts ([wire.Exchange].Begin) is written while its handler runs, its head included.
 //
+// Behind a balancer that passes bytes on, a connection begins with a header of the PROXY protocol. It is read first, by
+// the goroutine that serves the connection then, from the socket itself and not a byte too far: what follows may be TLS.
+// From then on the socket says that its peer is the client.
+//
 // What is refused is answered in JSON with "Connection: close", and the connection lingers: it is closed
 // for writing first and read for a moment, so that no reset keeps the client from reading why.
 //

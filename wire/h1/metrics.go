@@ -27,7 +27,7 @@ const (
 type Metrics struct {
 	ConnOpened  func()
 	ConnClosed  func(Reason)
-	ParseError  func(Reason)      // a head or a body's framing was refused
+	ParseError  func(Reason)      // a head, a body's framing or a PROXY header was refused
 	Rejected    func(Reason)      // refused for what it asks: too_large, inflate, encoding, memory, conns
 	AcceptError func(errno error) // accepting failed and is tried again
 	Panicked    func()            // a handler panicked
@@ -54,6 +54,17 @@ func (m *Metrics) refused(r *refusal) {
 	}
 	if count != nil {
 		count(r.reason)
+	}
+}
+
+// unintroduced counts a connection that ended before it said whose it is.
+func (m *Metrics) unintroduced(err error) {
+	why := Reason("bad_proxy")
+	if isTimeout(err) {
+		why = "proxy_timeout"
+	}
+	if m.ParseError != nil {
+		m.ParseError(why)
 	}
 }
 

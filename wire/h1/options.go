@@ -44,6 +44,11 @@ type Options struct {
 	// MaxConnectionsPerIP bounds open connections of one IPv4 address or IPv6 /64. Default 0: no bound.
 	MaxConnectionsPerIP int
 
+	// ProxyProtocol has every connection begin with a header of the PROXY protocol, version 1 or 2, before TLS: the
+	// client that it names is whose connection it is. One that does not come within HeaderTimeout, or is malformed,
+	// ends its connection. Default false: there is none.
+	ProxyProtocol bool
+
 	// MaxConnectionAge closes connections that are older, after an answer, spread by a tenth either way.
 	// Default 0: never.
 	MaxConnectionAge time.Duration

@@ -40,7 +40,8 @@ type Server struct {
 	mu struct {
 		sync.Mutex
 		conns     map[*conn]struct{}
-		handed    int // connections that somebody else serves; they count as conns do
+		handed    int                   // connections that somebody else serves; they count as conns do
+		unknown   map[net.Conn]struct{} // those whose PROXY header is yet to come; they count, too
 		perIP     map[addrKey]int
 		listeners map[net.Listener]struct{}
 		refusing  int
@@ -72,6 +73,7 @@ func New(opts Options, pool *slab.Pool, handler wire.Handler, log *zap.Logger) (
 		watch: loop, spare: newSpare(), stop: make(chan struct{}),
 	}
 	s.mu.conns = make(map[*conn]struct{})
+	s.mu.unknown = make(map[net.Conn]struct{})
 	s.mu.perIP = make(map[addrKey]int)
 	s.mu.listeners = make(map[net.Listener]struct{})
 	s.fast = &fasthttp.Server{
@@ -112,7 +114,16 @@ func (s *Server) Stats() Stats {
 }
 
 // ServeConn serves one connection that somebody else accepted, and returns at once.
-func (s *Server) ServeConn(sock net.Conn, tls *TLS) { s.serveSock(sock, tls, false) }
+func (s *Server) ServeConn(sock net.Conn, tls *TLS) { s.take(sock, tls, false) }
+
+// take serves a connection, behind its PROXY header if it has one.
+func (s *Server) take(sock net.Conn, tls *TLS, accepted bool) {
+	if s.opts.ProxyProtocol {
+		s.introduce(sock, tls, accepted)
+		return
+	}
+	s.serveSock(sock, tls, accepted)
+}
 
 // serveSock serves a connection. One that a listener of the server's accepted is served even if that was just before
 // Shutdown closed it: its client was let in.
@@ -175,7 +186,7 @@ func (s *Server) admit(c *conn, accepted bool) bool {
 	case s.mu.stopped && !accepted:
 		_ = c.sock.Close()
 		return false
-	case len(s.mu.conns)+s.mu.handed >= s.opts.MaxConnections,
+	case s.count() >= s.opts.MaxConnections,
 		s.opts.MaxConnectionsPerIP > 0 && c.key.Addr.IsValid() && s.mu.perIP[c.key] >= s.opts.MaxConnectionsPerIP:
 		s.turnAway(c)
 		return false
@@ -187,6 +198,9 @@ func (s *Server) admit(c *conn, accepted bool) bool {
 	s.mu.running++
 	return true
 }
+
+// count returns how many connections there are. It runs under mu.
+func (s *Server) count() int { return len(s.mu.conns) + s.mu.handed + len(s.mu.unknown) }
 
 // leave ends a goroutine that running counts.
 func (s *Server) leave() {
@@ -340,6 +354,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for ln := range s.mu.listeners {
 		_ = ln.Close() // Serve returns either way
 	}
+	s.hurry(firstLook)
 	s.mu.Unlock()
 	for _, c := range s.snapshot() {
 		c.poke(ClosedDrain)
@@ -359,6 +374,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 const forceTime = 500 * time.Millisecond
 
 func (s *Server) force(ended <-chan struct{}) error {
+	s.mu.Lock()
+	s.hurry(0)
+	s.mu.Unlock()
 	all := s.snapshot()
 	for _, c := range all {
 		c.forced.Store(true)

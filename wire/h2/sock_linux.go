@@ -37,12 +37,11 @@ type rawSock struct {
 
 // newRawSock returns nil if the connection is not a plain socket.
 func newRawSock(sock net.Conn, in *readBuffer) *rawSock {
-	switch sock.(type) {
-	case *net.TCPConn, *net.UnixConn:
-	default:
+	sc, ok := sock.(syscall.Conn) // which TLS is not
+	if !ok {
 		return nil
 	}
-	rc, err := sock.(syscall.Conn).SyscallConn()
+	rc, err := sc.SyscallConn()
 	if err != nil {
 		return nil
 	}
