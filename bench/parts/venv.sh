@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Make the virtual environment .cache/venv/NAME from NAME.txt beside this file,
 # unless the one there was made from the same lines. It is built aside and moved
-# into place by its last step, the stamp: an interrupted run starts over.
+# into place by its last step, the stamp: an interrupted run starts over. What
+# NAME-bare.txt lists is installed without what it says that it needs.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 name=${1:?usage: venv.sh NAME}
 python=${PYTHON:-python3}
 requirements=$here/$name.txt
+bare=$here/$name-bare.txt
+[ -e "$bare" ] || bare=
 venv=$here/../../.cache/venv/$name
-wanted="$("$python" -c 'import sys; print(sys.version)') $(sha256sum <"$requirements")"
+wanted="$("$python" -c 'import sys; print(sys.version)') $(cat "$requirements" ${bare:+"$bare"} | sha256sum)"
 
 if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$wanted" ]; then
 	exit 0
@@ -26,4 +29,7 @@ if ! "$python" -m venv "$venv"; then
 	exit 1
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+if [ -n "$bare" ]; then
+	"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$bare"
+fi
 echo "$wanted" >"$venv/stamp"
