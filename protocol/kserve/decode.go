@@ -185,7 +185,7 @@ func (d *Decoder) document() *infer.Error {
 	if left := d.src.Body.Size() - d.binary; left > 0 {
 		return infer.Errorf(infer.Invalid, "unexpected additional input data: %d bytes more than the inputs of model %s take", left, text.Quote(d.Model.Name))
 	}
-	return d.Complete()
+	return d.Signed()
 }
 
 func (d *Decoder) fault() *infer.Error { return d.s.Fault() }

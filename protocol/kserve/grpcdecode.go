@@ -135,7 +135,7 @@ func (d *MessageDecoder) decode(src *Source) *infer.Error {
 		d.Req.Encoding = infer.KServeGRPC
 		d.Req.BodyName, d.Req.BodyVersion = d.Req.Keep(d.name), d.Req.Keep(d.version)
 	}
-	return d.Complete()
+	return d.Signed()
 }
 
 // field reads a field of the request.

@@ -1,6 +1,7 @@
 package tfserving
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -48,13 +49,27 @@ func (d *ResponseDecoder) Decode(model *infer.Model, b *infer.Batch, body *slab.
 	r.Body.Take(body)
 	err := d.decode(model, r)
 	for i := 0; i < len(b.Members) && err == nil; i++ {
-		err = fit.Answers(model, b.Members[i].Call.Request, r)
+		err = answers(model, b.Members[i].Call.Request, r)
 	}
 	d.spec, d.t.in.Name = spec{}, nil
 	clear(d.outputs)
 	d.outputs = d.outputs[:0]
 	d.r.Reset(nil)
 	return err
+}
+
+// answers checks that r has what a request asked for: for nothing in particular is for all that the signature gives.
+func answers(m *infer.Model, req *infer.Request, r *infer.Response) *infer.Error {
+	if len(req.Outputs) > 0 {
+		return fit.Answers(m, req, r)
+	}
+	s := fit.Signature(m, req)
+	for index := range m.Outputs {
+		if (s == nil || slices.Contains(s.Outputs, index)) && fit.OutputAt(r, index) == nil {
+			return fit.BadBackend(m, index, fit.Missing)
+		}
+	}
+	return nil
 }
 
 func (d *ResponseDecoder) decode(m *infer.Model, resp *infer.Response) *infer.Error {

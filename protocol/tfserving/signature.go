@@ -11,7 +11,7 @@ import (
 )
 
 // DefaultSignature is the name of the signature that is meant where a request names none.
-const DefaultSignature = "serving_default"
+const DefaultSignature = fit.DefaultSignature
 
 var defaultSignature = []byte(DefaultSignature)
 
@@ -23,7 +23,7 @@ const (
 )
 
 // signatureParam is the parameter that carries the name of a signature from one protocol to another.
-const signatureParam = "signature_name"
+const signatureParam = fit.SignatureParam
 
 // signatureOf returns the name of the signature that a request asks for.
 func signatureOf(req *infer.Request) []byte {
