@@ -19,8 +19,9 @@ type Pool struct {
 	Endpoints func() []EndpointStatus
 	// Changed yields after something that Catalog.List tells has changed; nil: it never does.
 	Changed <-chan struct{}
-	// Want is told which models a configuration names, whenever one comes into force; nil: it finds out by itself.
-	Want func(models []string)
+	// Want is told which models a configuration names, in the order of their names and each once, whenever one comes
+	// into force; nil: it finds out by itself.
+	Want func(models []Wanted)
 	// Direct returns the way of requests for a model of the pool that need no slot and are never merged; nil, or
 	// a nil way: they go through the lanes.
 	Direct func(*infer.Model) infer.Submitter
@@ -32,4 +33,13 @@ type Pool struct {
 	Hold func(*infer.Model) (release func())
 	// Close ends the pool: it waits for the last runs, as long as ctx allows. Nothing is submitted any more.
 	Close func(ctx context.Context) error
+}
+
+// Wanted is a model as a configuration names it to its pool.
+type Wanted struct {
+	// Model is what the pool calls it.
+	Model string
+	// Rows are how many rows of its requests the configuration says may go in one run; 0: it says nothing, or that
+	// none may.
+	Rows int64
 }

@@ -34,7 +34,7 @@ func TestErrors(t *testing.T) {
 				return v, ok
 			}}
 			out := "(no error)"
-			if _, err := Load(src, []Kind{ONNX(), Triton(), KServe()}); err != nil {
+			if _, err := Load(src, []Kind{ONNX(), Triton(), TFServing(), KServe()}); err != nil {
 				out = strings.ReplaceAll(err.Error(), dir, "$DIR")
 			}
 			got.WriteString("== " + name + "\n" + text + ">>\n" + out + "\n\n")

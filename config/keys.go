@@ -69,6 +69,10 @@ type Kind struct {
 	Keys []Key
 	// Target names the key that --backend KIND=TARGET sets.
 	Target string
+	// Named names the key that lists the models of servers which do not tell
+	// what they have: discovering needs it, and --backend KIND=TARGET#NAMES
+	// sets it. Empty: they tell.
+	Named string
 }
 
 // schema is the table of this build.

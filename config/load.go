@@ -196,8 +196,18 @@ func (d *decoder) backend(root *value, origin Origin, text string) {
 	d.give(pool.field("name"), freePool(pools, name), origin, joinPath(path, "name"))
 	d.give(pool.field("kind"), name, origin, joinPath(path, "kind"))
 	d.give(pool.field("discover"), "true", origin, joinPath(path, "discover"))
-	at := d.kindTarget(name)
-	d.give(pool.field(at), target, origin, joinPath(path, at))
+	kind := d.schema.kinds[slices.IndexFunc(d.schema.kinds, func(k Kind) bool { return k.Name == name })]
+	if kind.Named != "" {
+		// An address has no "#", and a socket's path that has one cannot be meant here.
+		at, names, named := strings.Cut(target, "#")
+		if !named || names == "" {
+			d.probs.add(origin, joinPath(path, kind.Named), "name the models behind the servers, as in %s=%s#MODEL,MODEL: servers of kind %s do not tell which they have", name, plain(at), name)
+			return
+		}
+		target = at
+		d.give(pool.field(kind.Named), names, origin, joinPath(path, kind.Named))
+	}
+	d.give(pool.field(kind.Target), target, origin, joinPath(path, kind.Target))
 }
 
 // give sets what the command line spells: a scalar, or a list with commas
@@ -221,11 +231,6 @@ func (d *decoder) give(v *value, text string, origin Origin, path string) {
 		}
 		d.give(item, part, origin, at)
 	}
-}
-
-func (d *decoder) kindTarget(name string) string {
-	i := slices.IndexFunc(d.schema.kinds, func(k Kind) bool { return k.Name == name })
-	return d.schema.kinds[i].Target
 }
 
 // freePool gives the kind's name, or with a number behind it where a pool has

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ import (
 
 // kinds are those of the product and one that has a key of every type.
 func kinds() []Kind {
-	return []Kind{ONNX(), Triton(), KServe(), {
+	return []Kind{ONNX(), Triton(), TFServing(), KServe(), {
 		Name: "puppet", Doc: "A scripted fake.", Target: "script",
 		Keys: []Key{
 			{Name: "script", Type: String, Required: true, Doc: "The script."},
@@ -330,7 +331,10 @@ func TestFlagProblems(t *testing.T) {
 		{Flag{"admin", ":9901"}, `flag --admin: listen.admin.address: ":9901" is not loopback: listen.admin.token must name a token's file`},
 		{Flag{"grcp", ":1"}, "flag --grcp: no setting has this flag"},
 		{Flag{"backend", "onnx"}, `flag --backend: want KIND=TARGET, got "onnx"`},
-		{Flag{"backend", "onx=models"}, `flag --backend: want a kind of onnx, triton, kserve, puppet, got "onx" (did you mean "onnx"?)`},
+		{Flag{"backend", "onx=models"}, `flag --backend: want a kind of onnx, triton, tfserving, kserve, puppet, got "onx" (did you mean "onnx"?)`},
+		{Flag{"backend", "tfserving=host:8500"}, "flag --backend: pools[0].models: name the models behind the servers, as in tfserving=host:8500#MODEL,MODEL: servers of kind tfserving do not tell which they have"},
+		{Flag{"backend", "tfserving=host:8500#"}, "flag --backend: pools[0].models: name the models behind the servers, as in tfserving=host:8500#MODEL,MODEL: servers of kind tfserving do not tell which they have"},
+		{Flag{"backend", "tfserving=host:8500#a,a"}, `flag --backend: pools[0].models[1]: "a" is listed twice`},
 		{Flag{"backend", "onnx=/no/such/folder"}, `flag --backend: pools[0].repository: cannot read /no/such/folder: no such file or directory`},
 	} {
 		t.Run(tt.flag.Name+"="+tt.flag.Value, func(t *testing.T) {
@@ -455,5 +459,26 @@ func TestHash(t *testing.T) {
 		if got := hash(change); got == want {
 			t.Errorf("another %s has the same hash", name)
 		}
+	}
+}
+
+// TestNamedModels has a kind whose servers do not tell what they have.
+func TestNamedModels(t *testing.T) {
+	c, err := Load(Sources{Flags: []Flag{{"backend", "tfserving=host:8500,other:8500#a,b"}}}, kinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o TFServingOptions
+	c.Pools[0].Options.Into(&o)
+	if want := []string{"a", "b"}; !slices.Equal(o.Models, want) || len(o.Endpoints) != 2 || o.Endpoints[1].Address != "other:8500" || !c.Pools[0].Discover {
+		t.Errorf("got %+v, discover %v", o, c.Pools[0].Discover)
+	}
+	const pool = "version: 1\npools: [{name: tf, kind: tfserving, endpoints: [{address: \"host:8500\"}], discover: true"
+	if _, err := load(pool + ", models: [a]}]\n"); err != nil {
+		t.Error(err)
+	}
+	_, err = load(pool + "}]\n")
+	if want := "pools[0].discover: servers of kind tfserving do not tell which models they have: name those to discover in pools[0].models, or list each under models"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -17,7 +17,7 @@ func TestReference(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	golden(t, referencePage, reference([]Kind{ONNX(), Triton(), KServe()}))
+	golden(t, referencePage, reference([]Kind{ONNX(), Triton(), TFServing(), KServe()}))
 }
 
 const referenceHead = `# Configuration

@@ -8,10 +8,11 @@ import (
 
 // TestTable checks what the table promises of each key.
 func TestTable(t *testing.T) {
-	s := newSchema([]Kind{ONNX(), Triton(), KServe()})
+	s := newSchema([]Kind{ONNX(), Triton(), TFServing(), KServe()})
 	root := s.root
 	root.Keys = append(append([]Key(nil), root.Keys...), ONNX().Keys...)
 	root.Keys = append(root.Keys, Triton().Keys...)
+	root.Keys = append(root.Keys, TFServing().Keys...)
 	root.Keys = append(root.Keys, KServe().Keys...)
 	eachKey(&root, "", func(path string, key *Key) {
 		if key.Doc == "" || !strings.HasSuffix(key.Doc, ".") {
@@ -48,12 +49,14 @@ func eachKey(key *Key, path string, visit func(string, *Key)) {
 // TestStructsMatchTheTable holds table and structs together: every key has a
 // field of its type, and every field a key.
 func TestStructsMatchTheTable(t *testing.T) {
-	s := newSchema([]Kind{ONNX(), Triton(), KServe()})
+	s := newSchema([]Kind{ONNX(), Triton(), TFServing(), KServe()})
 	matchStruct(t, "config", &s.root, reflect.TypeFor[Config]())
 	onnx := Key{Type: Object, Keys: ONNX().Keys}
 	matchStruct(t, "onnx", &onnx, reflect.TypeFor[ONNXOptions]())
 	triton := Key{Type: Object, Keys: Triton().Keys}
 	matchStruct(t, "triton", &triton, reflect.TypeFor[TritonOptions]())
+	tfserving := Key{Type: Object, Keys: TFServing().Keys}
+	matchStruct(t, "tfserving", &tfserving, reflect.TypeFor[TFServingOptions]())
 	kserve := Key{Type: Object, Keys: KServe().Keys}
 	matchStruct(t, "kserve", &kserve, reflect.TypeFor[KServeOptions]())
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -147,8 +148,20 @@ func (v *validator) pools() {
 		if !used[p.Name] && !p.Discover && !v.bad[path+".discover"] {
 			v.add(path+".name", "pool %s is unused: no model names it and it does not discover", quoted(p.Name))
 		}
+		v.named(&p, path)
 		v.distinct(p.Options.v, path)
 		v.upstreamTLS(p.Options.v, path+".tls")
+	}
+}
+
+// named refuses to discover what nobody tells.
+func (v *validator) named(p *Pool, path string) {
+	i := slices.IndexFunc(v.c.kinds, func(k Kind) bool { return k.Name == p.Kind })
+	if i < 0 || !p.Discover {
+		return
+	}
+	if key := v.c.kinds[i].Named; key != "" && !p.Options.v.field(key).set && !v.bad[joinPath(path, key)] {
+		v.add(path+".discover", "servers of kind %s do not tell which models they have: name those to discover in %s.%s, or list each under models", p.Kind, path, key)
 	}
 }
 

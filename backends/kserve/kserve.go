@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"go.uber.org/zap"
 
@@ -22,14 +21,8 @@ const DefaultVersion = "1"
 type Pool struct {
 	*upstream.Pool
 
-	rest bool          // servers without an index may list their models
-	told chan struct{} // closed once the first models were named
-
-	mu struct {
-		sync.Mutex
-		told   bool
-		wanted []string // sorted
-	}
+	rest   bool                    // servers without an index may list their models
+	wanted *upstream.Wants[string] // sorted
 }
 
 // Protocol is how servers are spoken to.
@@ -51,7 +44,7 @@ type Options struct {
 
 // New starts to look at servers. It does not wait for them.
 func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
-	p := &Pool{rest: opts.Protocol != GRPC, told: make(chan struct{})}
+	p := &Pool{rest: opts.Protocol != GRPC, wanted: upstream.NewWants[string]()}
 	opts.Dialect = upstream.Dialect{
 		Look: p.look, Describe: describe, Ready: v2grpc.Ready, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
 	}
@@ -71,16 +64,7 @@ func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap
 func (p *Pool) Want(models []string) {
 	models = slices.Clone(models)
 	slices.Sort(models)
-	models = slices.Compact(models)
-	p.mu.Lock()
-	news := !slices.Equal(models, p.mu.wanted)
-	p.mu.wanted = models
-	if !p.mu.told {
-		p.mu.told = true
-		close(p.told)
-	}
-	p.mu.Unlock()
-	if news {
+	if p.wanted.Set(slices.Compact(models)) {
 		p.Refresh()
 	}
 }
@@ -134,14 +118,10 @@ var errUnnamed = errors.New("it has no index of its models, and no target under 
 
 // named asks for the models that are wanted.
 func (p *Pool) named(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
-	select {
-	case <-p.told:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	wanted, err := p.wanted.Get(ctx)
+	if err != nil {
+		return nil, err
 	}
-	p.mu.Lock()
-	wanted := p.mu.wanted
-	p.mu.Unlock()
 	if len(wanted) == 0 {
 		return nil, errUnnamed
 	}

@@ -30,9 +30,14 @@ type StatusError struct {
 func (e *StatusError) Error() string { return fmt.Sprintf("%s (status %d)", e.Text, e.Status) }
 
 // Unimplemented tells whether a server refused a question because it does not know its method.
-func Unimplemented(err error) bool {
+func Unimplemented(err error) bool { return refusedWith(err, h2.Unimplemented) }
+
+// NotFound tells whether a server refused a question because it does not have what it is about.
+func NotFound(err error) bool { return refusedWith(err, codeNotFound) }
+
+func refusedWith(err error, status h2.Status) bool {
 	var refused *StatusError
-	return errors.As(err, &refused) && refused.Status == h2.Unimplemented
+	return errors.As(err, &refused) && refused.Status == status
 }
 
 // asked is told that a question was answered.

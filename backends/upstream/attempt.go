@@ -258,6 +258,7 @@ func (a *attempt) again(b *infer.Batch, place *backends.Place, burst *infer.Burs
 // over ends the run: the batch's, or its member's. The attempt is given back; r's reference stays the caller's.
 func (a *attempt) over(b *infer.Batch, r *infer.Response, err *infer.Error, burst *infer.Burst) {
 	single, place := a.single, a.place
+	err = a.pool.named(err)
 	a.batch.Store(nil)
 	switch {
 	case single != nil:

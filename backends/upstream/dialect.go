@@ -112,6 +112,9 @@ type Listed struct {
 	State infer.State
 	// Reason says why the version is not ready.
 	Reason string
+	// Terms is what its description depends on beside the server, in whatever numbers the dialect has for it: other
+	// terms have the version described again.
+	Terms int64
 }
 
 // Description is what an endpoint says of a version. It is immutable.
@@ -128,6 +131,8 @@ type Description struct {
 	Binary bool
 	// Instances is how many runs the server does at a time; 0: nobody knows.
 	Instances int
+
+	terms int64 // those of the Listed
 }
 
 // Same tells whether two endpoints mean the same version: a request goes to either.

@@ -52,6 +52,7 @@ type report struct {
 type seen struct {
 	listed bool        // as ready, by the server
 	number string      // how the server calls it
+	terms  int64       // as it is listed now
 	state  infer.State // ready once it is described, unless its ready calls fail
 	reason string
 	desc   *Description   // nil until it is described
@@ -231,6 +232,7 @@ func sort(all []Listed, old map[id]seen) map[id]seen {
 			if s = old[key]; !s.listed || s.number != l.Number {
 				s = seen{listed: true, number: l.Number, state: infer.Loading, reason: "it is being looked at"}
 			}
+			s.terms = l.Terms
 		}
 		now[key] = s
 	}
@@ -253,7 +255,7 @@ func (e *endpoint) describeAll(ctx context.Context, r *report) {
 	for key, s := range r.versions {
 		switch {
 		case !s.listed:
-		case s.desc == nil:
+		case s.desc == nil || s.desc.terms != s.terms:
 			due = append(due, key)
 		default:
 			known = append(known, key)
@@ -340,12 +342,15 @@ func (e *endpoint) asked(ctx context.Context, key id, s seen, answered int64) se
 func (e *endpoint) described(ctx context.Context, key id, old seen) seen {
 	ctx, cancel := context.WithTimeout(ctx, max(describeTime, e.pool.opts.Timeout))
 	defer cancel()
-	d, err := e.pool.opts.Dialect.Describe(ctx, e.ask, Listed{Name: key.name, Version: key.version, Number: old.number, State: infer.Ready})
+	d, err := e.pool.opts.Dialect.Describe(ctx, e.ask, Listed{Name: key.name, Version: key.version, Number: old.number, State: infer.Ready, Terms: old.terms})
+	if err == nil {
+		d.terms = old.terms
+	}
 	var refused *StatusError
 	said := errors.As(err, &refused) || errors.Is(err, ErrUnusable)
-	now := seen{listed: true, number: old.number}
+	now := seen{listed: true, number: old.number, terms: old.terms}
 	switch {
-	case err == nil && old.desc != nil && old.desc.Same(d) && old.desc.Instances == d.Instances:
+	case err == nil && old.desc != nil && old.desc.Same(d) && old.desc.Instances == d.Instances && old.desc.terms == d.terms:
 		return old
 	case err == nil && old.desc != nil:
 		now = old // what its ready calls said goes on

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -106,6 +107,16 @@ func judgeLocal(call *h2.Call) *infer.Error {
 		return errCalm
 	}
 	return errNonsense
+}
+
+// named has an answer that makes no sense say which pool it came from: whoever reads it knows that name, and no server's.
+func (p *Pool) named(err *infer.Error) *infer.Error {
+	if err == nil || err.Code != infer.BadBackend {
+		return err
+	}
+	e := *err
+	e.Text = "pool " + strconv.Quote(p.opts.Name) + ": " + e.Text
+	return &e
 }
 
 // ofInput tells whether an error may be due to what one member of a batch asks.

@@ -204,7 +204,7 @@ func (x *opened) failed(err *infer.Error, burst *infer.Burst) {
 // end ends the stream, with what the sink was not told by then.
 func (x *opened) end(err *infer.Error, burst *infer.Burst) {
 	s := x.stream.Swap(nil)
-	s.End(err, burst)
+	s.End(x.pool.named(err), burst)
 	x.drop()
 }
 

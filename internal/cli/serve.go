@@ -35,6 +35,7 @@ delay. A second signal ends at once.`,
 		Example: `  sluice serve --backend onnx=./models
   sluice serve --backend triton=127.0.0.1:8011,127.0.0.1:8021
   sluice serve --backend kserve=127.0.0.1:9000
+  sluice serve --backend tfserving=127.0.0.1:8500#half_plus_two
   sluice serve -c sluice.yaml --http :9000
   sluice serve --backend onnx=./models --http 127.0.0.1:0 --ready-file /tmp/ready.json`,
 		Args: noArgs,
@@ -83,7 +84,7 @@ type flagValue struct {
 func (f *sourceFlags) register(cmd *cobra.Command, kinds []gateway.Kind) {
 	fl := cmd.Flags()
 	fl.StringVarP(&f.file, "config", "c", "", "configuration file")
-	fl.StringArrayVar(&f.backends, "backend", nil, "serve all models of a backend: KIND=TARGET, for instance onnx=./models or triton=host:8001,host2:8001; may be repeated")
+	fl.StringArrayVar(&f.backends, "backend", nil, "serve all models of a backend: KIND=TARGET, for instance onnx=./models, triton=host:8001,host2:8001 or tfserving=host:8500#MODEL,MODEL; may be repeated")
 	f.values = []flagValue{{name: "http"}, {name: "grpc"}, {name: "metrics"}, {name: "admin"}}
 	for i, doc := range []string{
 		"address of the data port for REST clients (both data ports speak both)", "address of the data port for gRPC clients",

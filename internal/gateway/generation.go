@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/batching"
 	"github.com/sluice-serving/sluice/config"
 	"github.com/sluice-serving/sluice/infer"
@@ -129,20 +131,43 @@ func (m *modelView) compare() {
 // want tells pools that cannot find out what they have which models the configuration names.
 func (b *builder) want() {
 	for i, p := range b.gen.pools {
-		if p.pool == nil || p.pool.Want == nil {
-			continue
+		if p.pool != nil && p.pool.Want != nil {
+			p.pool.Want(wanted(b.cfg, b.cfg.Pools[i].Name))
 		}
-		var names []string
-		for j := range b.cfg.Models {
-			m := &b.cfg.Models[j]
-			for k := range m.Targets {
-				if t := &m.Targets[k]; t.Pool == b.cfg.Pools[i].Name {
-					names = append(names, cmp.Or(t.Upstream.Model, m.Name))
-				}
+	}
+}
+
+// wanted returns the models that a configuration's targets have in a pool. Requests for one merge where every model
+// that has it behind its name says so.
+func wanted(cfg *config.Config, pool string) []backends.Wanted {
+	rows := map[string]int64{}
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		says := int64(m.Batching.MaxBatchSize)
+		if says == 1 {
+			says = 0
+		}
+		for k := range m.Targets {
+			t := &m.Targets[k]
+			if t.Pool != pool {
+				continue
+			}
+			name := cmp.Or(t.Upstream.Model, m.Name)
+			switch old, named := rows[name]; {
+			case !named:
+				rows[name] = says
+			case old == 0 || says == 0:
+				rows[name] = 0
+			default:
+				rows[name] = max(old, says)
 			}
 		}
-		p.pool.Want(names)
 	}
+	var all []backends.Wanted
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		all = append(all, backends.Wanted{Model: name, Rows: rows[name]})
+	}
+	return all
 }
 
 // partial tells whether a pool whose models are served unlisted does not tell which it has.

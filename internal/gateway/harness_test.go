@@ -151,7 +151,7 @@ func (r *running) begin(yaml string) {
 	}
 	r.log = log
 	r.g, err = gateway.New(gateway.Options{
-		Sources: config.Sources{File: r.file}, Kinds: []gateway.Kind{r.puppets.kind(), gateway.Triton(), gateway.KServe(), gateway.ONNX()},
+		Sources: config.Sources{File: r.file}, Kinds: []gateway.Kind{r.puppets.kind(), gateway.Triton(), gateway.TFServing(), gateway.KServe(), gateway.ONNX()},
 		ReadyFile: filepath.Join(filepath.Dir(r.file), "ready.json"),
 	}, log)
 	if err != nil {

@@ -41,7 +41,7 @@ type Host struct {
 }
 
 // Kinds are the kinds of the product.
-func Kinds() []Kind { return []Kind{ONNX(), Triton(), KServe()} }
+func Kinds() []Kind { return []Kind{ONNX(), Triton(), TFServing(), KServe()} }
 
 // ONNX is the kind of pools that run models in this process. All of them share the devices, and so a scheduler.
 func ONNX() Kind {

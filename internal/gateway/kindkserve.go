@@ -48,6 +48,12 @@ func openKServe(c *config.Pool, env Env) (*backends.Pool, error) {
 		return nil, err
 	}
 	pool := upstreamPool("kserve", p.Pool)
-	pool.Want = p.Want
+	pool.Want = func(models []backends.Wanted) {
+		names := make([]string, 0, len(models))
+		for _, m := range models {
+			names = append(names, m.Model)
+		}
+		p.Want(names)
+	}
 	return pool, nil
 }

@@ -54,6 +54,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"backends/upstream", "servers elsewhere over gRPC: looks, attempts, replay, streams", backend},
 		{"backends/v2grpc", "what dialects of the v2 protocol have in common", append([]string{"backends/upstream"}, backend...)},
 		{"backends/triton", "the dialect of Triton inference servers", append([]string{"backends/upstream", "backends/v2grpc"}, backend...)},
+		{"backends/tfserving", "the dialect of TensorFlow Serving", append([]string{"backends/upstream"}, backend...)},
 		{"backends/kserve", "the dialect of other servers of the v2 protocol", append([]string{"backends/upstream", "backends/v2grpc"}, backend...)},
 		{"backends/*", "one Runner and Catalog per kind of backend", backend},
 		{"backends/onnx/ort", "the boundary to ONNX Runtime: sessions and runs over C memory", nil},
@@ -65,7 +66,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 
 		{"internal/gateway", "turns a config snapshot into one running generation and swaps them", dataPlane},
 		{"internal/puppet", "scriptable fake servers and Runners", []string{
-			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
+			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*", "wire/h2/services",
 		}},
 		{"internal/puppet/conformance", "the tests that every Runner passes", []string{"infer", "tensor", "slab"}},
 		{"internal/line", "what waits, in the order in which it came", nil},

@@ -1,0 +1,108 @@
+package tfserving
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/sluice-serving/sluice/backends/upstream"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/tfserving"
+	"github.com/sluice-serving/sluice/protocol/tfserving/pb"
+)
+
+// describe asks a server for the signatures of a version. The terms of l are how many rows may go in one run.
+func (p *Pool) describe(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
+	number, err := strconv.ParseInt(l.Number, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its version is no number", upstream.ErrUnusable)
+	}
+	q := &pb.GetModelMetadataRequest{
+		ModelSpec:     &pb.ModelSpec{Name: l.Name, VersionChoice: &pb.ModelSpec_Version{Version: wrapperspb.Int64(number)}},
+		MetadataField: []string{"signature_def"},
+	}
+	answer := &pb.GetModelMetadataResponse{}
+	if err := ask(ctx, metadataPath, q, answer); err != nil {
+		return nil, err
+	}
+	d, left, err := describe(l, answer)
+	p.tellLeft(l, left)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", upstream.ErrUnusable, err)
+	}
+	return d, nil
+}
+
+var (
+	errNoSignature  = errors.New("it has no signature that gives anything")
+	errAllUncalled  = errors.New("its signatures take or give tensors of types that are not supported")
+	errNotSignature = errors.New("its metadata hold no signatures")
+)
+
+// describe makes a description of a server's answer. left are signatures that cannot be called.
+func describe(l upstream.Listed, answer *pb.GetModelMetadataResponse) (d *upstream.Description, left []string, err error) {
+	m, left, bad := tfserving.DescribeMetadata(l.Name, l.Version, answer)
+	switch {
+	case bad != nil:
+		return nil, nil, errNotSignature
+	case len(m.Outputs) == 0 && len(left) > 0:
+		return nil, left, errAllUncalled
+	case len(m.Outputs) == 0:
+		return nil, left, errNoSignature
+	}
+	d = &upstream.Description{Model: *m, Number: l.Number}
+	why := whyAlone(m, l.Terms)
+	if d.Alone = why != ""; d.Alone {
+		d.Model.Merge = "never: " + why
+		return d, left, nil
+	}
+	// The server has a bound of its own, which it does not tell.
+	d.Model.MaxBatch, d.Model.AnyRows = l.Terms, true
+	d.Model.Merge = fmt.Sprintf("up to %d rows: batching.max_batch_size says so", l.Terms)
+	return d, left, nil
+}
+
+// whyAlone tells why a version's requests are not merged; empty: they are, to as many rows.
+func whyAlone(m *infer.Model, rows int64) string {
+	if rows == 0 {
+		return "TensorFlow Serving does not tell whether its requests may merge, and no batching.max_batch_size does"
+	}
+	why := noRows("input", m.Inputs)
+	if why == "" {
+		why = noRows("output", m.Outputs)
+	}
+	return why
+}
+
+// noRows names the first tensor that has no rows; empty: all have.
+func noRows(what string, specs []infer.Spec) string {
+	for i := range specs {
+		switch s := &specs[i]; {
+		case s.Dims == nil:
+			return fmt.Sprintf("the rank of its %s %.64q is not known", what, s.Name)
+		case len(s.Dims) == 0:
+			return fmt.Sprintf("its %s %.64q is one value, which has no rows", what, s.Name)
+		case s.Dims[0] >= 0:
+			return fmt.Sprintf("its %s %.64q always has a first axis of %d", what, s.Name, s.Dims[0])
+		}
+	}
+	return ""
+}
+
+// tellLeft logs which signatures of a version are left out, once.
+func (p *Pool) tellLeft(l upstream.Listed, left []string) {
+	text, key := strings.Join(left, ", "), [2]string{l.Name, l.Version}
+	p.mu.Lock()
+	news := p.mu.left[key] != text
+	p.mu.left[key] = text
+	p.mu.Unlock()
+	if news && text != "" {
+		p.log.Warn("signatures of a model cannot be called: they have tensors of other types than there are here, or of a name that another signature has for something else",
+			zap.String("model", l.Name), zap.String("version", l.Version), zap.String("signatures", text))
+	}
+}
