@@ -23,103 +23,43 @@ type hop struct {
 
 // StartNginxHop starts nginx as a proxy: of gRPC, or of HTTP/1.1 if plain is set.
 func StartNginxHop(ctx context.Context, h hop, plain bool) (*Server, error) {
-	bin, err := findProgram(h.parts, "nginx")
-	if err != nil {
-		return nil, err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("listen for nginx: %w", err)
-	}
-	defer l.Close()
-	if err := os.MkdirAll(filepath.Join(h.dir, "tmp"), 0o755); err != nil {
-		return nil, fmt.Errorf("prepare nginx: %w", err)
-	}
-	conf := filepath.Join(h.dir, "nginx.conf")
-	if err := os.WriteFile(conf, []byte(nginxHopConfig(h, l.Addr().String(), plain)), 0o644); err != nil {
-		return nil, fmt.Errorf("configure nginx: %w", err)
-	}
-	s := &Server{
-		Name:    nginxName,
-		Version: programVersion(ctx, bin, "-v", "nginx/"),
-		Note:    fmt.Sprintf("worker_processes %d; grpc_pass with 256 kept connections, http2_body_preread_size 1m, http2_chunk_size 16k", h.workers),
-	}
+	s := &Server{Note: fmt.Sprintf("worker_processes %d; grpc_pass with 256 kept connections, http2_body_preread_size 1m, http2_chunk_size 16k", h.workers)}
 	if plain {
 		s.Note = fmt.Sprintf("worker_processes %d; proxy_pass with 256 kept connections, HTTP/1.1 on both sides, to a bare handler", h.workers)
 	}
-	cmd := exec.CommandContext(ctx, bin, "-p", h.dir, "-c", conf, "-e", "stderr")
-	cmd.Env = append(os.Environ(), "NGINX=3;")
-	return s, s.start(cmd, l)
+	return s, s.startNginx(ctx, nginxSetup{
+		parts: h.parts, dir: h.dir, workers: h.workers,
+		http: func(address string) string { return nginxPasses(h, address, plain) },
+	})
 }
 
-func nginxHopConfig(h hop, address string, plain bool) string {
+func nginxPasses(h hop, address string, plain bool) string {
 	protocol, location := " http2", "grpc_pass grpc://upstream; grpc_buffer_size 64k; grpc_read_timeout 1h; grpc_send_timeout 1h;"
 	if plain {
 		protocol = ""
 		location = `proxy_pass http://upstream; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffer_size 64k; proxy_buffers 32 64k;`
 	}
-	var b strings.Builder
-	if os.Geteuid() == 0 {
-		b.WriteString("user root;\n")
-	}
-	fmt.Fprintf(&b, `daemon off;
-worker_processes %[1]d;
-pid %[2]s/nginx.pid;
-error_log stderr error;
-events { worker_connections 16384; }
-http {
-  access_log off;
-  server_tokens off;
-  client_body_temp_path %[2]s/tmp/body;
-  proxy_temp_path %[2]s/tmp/proxy;
-  fastcgi_temp_path %[2]s/tmp/fastcgi;
-  uwsgi_temp_path %[2]s/tmp/uwsgi;
-  scgi_temp_path %[2]s/tmp/scgi;
-  keepalive_requests 1000000000;
-  keepalive_timeout 1h;
-  tcp_nodelay on;
-  client_body_buffer_size 2m;
-  client_max_body_size 64m;
-  http2_max_concurrent_streams 1000;
+	return fmt.Sprintf(`  http2_max_concurrent_streams 1000;
   http2_body_preread_size 1m;
   http2_recv_buffer_size 1m;
   http2_chunk_size 16k;
   upstream upstream {
-    server %[3]s;
+    server %s;
     keepalive 256;
     keepalive_requests 1000000000;
     keepalive_timeout 1h;
   }
   server {
-    listen %[4]s%[5]s;
-    location / { %[6]s }
+    listen %s%s;
+    location / { %s }
   }
-}
-`, h.workers, h.dir, h.upstream, address, protocol, location)
-	return b.String()
+`, h.upstream, address, protocol, location)
 }
 
 // StartHAProxyHop starts HAProxy as a proxy of gRPC, HTTP/2 on both sides.
 func StartHAProxyHop(ctx context.Context, h hop) (*Server, error) {
-	bin, err := findProgram(h.parts, "haproxy")
-	if err != nil {
-		return nil, err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("listen for haproxy: %w", err)
-	}
-	defer l.Close()
-	conf := filepath.Join(h.dir, "haproxy.cfg")
-	if err := os.WriteFile(conf, []byte(haproxyHopConfig(h)), 0o644); err != nil {
-		return nil, fmt.Errorf("configure haproxy: %w", err)
-	}
-	s := &Server{
-		Name:    haproxyName,
-		Version: programVersion(ctx, bin, "-v", "version "),
-		Note:    fmt.Sprintf("nbthread %d; proto h2 on both sides, http-reuse always, tune.bufsize 65536, tune.h2.initial-window-size 1048576", h.workers),
-	}
-	return s, s.start(exec.CommandContext(ctx, bin, "-db", "-f", conf), l)
+	s := &Server{Note: fmt.Sprintf("nbthread %d; proto h2 on both sides, http-reuse always, tune.bufsize 65536, tune.h2.initial-window-size 1048576", h.workers)}
+	return s, s.startHAProxy(ctx, h.parts, h.dir, haproxyHopConfig(h))
 }
 
 func haproxyHopConfig(h hop) string {
