@@ -38,6 +38,7 @@ type Remote struct {
 	suspect  atomic.Bool
 	live     atomic.Bool // healthy, for those who hold no lock
 	failures atomic.Int64
+	unheard  atomic.Int64 // runs whose end is not the server's word
 
 	// Guarded by Fleet.mu.
 	healthy  bool
@@ -272,11 +273,18 @@ func (p *Place) doubtful() bool { return p.refused.Load() || p.Remote.suspect.Lo
 // InFlight returns the rows that run at the server.
 func (r *Remote) InFlight() int64 { return r.inFlight.Load() }
 
-// Answered returns how many runs have ended at the server, however they did.
-func (r *Remote) Answered() int64 {
+// Runs returns how many runs have ended at the server, however they did.
+func (r *Remote) Runs() int64 {
 	n, _ := r.duration.Totals()
 	return n
 }
+
+// Unheard notes that the server has said nothing of the run that is about to leave: it ran out of time, or was never
+// sent.
+func (r *Remote) Unheard() { r.unheard.Add(1) }
+
+// Answered returns of how many runs the server has said itself how they ended.
+func (r *Remote) Answered() int64 { return r.Runs() - r.unheard.Load() }
 
 // Enter counts a run of so many rows in.
 func (p *Place) Enter(rows int64) { p.Remote.inFlight.Add(rows) }
@@ -312,7 +320,7 @@ func (f *Fleet) Status() []EndpointStatus {
 	for _, r := range f.mu.remotes {
 		s := EndpointStatus{
 			Name: r.Name, Draining: r.draining, Unhealthy: !r.healthy, Reason: r.reason,
-			Batches: r.Answered(), Failures: r.failures.Load(), InFlight: r.InFlight(), Versions: r.versions,
+			Batches: r.Runs(), Failures: r.failures.Load(), InFlight: r.InFlight(), Versions: r.versions,
 		}
 		for _, v := range f.mu.versions {
 			for _, p := range v.places {

@@ -155,6 +155,7 @@ func (a *attempt) send(b *infer.Batch, timeout time.Duration, burst *infer.Burst
 	place, rows, hint, since := a.place, a.rows, a.hint, a.since
 	place.Enter(rows)
 	if why := a.call.start(place.Remote.Runner.(*endpoint), &a.q, timeout, burst); why != nil {
+		place.Remote.Unheard()
 		place.Leave(rows, why.Code, burst.Clock()-since, hint)
 		a.failed(b, why, burst)
 	}
@@ -168,6 +169,9 @@ func (a *attempt) answered(burst *infer.Burst) {
 	code := infer.OK
 	if err != nil {
 		code = err.Code
+	}
+	if !a.call.heard() {
+		a.place.Remote.Unheard()
 	}
 	a.place.Leave(a.rows, code, now-a.since, a.hint)
 	b.Ended = now

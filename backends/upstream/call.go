@@ -25,6 +25,8 @@ type call interface {
 	cancel()
 	// answer returns what the server answered, for the codec to read, or how it failed.
 	answer(place *backends.Place) (Answer, *infer.Error)
+	// heard tells whether the end is the server's word: that of a call which was cancelled or lost is not.
+	heard() bool
 	// reset gives back what the call holds and makes it ready for the next run. Nobody cancels meanwhile.
 	reset()
 }
@@ -81,6 +83,8 @@ func (c *grpcCall) answer(place *backends.Place) (Answer, *infer.Error) {
 	}
 	return Answer{Body: &c.Answer}, nil
 }
+
+func (c *grpcCall) heard() bool { return !c.Local }
 
 func (c *grpcCall) reset() {
 	c.Reset()

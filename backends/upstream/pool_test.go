@@ -198,6 +198,35 @@ func TestUnhealthyEndpointGetsNothing(t *testing.T) {
 	b.await("it is taken back", func() bool { return !unhealthy() && len(used(m)) == 2 })
 }
 
+// TestCallsThatRunOutAreNoAnswers has calls at a frozen endpoint end one after the other, as those do whose deadlines pass.
+func TestCallsThatRunOutAreNoAnswers(t *testing.T) {
+	frozen := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("m", 0)}})
+	b := newBench(t, upstream.Options{Timeout: 20 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 1}, frozen)
+	m := b.model("m")
+	frozen.Stall()
+	defer frozen.Resume()
+	calls := make([]*probe, 500)
+	for i := range calls {
+		calls[i] = b.direct(m, uint32(i))
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	noticed := false
+	for _, a := range calls {
+		<-tick.C
+		a.call.Finish(infer.Expired, nil, nil)
+		_ = a.wait() // it is over
+		unhealthy := b.pool.Fleet().Status()[0].Unhealthy
+		if noticed && !unhealthy {
+			t.Fatal("a frozen endpoint is taken back because calls there run out of time")
+		}
+		noticed = noticed || unhealthy
+	}
+	if !noticed {
+		t.Error("a frozen endpoint is well because calls there run out of time")
+	}
+}
+
 // used returns the names of the endpoints that a model's calls are sent to.
 func used(m *infer.Model) map[string]bool {
 	names := map[string]bool{}

@@ -82,6 +82,8 @@ func (c *restCall) answer(place *backends.Place) (Answer, *infer.Error) {
 	return Answer{Body: &c.Answer, Head: c.HeaderValue(headerHead)}, nil
 }
 
+func (c *restCall) heard() bool { return c.Fault == nil }
+
 func (c *restCall) reset() {
 	c.Reset()
 	c.Body.Release()

@@ -138,6 +138,7 @@ func (x *opened) send(l *leg, burst *infer.Burst) {
 	conn, err := e.client.grpc.Start(&l.call)
 	if err != nil {
 		why := e.refusal(err)
+		place.Remote.Unheard()
 		place.Leave(1, why.Code, burst.Clock()-since, hint)
 		x.failed(why, burst)
 		return
@@ -178,6 +179,9 @@ func (l *leg) Answered(call *h2.Call, by h2.Drainer) {
 	code := infer.OK
 	if err != nil {
 		code = err.Code
+	}
+	if call.Local {
+		x.place.Remote.Unheard()
 	}
 	x.place.Leave(1, code, burst.Clock()-x.since, x.hint)
 	if err != nil {
