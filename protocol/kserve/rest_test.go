@@ -53,6 +53,8 @@ func TestRESTRequest(t *testing.T) {
 		want   string
 	}{
 		{"JSON as it came", []sent{{json: addSubJSON}}, false, 0, addSubJSON},
+		{"JSON without an id", []sent{{json: "\n " + strings.Replace(addSubJSON, `"id":"7",`, "", 1)}}, false, 0, strings.Replace(addSubJSON, `"7"`, `"0"`, 1)},
+		{"JSON without an id, to a server that takes binary", []sent{{json: "\n " + strings.Replace(addSubJSON, `"id":"7",`, "", 1)}}, true, 0, "\n " + strings.Replace(addSubJSON, `"id":"7",`, "", 1)},
 		{"JSON as it came, to a server that takes binary", []sent{{json: addSubJSON}}, true, 0, addSubJSON},
 		{"binary as it came", []sent{{json: binaryForm + `,"x":1}` + data, head: len(binaryForm) + 7}}, true, len(binaryForm) + 7, binaryForm + `,"x":1}` + data},
 		{
@@ -79,7 +81,7 @@ func TestRESTRequest(t *testing.T) {
 			"merged",
 			[]sent{{json: addSubJSON}, {msg: addSubRequest(1)}},
 			false, 0,
-			`{"inputs":[{"name":"A","datatype":"FP32","shape":[2,2],"data":[1.0,-0.5,0.0,0.0]},{"name":"B","datatype":"FP32","shape":[2,2],"data":[1e-7,16777216.0,0.0,0.0]}]}`,
+			`{"id":"0","inputs":[{"name":"A","datatype":"FP32","shape":[2,2],"data":[1.0,-0.5,0.0,0.0]},{"name":"B","datatype":"FP32","shape":[2,2],"data":[1e-7,16777216.0,0.0,0.0]}]}`,
 		},
 		{
 			"a part",

@@ -1,6 +1,7 @@
 package kserve
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -15,7 +16,7 @@ import (
 //
 // What came over REST and travels alone goes on as it came, if the backend takes binary tensors or there are none.
 // Everything else is written anew: with binary tensors, as views of the members', if the backend takes them, and
-// otherwise as JSON.
+// otherwise as JSON. Requests to such a backend always have an id: some fail without one.
 type RESTRequestEncoder struct {
 	pool *slab.Pool
 	w    text.Writer
@@ -36,6 +37,10 @@ func NewRESTRequestEncoder(pool *slab.Pool) *RESTRequestEncoder {
 func (e *RESTRequestEncoder) Encode(b *infer.Batch, binary bool, out *slab.List) (head int, err *infer.Error) {
 	if passesREST(b.Members, binary) {
 		r := b.Members[0].Call.Request
+		if !binary && len(r.ID) == 0 {
+			e.identified(&r.Body, out)
+			return 0, nil
+		}
 		out.AppendList(&r.Body)
 		if r.BodyHead == r.Body.Size() {
 			return 0, nil
@@ -66,14 +71,38 @@ func passesREST(members []infer.Member, binary bool) bool {
 	return r.Encoding == infer.KServeREST && (binary || r.BodyHead == r.Body.Size())
 }
 
+// noID is the id of requests that have none, or belong to several clients.
+const noID = `{"id":"0",`
+
+// identified appends an object with an id. If it has one that is empty, that is read last and stands.
+func (e *RESTRequestEncoder) identified(body, out *slab.List) {
+	open := 0
+	for i := 0; ; i++ {
+		b := body.At(i).B
+		if at := bytes.IndexByte(b, '{'); at >= 0 {
+			open += at + 1
+			break
+		}
+		open += len(b)
+	}
+	e.w.Start(e.pool, out, len(noID))
+	e.w.Text(noID)
+	e.w.Flush()
+	out.AppendRange(body, open, body.Size()-open)
+}
+
 func (e *RESTRequestEncoder) document(b *infer.Batch, binary bool) *infer.Error {
 	w, first := &e.w, b.Members[0].Call.Request
 	asked := message.Asked(b.Model, b.Members)
-	w.Text("{")
-	if len(b.Members) == 1 && len(first.ID) > 0 {
-		w.Text(`"id":`)
+	switch {
+	case len(b.Members) == 1 && len(first.ID) > 0:
+		w.Text(`{"id":`)
 		w.Quoted(first.ID)
 		w.Text(",")
+	case !binary:
+		w.Text(noID)
+	default:
+		w.Text("{")
 	}
 	if all := binary && len(asked) == 0; all || len(first.Params) > 0 {
 		w.Text(`"parameters":{`)

@@ -8,7 +8,7 @@ from kserve import InferenceGRPCClient, InferInput, InferRequest
 
 async def main():
     client = InferenceGRPCClient(sys.argv[1])
-    for model, factor in ("double", 2), ("scorer", 2):
+    for model, factor in ("double", 2), ("scorer", 2), ("double-rest", 2), ("scorer-rest", 2):
         assert await client.is_server_live(), "it is not live"
         assert await client.is_model_ready(model), f"{model} is not ready"
         values = InferInput("x", [2, 4], "FP32", data=[float(i) for i in range(8)])

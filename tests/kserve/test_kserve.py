@@ -18,6 +18,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 X = numpy.arange(8, dtype=numpy.float32).reshape(2, 4)
 
 
+# Each model: the versions by which it can be asked, and what it multiplies by.
+MODELS = (
+    ("double", ("", "1"), 2), ("triple", ("", "v3"), 3), ("scorer", ("", "1"), 2),
+    ("double-rest", ("", "1"), 2), ("triple-rest", ("", "v3"), 3), ("scorer-rest", ("", "1"), 2),
+)
 gateway = None
 
 
@@ -32,9 +37,17 @@ def setUpModule():
 pools:
   - {{name: mlserver, kind: kserve, discover: true, endpoints: [{{address: "{mlserver.grpc}"}}]}}
   - {{name: sdk, kind: kserve, protocol: grpc, endpoints: [{{address: "{sdk.grpc}"}}]}}
+  - {{name: mlserver-rest, kind: kserve, protocol: rest, endpoints: [{{address: "{mlserver.http}"}}]}}
+  - {{name: sdk-rest, kind: kserve, protocol: rest, endpoints: [{{address: "{sdk.http}"}}]}}
 models:
   - name: scorer
     targets: [{{version: "1", pool: sdk, upstream: {{model: double}}}}]
+  - name: double-rest
+    targets: [{{version: "1", pool: mlserver-rest, upstream: {{model: double}}}}]
+  - name: triple-rest
+    targets: [{{version: v3, pool: mlserver-rest, upstream: {{model: triple}}}}]
+  - name: scorer-rest
+    targets: [{{version: "1", pool: sdk-rest, upstream: {{model: double}}}}]
 """)
     gateway = sluice.Sluice(arguments=("-c", config))
     unittest.addModuleCleanup(gateway.stop)
@@ -46,7 +59,7 @@ class TestTritonsClients(unittest.TestCase):
             x = library.InferInput("x", [2, 4], "FP32")
             x.set_data_from_numpy(X)
             inputs = [x]
-            if model == "triple":
+            if model.startswith("triple"):
                 words = library.InferInput("words", [2, 1], "BYTES")
                 words.set_data_from_numpy(numpy.array([[b"one"], ["ö and more".encode()]], object))
                 inputs.append(words)
@@ -54,19 +67,19 @@ class TestTritonsClients(unittest.TestCase):
 
     def test_every_server_answers_every_client(self):
         for library in tritonclient.grpc, tritonclient.http:
-            for model, versions, factor in ("double", ("", "1"), 2), ("triple", ("", "v3"), 3), ("scorer", ("", "1"), 2):
+            for model, versions, factor in MODELS:
                 for version in versions:
                     with self.subTest(library=library.__name__, model=model, version=version):
                         answer = self.ask(library, model, version)
                         numpy.testing.assert_array_equal(answer.as_numpy("y"), factor * X)
                         head = answer.get_response(as_json=True) if library is tritonclient.grpc else answer.get_response()
                         self.assertEqual([head["model_name"], head["model_version"], head["id"]], [model, versions[1], "9"])
-                        if model == "triple":
+                        if model.startswith("triple"):
                             self.assertEqual(answer.as_numpy("words").ravel().tolist(), [b"one", "ö and more".encode()])
 
     def test_versions_that_are_not_there(self):
         for library in tritonclient.grpc, tritonclient.http:
-            for model in "double", "scorer":
+            for model in "double", "scorer", "double-rest", "scorer-rest":
                 with self.subTest(library=library.__name__, model=model), self.assertRaises(InferenceServerException):
                     self.ask(library, model, "2")
 
