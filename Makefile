@@ -18,6 +18,7 @@ TOOLS   := $(CACHE)/bin
 RUNTIME := $(CACHE)/onnxruntime/libonnxruntime.so
 CLIENTS := $(CACHE)/venv/clients/bin/python
 GRPC    := $(CACHE)/venv/grpc/bin/python
+SERVING := $(CACHE)/venv/tfclients/bin/python
 UNITTEST = PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(CLIENTS) -m unittest discover --start-directory
 SERVE   := bin/sluice serve --backend onnx=examples/digits/models
 
@@ -60,6 +61,7 @@ models: ## train the digits models anew and write them to examples/digits/models
 parts: onnxruntime ## fetch the real clients, models, Triton and the library that tests use
 	@PYTHON=$(PYTHON) bench/parts/venv.sh clients
 	@PYTHON=$(PYTHON) bench/parts/venv.sh grpc
+	@PYTHON=$(PYTHON) bench/parts/venv.sh tfclients
 	@$(PYTHON) bench/parts/wheels.py models
 	@PYTHON=$(PYTHON) bench/parts/venv.sh triton-models
 	@$(PYTHON) bench/parts/triton.py
@@ -88,6 +90,7 @@ test: parts build ## everything that must pass everywhere, with real clients
 	CGO_ENABLED=0 $(GO) build ./...
 	$(UNITTEST) tests/clients
 	$(subst $(CLIENTS),$(GRPC),$(UNITTEST)) tests/grpc
+	$(subst $(CLIENTS),$(SERVING),$(UNITTEST)) tests/tfclients
 	$(UNITTEST) tests/pairs
 	$(UNITTEST) tests/process
 	$(UNITTEST) tests/docs

@@ -58,7 +58,11 @@ func TestPages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			runPage(t, root, bin, library, blocksOf(string(text)))
+			environment := "clients"
+			if filepath.Base(page) == "tfserving.md" {
+				environment = "tfclients"
+			}
+			runPage(t, root, bin, library, environment, blocksOf(string(text)))
 		})
 	}
 }
@@ -166,7 +170,7 @@ func script(p ports, python string, blocks []block) string {
 
 const mark = "\x1e"
 
-func runPage(t *testing.T, root, bin, library string, blocks []block) {
+func runPage(t *testing.T, root, bin, library, environment string, blocks []block) {
 	dir := t.TempDir()
 	for _, name := range []string{"examples", "Makefile"} {
 		if err := os.Symlink(filepath.Join(root, name), filepath.Join(dir, name)); err != nil {
@@ -176,7 +180,7 @@ func runPage(t *testing.T, root, bin, library string, blocks []block) {
 	if err := os.Symlink(bin, filepath.Join(dir, "bin")); err != nil {
 		t.Fatal(err)
 	}
-	python := filepath.Join(root, ".cache", "venv", "clients", "bin", "python")
+	python := filepath.Join(root, ".cache", "venv", environment, "bin", "python")
 	if _, err := os.Stat(python); err != nil {
 		python = ""
 	}
