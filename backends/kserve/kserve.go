@@ -21,8 +21,8 @@ const DefaultVersion = "1"
 type Pool struct {
 	*upstream.Pool
 
-	rest   bool                    // servers without an index may list their models
-	wanted *upstream.Wants[string] // sorted
+	rest   bool                             // servers without an index may list their models
+	wanted *upstream.Wants[backends.Wanted] // sorted
 }
 
 // Protocol is how servers are spoken to.
@@ -44,7 +44,7 @@ type Options struct {
 
 // New starts to look at servers. It does not wait for them.
 func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
-	p := &Pool{rest: opts.Protocol != GRPC, wanted: upstream.NewWants[string]()}
+	p := &Pool{rest: opts.Protocol != GRPC, wanted: upstream.NewWants[backends.Wanted]()}
 	opts.Dialect = upstream.Dialect{
 		Look: p.look, Describe: describe, Ready: v2grpc.Ready, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
 	}
@@ -59,18 +59,29 @@ func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap
 	return p, nil
 }
 
-// Want names the models to ask for at servers that have no index, instead of those named before. Until it is called
-// once, looks at such servers wait for it.
-func (p *Pool) Want(models []string) {
-	models = slices.Clone(models)
-	slices.Sort(models)
-	if p.wanted.Set(slices.Compact(models)) {
+// Want says which models a configuration names, in the order of their names: those to ask for at servers that have no
+// index, whose looks wait until it is called once, and how requests merge for which a server does not tell.
+func (p *Pool) Want(models []backends.Wanted) {
+	if p.wanted.Set(models) {
 		p.Refresh()
 	}
 }
 
-// look asks whether a server is live, and what it has.
+// look asks whether a server is live, and what it has. The terms of versions are how many rows the configuration lets go
+// in one run.
 func (p *Pool) look(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
+	all, err := p.list(ctx, ask)
+	rows := map[string]int64{}
+	for _, w := range p.wanted.Told() {
+		rows[w.Model] = w.Rows
+	}
+	for i := range all {
+		all[i].Terms = rows[all[i].Name]
+	}
+	return all, err
+}
+
+func (p *Pool) list(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
 	if err := v2grpc.Live(ctx, ask); err != nil {
 		return nil, err
 	}
@@ -125,7 +136,11 @@ func (p *Pool) named(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, 
 	if len(wanted) == 0 {
 		return nil, errUnnamed
 	}
-	return ready(ctx, ask, wanted)
+	names := make([]string, len(wanted))
+	for i, w := range wanted {
+		names[i] = w.Model
+	}
+	return ready(ctx, ask, names)
 }
 
 // ready asks which of the named models take requests.
@@ -155,6 +170,8 @@ func describe(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstre
 		return nil, err
 	case len(d.Model.Outputs) == 0:
 		return nil, errSilent
+	case d.Silent:
+		d.MergeAsTold(l.Terms)
 	}
 	return d, nil
 }

@@ -95,6 +95,15 @@ func (b *bench) has(want string) []infer.VersionStatus {
 	}
 }
 
+// want is what a configuration says that names models and nothing of batches.
+func want(names ...string) []backends.Wanted {
+	var all []backends.Wanted
+	for _, name := range names {
+		all = append(all, backends.Wanted{Model: name})
+	}
+	return all
+}
+
 // unnamed is a model whose version has no name.
 func unnamed(name string) puppet.TritonModel {
 	m := puppet.Raw(name, tensor.FP32, 0)
@@ -161,7 +170,7 @@ func TestNoIndex(t *testing.T) {
 	b := newBench(t, puppet.TritonOptions{
 		Models: []puppet.TritonModel{unnamed("m"), unnamed("other"), unready}, Without: noIndex(),
 	})
-	b.pool.Want([]string{"unready", "m", "m", "absent"})
+	b.pool.Want(want("absent", "m", "unready"))
 	all := b.has("absent 1 unavailable, m 1 ready, unready 1 unavailable")
 	if err := b.answered(all[1].Model); err != nil {
 		t.Error(err)
@@ -169,7 +178,7 @@ func TestNoIndex(t *testing.T) {
 	if want := "the server says that it is not ready"; all[2].Reason != want {
 		t.Errorf("it is unready because %q, want %q", all[2].Reason, want)
 	}
-	b.pool.Want([]string{"other"})
+	b.pool.Want(want("other"))
 	b.has("other 1 ready")
 }
 
@@ -208,9 +217,25 @@ func TestTypedContents(t *testing.T) {
 			return v
 		},
 	})
-	b.pool.Want([]string{"m"})
+	b.pool.Want(want("m"))
 	if err := b.answered(b.has("m 1 ready")[0].Model); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMergingAsTold has a server that does not tell how requests merge: the configuration does, and may change its mind.
+func TestMergingAsTold(t *testing.T) {
+	b := newBench(t, puppet.TritonOptions{Models: []puppet.TritonModel{unnamed("m")}, Without: noIndex()})
+	for _, rows := range []int64{0, 8, 4, 0} {
+		b.pool.Want([]backends.Wanted{{Model: "m", Rows: rows}})
+		for end := time.Now().Add(patience); ; runtime.Gosched() {
+			if m := b.has("m 1 ready")[0].Model; m.MaxBatch == rows && (b.pool.Direct(m) == nil) == (rows > 0) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("it never merges up to %d rows", rows)
+			}
+		}
 	}
 }
 
@@ -218,7 +243,7 @@ func TestTypedContents(t *testing.T) {
 func TestConformance(t *testing.T) {
 	conformance.TestRunner(t, func(t *testing.T) conformance.Subject {
 		b := newBench(t, puppet.TritonOptions{Models: []puppet.TritonModel{unnamed("m")}, Without: noIndex()})
-		b.pool.Want([]string{"m"})
+		b.pool.Want(want("m"))
 		return conformance.Subject{
 			Slots: b.pool.Fleet(), Model: b.has("m 1 ready")[0].Model, Memory: b.memory,
 			Fill: func(r *infer.Request, rows int64, tag uint32) {

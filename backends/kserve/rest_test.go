@@ -171,7 +171,7 @@ func TestRESTServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newWeb(t, tc.s)
 			b := openWeb(t, s)
-			b.pool.Want(tc.want)
+			b.pool.Want(want(tc.want...))
 			all := b.has("m 1 ready")
 			if merges := !strings.HasPrefix(all[0].Model.Merge, "never"); merges != (s.maxBatch > 0) {
 				t.Errorf("it merges %s", all[0].Model.Merge)

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/sluice-serving/sluice/backends/upstream"
-	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/tfserving"
 	"github.com/sluice-serving/sluice/protocol/tfserving/pb"
 )
@@ -56,42 +55,8 @@ func describe(l upstream.Listed, answer *pb.GetModelMetadataResponse) (d *upstre
 		return nil, left, errNoSignature
 	}
 	d = &upstream.Description{Model: *m, Number: l.Number}
-	why := whyAlone(m, l.Terms)
-	if d.Alone = why != ""; d.Alone {
-		d.Model.Merge = "never: " + why
-		return d, left, nil
-	}
-	// The server has a bound of its own, which it does not tell.
-	d.Model.MaxBatch, d.Model.AnyRows = l.Terms, true
-	d.Model.Merge = fmt.Sprintf("up to %d rows: batching.max_batch_size says so", l.Terms)
+	d.MergeAsTold(l.Terms)
 	return d, left, nil
-}
-
-// whyAlone tells why a version's requests are not merged; empty: they are, to as many rows.
-func whyAlone(m *infer.Model, rows int64) string {
-	if rows == 0 {
-		return "TensorFlow Serving does not tell whether its requests may merge, and no batching.max_batch_size does"
-	}
-	why := noRows("input", m.Inputs)
-	if why == "" {
-		why = noRows("output", m.Outputs)
-	}
-	return why
-}
-
-// noRows names the first tensor that has no rows; empty: all have.
-func noRows(what string, specs []infer.Spec) string {
-	for i := range specs {
-		switch s := &specs[i]; {
-		case s.Dims == nil:
-			return fmt.Sprintf("the rank of its %s %.64q is not known", what, s.Name)
-		case len(s.Dims) == 0:
-			return fmt.Sprintf("its %s %.64q is one value, which has no rows", what, s.Name)
-		case s.Dims[0] >= 0:
-			return fmt.Sprintf("its %s %.64q always has a first axis of %d", what, s.Name, s.Dims[0])
-		}
-	}
-	return ""
 }
 
 // tellLeft logs which signatures of a version are left out, once.

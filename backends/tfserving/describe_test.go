@@ -21,7 +21,7 @@ func TestDescribe(t *testing.T) {
 		terms int64
 		want  string // how it merges, or the error
 	}{
-		{"silent", floats(-1, 4), 0, "never: TensorFlow Serving does not tell whether its requests may merge, and no batching.max_batch_size does"},
+		{"silent", floats(-1, 4), 0, "never: its server does not tell whether its requests may merge, and no batching.max_batch_size does"},
 		{"merging", floats(-1, 4), 8, "up to 8 rows: batching.max_batch_size says so"},
 		{"fixed", floats(1, 4), 8, `never: its input "x" always has a first axis of 1`},
 		{"scalar", puppet.TFSignature(pb.DataType_DT_FLOAT, []int64{}, []string{"x"}, []string{"y"}), 8, `never: its input "x" is one value, which has no rows`},

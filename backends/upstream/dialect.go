@@ -123,6 +123,8 @@ type Description struct {
 	Model infer.Model
 	// Number is that of the [Listed].
 	Number string
+	// Silent tells that the server does not tell how requests merge.
+	Silent bool
 	// Alone tells that requests never merge.
 	Alone bool
 	// Sequences has the requests of a sequence go to one endpoint.

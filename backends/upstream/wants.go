@@ -34,6 +34,13 @@ func (w *Wants[T]) Set(all []T) (news bool) {
 	return news
 }
 
+// Told returns what was told last, nothing before.
+func (w *Wants[T]) Told() []T {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.all
+}
+
 // Get returns what was told last.
 func (w *Wants[T]) Get(ctx context.Context) ([]T, error) {
 	select {
@@ -41,7 +48,5 @@ func (w *Wants[T]) Get(ctx context.Context) ([]T, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.mu.all, nil
+	return w.Told(), nil
 }

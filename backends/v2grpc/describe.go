@@ -51,6 +51,7 @@ func describe(l upstream.Listed, meta *pb.ModelMetadataResponse, config *pb.Mode
 	d := &upstream.Description{
 		Model: m, Number: l.Number, Sequences: config.GetSequenceBatching() != nil, Instances: instances(config),
 	}
+	d.Silent = config == nil
 	why := whyAlone(d, config)
 	d.Alone = why != ""
 	d.Model.Merge = "never: " + why
@@ -64,7 +65,7 @@ func describe(l upstream.Listed, meta *pb.ModelMetadataResponse, config *pb.Mode
 func whyAlone(d *upstream.Description, config *pb.ModelConfig) string {
 	switch {
 	case config == nil:
-		return "the server does not tell how its requests merge"
+		return "its server does not tell how its requests merge"
 	case d.Model.Decoupled:
 		return "its answers are decoupled from its requests"
 	case d.Sequences:

@@ -28,7 +28,7 @@ func TestDescribe(t *testing.T) {
 		instances int
 		sequences bool
 	}{
-		{"no config", nil, "never: the server does not tell how its requests merge", 0, false},
+		{"no config", nil, "never: its server does not tell how its requests merge", 0, false},
 		{"merging", &pb.ModelConfig{MaxBatchSize: 8, InstanceGroup: []*pb.ModelInstanceGroup{{Count: 2}, {Count: 1, Gpus: []int32{0, 1}}}}, "up to 8 rows: the server's max_batch_size", 4, false},
 		{"sequences", &pb.ModelConfig{MaxBatchSize: 8, SchedulingChoice: &pb.ModelConfig_SequenceBatching{SequenceBatching: &pb.ModelSequenceBatching{}}}, "never: its requests belong to sequences, which the server keeps apart", 0, true},
 		{"decoupled", &pb.ModelConfig{MaxBatchSize: 8, ModelTransactionPolicy: &pb.ModelTransactionPolicy{Decoupled: true}}, "never: its answers are decoupled from its requests", 0, false},

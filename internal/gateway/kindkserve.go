@@ -48,12 +48,6 @@ func openKServe(c *config.Pool, env Env) (*backends.Pool, error) {
 		return nil, err
 	}
 	pool := upstreamPool("kserve", p.Pool)
-	pool.Want = func(models []backends.Wanted) {
-		names := make([]string, 0, len(models))
-		for _, m := range models {
-			names = append(names, m.Model)
-		}
-		p.Want(names)
-	}
+	pool.Want = p.Want
 	return pool, nil
 }

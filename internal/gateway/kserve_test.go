@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,15 @@ func TestServerWithoutIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the new model serves", func() bool { code, _ := r.infer("two"); return code == 200 })
+	answers("two", "1")
+	r.write(pool + mine + ", {name: two, targets: [{version: \"1\", pool: servers}], batching: {max_batch_size: 8}}]\n")
+	if err := r.reload(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the new model merges", func() bool {
+		_, body := r.call("admin", "GET", "/v1/models/two", "")
+		return strings.Contains(body, "up to 8 rows: batching.max_batch_size says so")
+	})
 	answers("two", "1")
 }
 
