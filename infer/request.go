@@ -54,6 +54,8 @@ type Request struct {
 	Params []Param
 	// HeaderValues answer Route.Headers, in that order; nil where the header was absent.
 	HeaderValues [][]byte
+	// Trail is what the servers behind are told of the request beside what it asks.
+	Trail Trail
 	// Rows is the length of the batch axis, 1 where the model has none.
 	Rows int64
 	// Bytes is the size of the inputs' data.
@@ -142,7 +144,7 @@ func (r *Request) Release() {
 	}
 	r.Body.Release()
 	r.hold.Drop()
-	r.Route, r.ID = nil, nil
+	r.Route, r.ID, r.Trail = nil, nil, Trail{}
 	r.Encoding, r.BodyName, r.BodyVersion, r.BodyHead = NoEncoding, nil, nil, 0
 	r.Inputs, r.Outputs, r.Classified = r.Inputs[:0], r.Outputs[:0], r.Classified[:0]
 	clear(r.Params)

@@ -71,12 +71,42 @@ func (e *edge) lookup(req *infer.Request) *infer.Error {
 		}
 		req.HeaderValues = append(req.HeaderValues, v)
 	}
+	e.trail(req)
 	if len(route.Targets) == 1 {
 		e.series = route.Targets[0].Edge.(*Series)
 	} else {
 		e.series = route.Edge.(*Series)
 	}
 	return nil
+}
+
+// mostTracestate is how much of a tracestate is passed on: all that W3C asks of whoever passes one on.
+const mostTracestate = 512
+
+// trail notes what servers are told of the request. A trace is passed on as it came: we add no span of our own to it.
+func (e *edge) trail(req *infer.Request) {
+	req.Trail.RequestID = req.Keep(e.requestID)
+	parent := e.from.Header(headerTrace)
+	if parent == nil {
+		return
+	}
+	if _, ok := telemetry.ParseTraceParent(parent); !ok {
+		return
+	}
+	req.Trail.Traceparent = req.Keep(parent)
+	if state := e.from.Header(headerState); len(state) <= mostTracestate && printable(state) {
+		req.Trail.Tracestate = req.Keep(state)
+	}
+}
+
+// printable tells whether there is nothing but printable ASCII.
+func printable(v []byte) bool {
+	for _, c := range v {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // deadline returns the shortest of what the client asked for, or else the route's, as an absolute time. What its

@@ -15,6 +15,7 @@ import (
 const (
 	headerRequestID  = "X-Request-Id"
 	headerTrace      = "Traceparent"
+	headerState      = "Tracestate"
 	headerTimeout    = "X-Request-Timeout-Ms"
 	headerJSONLength = "Inference-Header-Content-Length"
 	headerTiming     = "Server-Timing"

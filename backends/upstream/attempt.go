@@ -25,6 +25,7 @@ type attempt struct {
 	// Owned by the run.
 	call   call
 	q      Question // its Body is the call's
+	trail  trail    // of q
 	place  *backends.Place
 	since  int64 // when it was handed to the client
 	rows   int64
@@ -56,7 +57,7 @@ func (a *attempt) drop() {
 		return
 	}
 	a.call.reset()
-	a.q.Path, a.q.Head, a.q.Binary = "", 0, false
+	a.q.Path, a.q.Head, a.q.Binary, a.q.trail = "", 0, false, nil
 	a.place, a.single = nil, nil
 	a.part.Model, a.part.Members = nil, nil
 	a.pool.attempts.Put(a)
@@ -128,6 +129,7 @@ func (a *attempt) run(burst *infer.Burst) {
 			return
 		}
 	}
+	a.q.trail = a.trail.of(asked.Members)
 	a.since = burst.Clock()
 	a.send(b, timeout(asked.Members, a.since), burst)
 }

@@ -64,7 +64,7 @@ type grpcCall struct {
 func (c *grpcCall) body() *slab.List { return &c.Message }
 
 func (c *grpcCall) start(e *endpoint, q *Question, timeout time.Duration, burst *infer.Burst) *infer.Error {
-	c.Path, c.Timeout = q.Path, timeout
+	c.Path, c.Timeout, c.Metadata = q.Path, timeout, q.trail
 	conn, err := e.client.grpc.Start(&c.Call)
 	if err != nil {
 		return e.refusal(err)
@@ -88,6 +88,7 @@ func (c *grpcCall) heard() bool { return !c.Local }
 
 func (c *grpcCall) reset() {
 	c.Reset()
+	c.Metadata = nil
 	c.Message.Release()
 }
 

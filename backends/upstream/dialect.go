@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // Dialect is what the servers of a kind are spoken to in. Its functions are called on many goroutines; those that ask
@@ -90,6 +91,8 @@ type Question struct {
 	Head int
 	// Binary is what the version's [Description] says of it.
 	Binary bool
+
+	trail []wire.Header // sent along
 }
 
 // Answer is what a server answered to a run.

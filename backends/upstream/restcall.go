@@ -36,7 +36,7 @@ type restCall struct {
 	typeJSON, typeBinary []byte
 
 	numbers [2][20]byte // of the header
-	fields  [3]wire.Header
+	fields  [6]wire.Header
 }
 
 func newRESTCall(a *attempt) *restCall {
@@ -58,6 +58,7 @@ func (c *restCall) start(e *endpoint, q *Question, timeout time.Duration, _ *inf
 		ms := max(timeout.Milliseconds(), 1)
 		c.Header = append(c.Header, wire.Header{Name: headerTimeout, Value: strconv.AppendInt(c.numbers[1][:0], ms, 10)})
 	}
+	c.Header = append(c.Header, q.trail...)
 	if err := e.client.rest.Start(&c.Call); err != nil {
 		return e.refusal(err)
 	}

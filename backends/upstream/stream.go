@@ -44,6 +44,7 @@ type opened struct {
 	responded bool         // a message came
 	failure   *infer.Error // why we gave it up
 	q         Question
+	trail     trail     // of q
 	message   slab.List // the question's body
 	first     leg
 }
@@ -82,6 +83,7 @@ func (o *opener) Open(s *infer.Stream) error {
 		x.end(err, nil)
 		return nil
 	}
+	x.q.trail = x.trail.ofCall(s.Call)
 	x.send(&x.first, nil)
 	return nil
 }
@@ -96,6 +98,7 @@ func (x *opened) drop() {
 		l.call.Message.Release()
 	}
 	x.message.Release()
+	x.q.trail = nil
 	x.model, x.place = nil, nil
 	x.pool.streams.Put(x)
 }
@@ -121,7 +124,7 @@ func (x *opened) hold(s *infer.Stream) bool {
 // send makes an attempt at the place.
 func (x *opened) send(l *leg, burst *infer.Burst) {
 	l.opened = x
-	l.call.Path, l.call.Done, l.call.Messages = x.q.Path, l, l
+	l.call.Path, l.call.Metadata, l.call.Done, l.call.Messages = x.q.Path, x.q.trail, l, l
 	l.call.Message.AppendList(&x.message)
 	x.leg.Store(l)
 	if x.gone.Load() {

@@ -3,6 +3,7 @@
 package upstream_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,6 +19,13 @@ type lap struct {
 	route *infer.Route
 	in    slabInput
 	done  chan struct{}
+	calls int64
+}
+
+// id returns what no other call says.
+func (l *lap) id(prefix string, r *infer.Request) []byte {
+	var b [64]byte
+	return r.Keep(strconv.AppendInt(append(b[:0], prefix...), 1e15+l.calls, 16))
 }
 
 // slabInput is data that all laps share.
@@ -35,6 +43,8 @@ func (l *lap) Done(c *infer.Call, _ *infer.Burst) {
 func (l *lap) call() *infer.Call {
 	r := l.b.memory.NewRequest()
 	r.Route, r.Rows = l.route, 1
+	l.calls++
+	r.Trail = infer.Trail{RequestID: l.id("", r), Traceparent: l.id("00-4bf92f3577b34da6a3ce929d0e0e4736-", r), Tracestate: l.id("a=", r)}
 	in := r.AddInput()
 	in.DType = tensor.FP32
 	in.Shape = r.Dims(2)
@@ -48,7 +58,7 @@ func (l *lap) call() *infer.Call {
 	return c
 }
 
-// TestRunsDoNotAllocate makes calls both ways, each with another deadline, to a server in this process, whose
+// TestRunsDoNotAllocate makes calls both ways, each with another deadline, id and trace, to a server in this process, whose
 // memory counts too.
 func TestRunsDoNotAllocate(t *testing.T) {
 	server := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("alone", 0), echo("merging", 64)}})
