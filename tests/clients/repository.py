@@ -14,6 +14,8 @@
 import pathlib
 import shutil
 import sys
+import tempfile
+import unittest
 
 import numpy
 import onnx
@@ -52,6 +54,15 @@ output [
   { name: "OUTPUT1" data_type: TYPE_INT32 dims: [ 16 ] }
 ]
 """
+
+
+def serve():
+    """A Sluice that serves the repository until the tests of the calling module are over."""
+    folder = tempfile.TemporaryDirectory(prefix="sluice-models-")
+    unittest.addModuleCleanup(folder.cleanup)
+    server = sluice.Sluice(build(folder.name))
+    unittest.addModuleCleanup(server.stop)
+    return server
 
 
 def build(folder):

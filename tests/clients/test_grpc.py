@@ -1,16 +1,14 @@
 """tritonclient.grpc, the blocking client and async_infer, unmodified."""
 
-import json
 import queue
-import tempfile
 import threading
 import unittest
 
 import ml_dtypes
 import numpy
 import tritonclient.grpc as triton
-from tritonclient.utils import InferenceServerException
 
+import asking
 import repository
 import sluice
 
@@ -19,10 +17,7 @@ server = None
 
 def setUpModule():
     global server
-    folder = tempfile.TemporaryDirectory(prefix="sluice-models-")
-    unittest.addModuleCleanup(folder.cleanup)
-    server = sluice.Sluice(repository.build(folder.name))
-    unittest.addModuleCleanup(server.stop)
+    server = repository.serve()
 
 
 class Case(unittest.TestCase):
@@ -32,48 +27,19 @@ class Case(unittest.TestCase):
 
     def refused(self, status, *words):
         """A context in which the client must raise with this status and these words."""
-        return Refused(self, status, words)
-
-
-class Refused:
-    def __init__(self, case, status, words):
-        self.case, self.status, self.words = case, f"StatusCode.{status}", words
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if kind is None:
-            self.case.fail(f"the server accepted what must be answered {self.status}")
-        if not isinstance(error, InferenceServerException):
-            return False
-        self.case.assertEqual(error.status(), self.status, error.message())
-        for word in self.words:
-            self.case.assertIn(word, error.message())
-        return True
+        return asking.Refused(self, f"StatusCode.{status}", words)
 
 
 def tensor(name, array, dtype):
-    made = triton.InferInput(name, list(array.shape), dtype)
-    made.set_data_from_numpy(array)
-    return made
+    return asking.tensor(triton, name, array, dtype)
 
 
 def pair(rows=1, base=0):
-    """Inputs of simple, whose rows tell each other apart."""
-    a = numpy.arange(rows * 16, dtype=numpy.int32).reshape(rows, 16) + base
-    b = numpy.full((rows, 16), 3, numpy.int32)
-    return a, b, [tensor("INPUT0", a, "INT32"), tensor("INPUT1", b, "INT32")]
+    return asking.pair(triton, rows, base)
 
 
 def slow(turns):
-    """Inputs of slow, which takes some ten microseconds a turn."""
-    return [tensor("X", numpy.eye(128, dtype=numpy.float32), "FP32"), tensor("turns", numpy.array([turns]), "INT64")]
-
-
-def heldout(count):
-    images = json.loads((sluice.DIGITS / "heldout.json").read_text())["images"][:count]
-    return numpy.array([i["image"] for i in images], numpy.float32)
+    return asking.slow(triton, turns)
 
 
 class TestHealth(Case):
@@ -178,7 +144,7 @@ class TestInfer(Case):
         self.assertEqual(result.as_numpy("OUTPUT0").tolist(), (a + b).tolist())
 
     def test_versions_of_digits(self):
-        inputs = [tensor("image", heldout(1), "FP32")]
+        inputs = [tensor("image", asking.heldout(1)[0], "FP32")]
         answered = {v: self.client.infer("digits", inputs, model_version=v).get_response().model_version for v in ("1", "2", "")}
         self.assertEqual(answered, {"1": "1", "2": "2", "": "2"})
 
@@ -209,7 +175,7 @@ class TestInfer(Case):
 
     def test_classification(self):
         labels = (sluice.DIGITS / "models" / "digits" / "labels.txt").read_text().split()
-        inputs = [tensor("image", heldout(5), "FP32")]
+        inputs = [tensor("image", asking.heldout(5)[0], "FP32")]
         scores = self.client.infer("digits", inputs, model_version="2").as_numpy("probabilities")
         result = self.client.infer("digits", inputs, model_version="2",
                                    outputs=[triton.InferRequestedOutput("probabilities", class_count=3)])

@@ -1,7 +1,6 @@
 """tritonclient.grpc.aio, unmodified."""
 
 import asyncio
-import tempfile
 import unittest
 
 import numpy
@@ -9,24 +8,19 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as aio
 from tritonclient.utils import InferenceServerException
 
+import asking
 import repository
-import sluice
 
 server = None
 
 
 def setUpModule():
     global server
-    folder = tempfile.TemporaryDirectory(prefix="sluice-models-")
-    unittest.addModuleCleanup(folder.cleanup)
-    server = sluice.Sluice(repository.build(folder.name))
-    unittest.addModuleCleanup(server.stop)
+    server = repository.serve()
 
 
 def tensor(name, array, dtype):
-    made = triton.InferInput(name, list(array.shape), dtype)
-    made.set_data_from_numpy(array)
-    return made
+    return asking.tensor(triton, name, array, dtype)
 
 
 class TestAio(unittest.IsolatedAsyncioTestCase):

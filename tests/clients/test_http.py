@@ -2,14 +2,13 @@
 
 import http.client
 import json
-import tempfile
 import unittest
 
 import ml_dtypes
 import numpy
 import tritonclient.http as triton
-from tritonclient.utils import InferenceServerException
 
+import asking
 import repository
 import sluice
 
@@ -18,10 +17,7 @@ server = None
 
 def setUpModule():
     global server
-    folder = tempfile.TemporaryDirectory(prefix="sluice-models-")
-    unittest.addModuleCleanup(folder.cleanup)
-    server = sluice.Sluice(repository.build(folder.name))
-    unittest.addModuleCleanup(server.stop)
+    server = repository.serve()
 
 
 class Case(unittest.TestCase):
@@ -31,38 +27,15 @@ class Case(unittest.TestCase):
 
     def refused(self, status, *words):
         """A context in which the client must raise with this status and these words."""
-        return Refused(self, status, words)
-
-
-class Refused:
-    def __init__(self, case, status, words):
-        self.case, self.status, self.words = case, status, words
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if kind is None:
-            self.case.fail(f"the server accepted what must be answered {self.status}")
-        if not isinstance(error, InferenceServerException):
-            return False
-        self.case.assertEqual(error.status(), str(self.status), error.message())
-        for word in self.words:
-            self.case.assertIn(word, error.message())
-        return True
+        return asking.Refused(self, str(status), words)
 
 
 def tensor(name, array, dtype, binary=True):
-    made = triton.InferInput(name, list(array.shape), dtype)
-    made.set_data_from_numpy(array, binary_data=binary)
-    return made
+    return asking.tensor(triton, name, array, dtype, binary_data=binary)
 
 
 def pair(rows=1, base=0, binary=True):
-    """Inputs of simple, whose rows tell each other apart."""
-    a = numpy.arange(rows * 16, dtype=numpy.int32).reshape(rows, 16) + base
-    b = numpy.full((rows, 16), 3, numpy.int32)
-    return a, b, [tensor("INPUT0", a, "INT32", binary), tensor("INPUT1", b, "INT32", binary)]
+    return asking.pair(triton, rows, base, binary_data=binary)
 
 
 class TestHealth(Case):

@@ -29,10 +29,7 @@ server = None
 
 def setUpModule():
     global server
-    folder = tempfile.TemporaryDirectory(prefix="sluice-models-")
-    unittest.addModuleCleanup(folder.cleanup)
-    server = sluice.Sluice(repository.build(folder.name))
-    unittest.addModuleCleanup(server.stop)
+    server = repository.serve()
 
 
 def fields(message):

@@ -1,12 +1,12 @@
 """Streams of tritonclient.grpc, blocking and aio, unmodified."""
 
 import asyncio
-import json
 import queue
-import tempfile
+import re
 import threading
 import time
 import unittest
+import urllib.request
 
 import grpc
 import numpy
@@ -14,40 +14,29 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as aio
 from tritonclient.utils import InferenceServerException
 
+import asking
 import repository
-import sluice
 
 server = None
 
 
 def setUpModule():
     global server
-    folder = tempfile.TemporaryDirectory(prefix="sluice-models-")
-    unittest.addModuleCleanup(folder.cleanup)
-    server = sluice.Sluice(repository.build(folder.name))
-    unittest.addModuleCleanup(server.stop)
+    server = repository.serve()
 
 
 def tensor(name, array, dtype):
-    made = triton.InferInput(name, list(array.shape), dtype)
-    made.set_data_from_numpy(array)
-    return made
+    return asking.tensor(triton, name, array, dtype)
 
 
 def pair(rows=1, base=0):
-    """Inputs of simple, whose rows tell each other apart, and their sum."""
-    a = numpy.arange(rows * 16, dtype=numpy.int32).reshape(rows, 16) + base
-    b = numpy.full((rows, 16), 3, numpy.int32)
-    return [tensor("INPUT0", a, "INT32"), tensor("INPUT1", b, "INT32")], (a + b).tolist()
+    """Inputs of simple, and their sum."""
+    a, b, inputs = asking.pair(triton, rows, base)
+    return inputs, (a + b).tolist()
 
 
 def slow(turns):
-    """Inputs of slow, which takes some ten microseconds a turn."""
-    return [tensor("X", numpy.eye(128, dtype=numpy.float32), "FP32"), tensor("turns", numpy.array([turns]), "INT64")]
-
-
-def heldout():
-    return json.loads((sluice.DIGITS / "heldout.json").read_text())["images"]
+    return asking.slow(triton, turns)
 
 
 def counted(model):
@@ -55,6 +44,19 @@ def counted(model):
     with triton.InferenceServerClient(server.grpc) as client:
         stats = client.get_inference_statistics(model).model_stats
     return sum(s.inference_stats.success.count + s.inference_stats.fail.count for s in stats)
+
+
+def in_flight(model):
+    with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as response:
+        return int(re.search(rf'\nsluice_in_flight_requests{{model="{model}"}} (\d+)\n', response.read().decode())[1])
+
+
+def until(holds, otherwise):
+    deadline = time.monotonic() + 30
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(otherwise)
+        time.sleep(0.02)
 
 
 class Stream:
@@ -99,12 +101,12 @@ class TestStream(unittest.TestCase):
         self.assertEqual(counted("simple") - before, 1000)
 
     def test_digits(self):
-        images = heldout()[:200]
+        images, labels = asking.heldout(200)
         with Stream(self.client) as stream:
-            for i in images:
-                stream.ask("digits", [tensor("image", numpy.array([i["image"]], numpy.float32), "FP32")], model_version="2",
+            for i in range(200):
+                stream.ask("digits", [tensor("image", images[i:i + 1], "FP32")], model_version="2",
                            outputs=[triton.InferRequestedOutput("label")])
-            right = sum(int(stream.next()[0].as_numpy("label")[0]) == i["label"] for i in images)
+            right = sum(int(stream.next()[0].as_numpy("label")[0]) == label for label in labels)
         self.assertGreater(right, 190)
 
     def test_models_mix_and_keep_the_order(self):
@@ -164,22 +166,19 @@ class TestStream(unittest.TestCase):
             self.assertEqual(stream.next()[1].status(), "StatusCode.DEADLINE_EXCEEDED")
 
     def test_cancel(self):
-        before = counted("slow")
-        stream = Stream(self.client)
-        for _ in range(20):
-            stream.ask("slow", slow(10_000))
-        self.client.stop_stream(cancel_requests=True)
-        deadline = time.monotonic() + 30
         with triton.InferenceServerClient(server.grpc) as other:
+            def succeeded():
+                return other.get_inference_statistics("slow").model_stats[0].inference_stats.success.count
+
+            before, stream = succeeded(), Stream(self.client)
+            for _ in range(20):
+                stream.ask("slow", slow(20_000))
+            until(lambda: in_flight("slow") + stream.answers.qsize() == 20, "the requests do not arrive")
+            self.client.stop_stream(cancel_requests=True)
             inputs, total = pair()
             self.assertEqual(other.infer("simple", inputs).as_numpy("OUTPUT0").tolist(), total)
-            while True:
-                status = other.get_inference_statistics("slow").model_stats[0].inference_stats
-                settled = status.success.count + status.fail.count
-                if settled > before or time.monotonic() > deadline:
-                    break
-                time.sleep(0.05)
-        self.assertLess(status.success.count, before + 20)
+            until(lambda: in_flight("slow") == 0, "requests that were cancelled go on")
+            self.assertLess(succeeded(), before + 20)
         with Stream(self.client) as again:
             again.ask("simple", inputs)
             self.assertEqual(again.next()[0].as_numpy("OUTPUT0").tolist(), total)

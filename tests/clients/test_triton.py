@@ -1,7 +1,6 @@
 """tritonclient.grpc and tritonclient.http against a real Triton, and against Sluice in front of it."""
 
 import asyncio
-import json
 import queue
 import time
 import unittest
@@ -14,9 +13,8 @@ import tritonclient.grpc.aio
 import tritonclient.http
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
-from tritonclient.utils import InferenceServerException
 
-import sluice
+import asking
 import triton
 from triton import both
 
@@ -52,11 +50,6 @@ def array(dtype, values=None):
     return numpy.array(DTYPES[dtype] if values is None else values, NUMPY[dtype])
 
 
-def heldout(count):
-    images = json.loads((sluice.DIGITS / "heldout.json").read_text())["images"][:count]
-    return numpy.array([image["image"] for image in images], numpy.float32)
-
-
 def images(count):
     """Images whose answers tell them apart."""
     return numpy.random.default_rng(count).uniform(0, 16, (count, 64)).astype(numpy.float32)
@@ -72,12 +65,10 @@ class GRPC:
         self.addCleanup(self.client.close)
 
     def tensor(self, name, values, dtype, **options):
-        made = self.library.InferInput(name, list(values.shape), dtype)
-        made.set_data_from_numpy(values, **options)
-        return made
+        return asking.tensor(self.library, name, values, dtype, **options)
 
     def refused(self, status, *words):
-        return Refused(self, f"StatusCode.{status}", words)
+        return asking.Refused(self, f"StatusCode.{status}", words)
 
 
 class HTTP(GRPC):
@@ -90,27 +81,7 @@ class HTTP(GRPC):
         self.addCleanup(self.client.close)
 
     def refused(self, status, *words):
-        return Refused(self, status, words)
-
-
-class Refused:
-    """A context in which the client must raise with this status and these words."""
-
-    def __init__(self, case, status, words):
-        self.case, self.status, self.words = case, status, words
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if kind is None:
-            self.case.fail(f"the server accepted what must be answered {self.status}")
-        if not isinstance(error, InferenceServerException):
-            return False
-        self.case.assertEqual(error.status(), self.status, error.message())
-        for word in self.words:
-            self.case.assertIn(word, error.message())
-        return True
+        return asking.Refused(self, status, words)
 
 
 @both
@@ -169,9 +140,9 @@ class Infer:
 
     def test_digits(self):
         accuracy = {"1": 0.85, "2": 0.95}
-        labels = [image["label"] for image in json.loads((sluice.DIGITS / "heldout.json").read_text())["images"][:64]]
+        images, labels = asking.heldout(64)
         for version, at_least in accuracy.items():
-            result = self.client.infer("digits", [self.tensor("image", heldout(64), "FP32")], model_version=version)
+            result = self.client.infer("digits", [self.tensor("image", images, "FP32")], model_version=version)
             self.assertGreater((result.as_numpy("label").ravel() == labels).mean(), at_least)
             numpy.testing.assert_allclose(result.as_numpy("probabilities").sum(axis=1), numpy.ones(64), atol=1e-5)
 
@@ -221,7 +192,7 @@ class Infer:
         self.assertIsNone(result.as_numpy("probabilities"))
 
     def test_classification(self):
-        inputs = [self.tensor("image", heldout(3), "FP32")]
+        inputs = [self.tensor("image", asking.heldout(3)[0], "FP32")]
         scores = self.client.infer("digits", inputs).as_numpy("probabilities")
         classes = self.client.infer("digits", inputs, outputs=[self.library.InferRequestedOutput("probabilities", class_count=2)]).as_numpy("probabilities")
         self.assertEqual(classes.shape, (3, 2))

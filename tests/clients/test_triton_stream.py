@@ -15,6 +15,7 @@ import tritonclient.grpc.aio
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
+import asking
 import triton
 from triton import both
 
@@ -27,9 +28,7 @@ def setUpModule():
 
 
 def tensor(name, values, dtype):
-    made = tritonclient.grpc.InferInput(name, list(values.shape), dtype)
-    made.set_data_from_numpy(values)
-    return made
+    return asking.tensor(tritonclient.grpc, name, values, dtype)
 
 
 def repeat(count, delay=0.0, fail_at=None, size=None):
