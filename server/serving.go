@@ -87,7 +87,11 @@ func (e *inference) describeServing(t target) {
 		var versions []infer.VersionStatus
 		e.query.Header = e.x
 		if versions, err = e.server.versionsOf(&e.query); err == nil {
-			e.tell(http.StatusOK, tfserving.Status(versions))
+			name := "" // KServe's clients ask of the model as a whole
+			if len(t.version) == 0 && len(t.label) == 0 {
+				name = string(e.query.Name)
+			}
+			e.tell(http.StatusOK, tfserving.Status(name, versions))
 			return
 		}
 	}

@@ -113,7 +113,7 @@ func TestServingOverREST(t *testing.T) {
 		{"classify", "POST", "/ml/v1/models/signed:classify", `{"signature_name":"classify","examples":[{},{"a":1}]}`, 200, `{"results":[[["size",2.0]],[["size",14.0]]]}`},
 		{"regress", "POST", "/ml/v1/models/signed/versions/7:regress", `{"signature_name":"regress","context":{"a":1},"examples":[{}]}`, 200, `{"results":[16.0]}`},
 		{"models", "GET", "/ml/v1/models", "", 200, `{"models":["echo","signed"]}`},
-		{"status", "GET", echo, "", 200, `{"model_version_status":[{"version":"1","state":"AVAILABLE","status":{"error_code":"OK","error_message":""}}]}`},
+		{"status", "GET", echo, "", 200, `{"model_version_status":[{"version":"1","state":"AVAILABLE","status":{"error_code":"OK","error_message":""}}],"name":"echo","ready":true}`},
 		{"status of a version", "GET", echo + "/versions/1", "", 200, `{"model_version_status":[{"version":"1",`},
 		{"status of a label", "GET", "/ml/v1/models/signed/labels/stable", "", 200, `{"model_version_status":[{"version":"7",`},
 		{"metadata", "GET", echo + "/metadata", "", 200, `{"model_spec":{"name":"echo","signature_name":"","version":"1"},"metadata":{"signature_def":{"signature_def":{"serving_default":{"inputs":{"x":{"dtype":"DT_FLOAT"`},

@@ -283,14 +283,23 @@ func TestStatus(t *testing.T) {
 		`{"version":"2","state":"LOADING","status":{"error_code":"OK","error_message":""}},` +
 		`{"version":"1","state":"END","status":{"error_code":"UNAVAILABLE","error_message":"not available"}},` +
 		`{"version":"next","state":"AVAILABLE","status":{"error_code":"OK","error_message":""}}]}`
-	if got := string(Status(versions)); got != want {
+	if got := string(Status("", versions)); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	got := StatusMessage(versions).ModelVersionStatus
 	if len(got) != 3 || got[0].Version != 3 || got[0].State != pb.ModelVersionStatus_AVAILABLE || got[2].Status.ErrorCode != 14 {
 		t.Errorf("%v", got)
 	}
-	if got := string(Status(nil)); got != `{"model_version_status":[]}` {
-		t.Errorf("%s", got)
+	for _, tc := range []struct {
+		versions []infer.VersionStatus
+		want     string
+	}{
+		{versions[1:2], `{"model_version_status":[{"version":"2","state":"LOADING","status":{"error_code":"OK","error_message":""}}],"name":"m","ready":false}`},
+		{nil, `{"model_version_status":[],"name":"m","ready":false}`},
+		{versions[:1], `{"model_version_status":[{"version":"3","state":"AVAILABLE","status":{"error_code":"OK","error_message":""}}],"name":"m","ready":true}`},
+	} {
+		if got := string(Status("m", tc.versions)); got != tc.want {
+			t.Errorf("%s, want %s", got, tc.want)
+		}
 	}
 }

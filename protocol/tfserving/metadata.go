@@ -181,8 +181,9 @@ func stateOf(s infer.State) (pb.ModelVersionStatus_State, *pb.StatusProto) {
 	return pb.ModelVersionStatus_END, &pb.StatusProto{ErrorCode: unavailable, ErrorMessage: "not available"}
 }
 
-// Status returns the answer to GET /v1/models/NAME.
-func Status(versions []infer.VersionStatus) []byte {
+// Status returns the answer to GET /v1/models/NAME. With the model's name, which is empty where the path names a version,
+// it is also what KServe's clients ask of that path: whether the model is ready.
+func Status(name string, versions []infer.VersionStatus) []byte {
 	type status struct {
 		Code    string `json:"error_code"`
 		Message string `json:"error_message"`
@@ -192,18 +193,28 @@ func Status(versions []infer.VersionStatus) []byte {
 		State   string `json:"state"`
 		Status  status `json:"status"`
 	}
-	list := []version{}
+	list, ready := []version{}, false
 	for i := range versions {
 		state, s := stateOf(versions[i].State)
+		ready = ready || versions[i].State == infer.Ready
 		code := "OK"
 		if s.ErrorCode == unavailable {
 			code = "UNAVAILABLE"
 		}
 		list = append(list, version{versions[i].Version, state.String(), status{code, s.ErrorMessage}})
 	}
-	return marshalJSON(struct {
+	type kserve struct {
+		Name  string `json:"name"`
+		Ready bool   `json:"ready"`
+	}
+	answer := struct {
 		List []version `json:"model_version_status"`
-	}{list})
+		*kserve
+	}{List: list}
+	if name != "" {
+		answer.kserve = &kserve{name, ready}
+	}
+	return marshalJSON(answer)
 }
 
 // marshalJSON cannot fail: what it is given holds strings, bools and lists.

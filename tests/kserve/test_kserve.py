@@ -86,5 +86,5 @@ class TestTritonsClients(unittest.TestCase):
 
 class TestSDKsClient(unittest.TestCase):
     def test_it_is_answered(self):
-        done = subprocess.run([servers.VENVS / "kserve/bin/python", HERE / "ask.py", gateway.grpc], capture_output=True, text=True, timeout=servers.PATIENCE)
+        done = subprocess.run([servers.VENVS / "kserve/bin/python", HERE / "ask.py", gateway.grpc, gateway.http], capture_output=True, text=True, timeout=servers.PATIENCE)
         self.assertEqual(done.returncode, 0, done.stderr)

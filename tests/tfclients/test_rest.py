@@ -70,7 +70,8 @@ class TestDocumentedLines(unittest.TestCase):
             ("""curl -X POST -d '{"signature_name": "serving_default", "inputs": {"x": [1.0, 2.0]}}' http://localhost:8501/v1/models/half_plus_two:predict""",
              {"outputs": [2.5, 3.0]}),
             ("curl http://localhost:8501/v1/models/half_plus_three",
-             {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}]}),
+             {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}],
+              "name": "half_plus_three", "ready": True}),
             ("""curl -d '{"instances": [[1.0,2.0],[3.0]]}' -X POST http://localhost:8501/v1/models/half_plus_two:predict""", "error"),
         ):
             with self.subTest(line=line):
