@@ -66,8 +66,11 @@ type ClientConn struct {
 		encoder    hpack.Encoder
 		scratch    []byte
 		queue      line.Line[clientStream] // of those that have something to send, first come, first served
-		starved    bool                    // the queue waits for the connection's window
+		long       line.Line[clientStream] // of those of them with large messages
+		longNext   bool                    // whose turn it is
+		starved    bool                    // the queues wait for the connection's window
 		out        *output
+		turns      turns
 		outputs    uint64 // which output out is
 		begun      uint64 // the last output of which a byte may have been written
 		writing    bool   // somebody writes
@@ -288,11 +291,7 @@ func (c *ClientConn) lose(all bool) int {
 			free = append(free, s)
 		}
 	}
-	for s := m.queue.First(); s != nil; s = s.place.Next() {
-		if s.id == 0 {
-			free = append(free, s)
-		}
-	}
+	free = c.appendUnopened(free)
 	for _, s := range free {
 		call := c.detach(s)
 		call.Sent = s.ended || s.headIn != 0 && s.headIn <= m.begun

@@ -218,11 +218,7 @@ func (c *ClientConn) goAwayFrame(h frame.Head, p []byte) *fault {
 			above = append(above, s)
 		}
 	}
-	for s := m.queue.First(); s != nil; s = s.place.Next() {
-		if s.id == 0 {
-			above = append(above, s)
-		}
-	}
+	above = c.appendUnopened(above)
 	calls := make([]*Call, 0, len(above))
 	for _, s := range above {
 		calls = append(calls, c.detach(s))

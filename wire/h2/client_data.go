@@ -32,6 +32,7 @@ func (c *ClientConn) admitData(h frame.Head) *fault {
 	}
 	s.touched = true
 	s.recvWindow -= int64(h.Length)
+	m.turns.came(&s.inflow, int64(h.Length), c.output)
 	over := s.recvWindow < 0
 	m.Unlock()
 	switch {
@@ -143,7 +144,7 @@ func (c *ClientConn) grant(s *clientStream, n int64) {
 	m.Lock()
 	defer m.Unlock()
 	more := n - s.recvWindow
-	if more <= 0 || s.call == nil {
+	if more <= 0 || s.call == nil || m.turns.wait(&s.inflow, s.id, n, c.in.now, c.raw) {
 		return
 	}
 	s.recvWindow += more

@@ -38,6 +38,9 @@ func (c *ClientConn) arm() {
 	case o.KeepAlive > 0:
 		due = t.heard + int64(o.KeepAlive)
 	}
+	if at := c.mu.turns.dueAt; at != 0 && (due == 0 || at < due) {
+		due = at
+	}
 	if due == t.armed {
 		return
 	}
@@ -53,6 +56,10 @@ func (c *ClientConn) arm() {
 func (c *ClientConn) expired() *fault {
 	t, o := &c.timer, &c.client.opts
 	now := c.client.clock()
+	c.mu.Lock()
+	c.mu.turns.overdue(now, c.output)
+	c.mu.Unlock()
+	c.Flush()
 	switch {
 	case !c.in.settled && now >= t.began+int64(o.ConnectTimeout):
 		return &faultNoPreface
@@ -92,8 +99,7 @@ func (c *ClientConn) fill() *fault {
 		c.aim()
 		n, err := c.read()
 		if n > 0 {
-			c.arrived(n)
-			return nil
+			return c.arrived(n)
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -133,31 +139,66 @@ func (c *ClientConn) read() (int, error) {
 
 // aim chooses where the next bytes go: a large message's to its place.
 func (c *ClientConn) aim() {
+	in := &c.in
+	s := in.of
+	if s == nil && in.between() {
+		c.mu.Lock()
+		s = c.find(in.data.stream)
+		c.mu.Unlock()
+	}
 	var room []byte
-	d := &c.in.data
-	if s := c.in.of; s != nil && s.msg.slab != nil {
+	if s != nil && s.msg.slab != nil {
 		room = s.msg.slab.Bytes()[s.msg.n:s.msg.size]
 	}
-	c.in.aim(room, d.left)
+	in.aim(room, in.data.left)
+	if s != nil && c.raw != nil && !s.many {
+		in.guess(room)
+	}
 }
 
 // arrived takes n bytes that were read.
-func (c *ClientConn) arrived(n int) {
+func (c *ClientConn) arrived(n int) *fault {
 	in := &c.in
 	c.in.now = c.client.clock()
 	c.timer.heard, c.timer.pinged = in.now, 0
 	if k := min(n, len(in.direct)); k > 0 {
-		s := in.of
-		s.msg.n += k
-		in.data.left -= k
-		c.consumed(k)
+		c.landed(k)
 		n -= k
-		if s.many && s.msg.complete() {
-			c.wholeMessage(s)
-		}
 	}
 	in.direct = nil
+	if in.ahead != nil {
+		return c.guessed(n)
+	}
 	in.w += n
+	return nil
+}
+
+// landed takes k bytes of a DATA frame that were read to where they belong.
+func (c *ClientConn) landed(k int) {
+	in := &c.in
+	s := in.of
+	in.data.left -= k
+	c.consumed(k)
+	if s == nil {
+		return
+	}
+	if s.msg.n += k; s.many && s.msg.complete() {
+		c.wholeMessage(s)
+	}
+}
+
+// guessed takes n bytes behind the frame that was being read, which were read to where they belong if the guess was
+// right.
+func (c *ClientConn) guessed(n int) (f *fault) {
+	in := &c.in
+	for right := in.sort(n); right > 0 && f == nil; right-- {
+		h, k := in.expected()
+		if f = c.dataFrame(h); f == nil {
+			c.landed(k)
+		}
+	}
+	in.surprise()
+	return f
 }
 
 // process handles what is in the buffer, as far as it is whole.

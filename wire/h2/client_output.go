@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
@@ -19,11 +20,41 @@ func (c *ClientConn) output() *output {
 	return c.mu.out
 }
 
-// enqueue puts a stream at the end of the queue. It runs under mu.
-func (c *ClientConn) enqueue(s *clientStream) { c.mu.queue.Append(&s.place, s) }
+// queueOf returns the queue of a stream: those with large messages have one of their own, in which the first stays
+// until all of it is sent, so that messages are whole one after the other. The two queues take turns. It runs under mu.
+func (c *ClientConn) queueOf(s *clientStream) *line.Line[clientStream] {
+	if s.long {
+		return &c.mu.long
+	}
+	return &c.mu.queue
+}
+
+// nextToSend returns the stream whose turn it is, nil if none has anything to send. It runs under mu.
+func (c *ClientConn) nextToSend() *clientStream {
+	m := &c.mu
+	if m.longNext = !m.longNext; m.queue.Len() == 0 || m.longNext && m.long.Len() > 0 {
+		return m.long.First()
+	}
+	return m.queue.First()
+}
+
+// appendUnopened appends the streams of which nothing was sent. It runs under mu.
+func (c *ClientConn) appendUnopened(dst []*clientStream) []*clientStream {
+	for _, q := range [...]*line.Line[clientStream]{&c.mu.queue, &c.mu.long} {
+		for s := q.First(); s != nil; s = s.place.Next() {
+			if s.id == 0 {
+				dst = append(dst, s)
+			}
+		}
+	}
+	return dst
+}
+
+// enqueue puts a stream at the end of its queue. It runs under mu.
+func (c *ClientConn) enqueue(s *clientStream) { c.queueOf(s).Append(&s.place, s) }
 
 // unqueue takes a stream out, wherever it is. It runs under mu.
-func (c *ClientConn) unqueue(s *clientStream) { c.mu.queue.Remove(&s.place) }
+func (c *ClientConn) unqueue(s *clientStream) { c.queueOf(s).Remove(&s.place) }
 
 // pump turns the queue into frames until the output is full or nothing more may be sent. It runs under mu.
 func (c *ClientConn) pump() {
@@ -31,12 +62,17 @@ func (c *ClientConn) pump() {
 	if m.ended || m.failed {
 		return
 	}
-	for m.queue.Len() > 0 && !m.starved && (m.out == nil || m.out.size() < outputFull) {
-		s := m.queue.First()
+	for !m.starved && (m.out == nil || m.out.size() < outputFull) {
+		s := c.nextToSend()
+		if s == nil {
+			return
+		}
 		switch c.sendSome(s) {
 		case sendMore:
-			c.unqueue(s)
-			c.enqueue(s)
+			if !s.long {
+				c.unqueue(s)
+				c.enqueue(s)
+			}
 		case sendStarved:
 			m.starved = true
 		case sendBlocked:

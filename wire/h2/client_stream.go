@@ -38,9 +38,10 @@ type clientStream struct {
 	inflated  *verdict // why it failed
 
 	sendWindow int64
-	recvWindow int64
+	inflow
 
 	streaming       bool // the request goes on behind its message; immutable
+	long            bool // the message is large, and nothing is behind it; immutable
 	body            *slab.List
 	current         *outgoing // what body is in, unless it is the call's message
 	prefix          [prefixSize]byte
@@ -65,6 +66,7 @@ func (cl *Client) newStream(call *Call) *clientStream {
 	if s.begin(&call.Message); s.streaming && s.size == 0 {
 		s.prefixed = len(s.prefix)
 	}
+	s.long = !s.streaming && s.size > streamWindow
 	return s
 }
 
@@ -139,6 +141,7 @@ func (c *ClientConn) detach(s *clientStream) *Call {
 	}
 	m := &c.mu
 	c.dropRequest(s)
+	m.turns.gone(&s.inflow, c.output)
 	s.call, call.stream = nil, nil
 	if s.resumed || s.inflating {
 		c.orphan(s)

@@ -67,9 +67,11 @@ type Conn struct {
 		peer       peerLimits
 		encoder    hpack.Encoder
 		queue      sendQueue
-		starved    bool  // the queue waits for the connection's window
-		stuckAt    int64 // since when, or since when a write is parked; 0: not
-		sent       int64 // bytes of DATA since stuckAt
+		long       sendQueue // of streams with large answers
+		longNext   bool      // whose turn it is
+		starved    bool      // the queue waits for the connection's window
+		stuckAt    int64     // since when, or since when a write is parked; 0: not
+		sent       int64     // bytes of DATA since stuckAt
 		out        *output
 		writing    bool    // somebody writes
 		parked     *output // what the writer goroutine starts with
@@ -78,6 +80,7 @@ type Conn struct {
 		slow       bool // because the client took nothing
 		good       int  // answers and frames since the reader last looked, for budgets
 
+		turns turns
 		drain drainState
 		ended bool // the reader is gone
 		pins  int  // who needs the connection: the reader, handlers, the writer
@@ -206,6 +209,7 @@ func (c *Conn) drop(s *Stream) bool {
 		st.inTable = false
 		delete(m.streams, s.id)
 		c.stopsWaiting(s)
+		m.turns.gone(&st.inflow, c.output)
 		if !st.recvDone {
 			m.orphans = append(m.orphans, s)
 			if s.kind == Streaming {

@@ -43,6 +43,7 @@ func (c *Conn) admitData(h frame.Head) *fault {
 		return c.streamFault(s, frame.ProtocolError)
 	}
 	s.st.announced += left
+	m.turns.came(&s.st.inflow, left, c.output)
 	c.in.of = s
 	return nil
 }
@@ -146,7 +147,7 @@ func (c *Conn) messageStarts(s *Stream, coming int) {
 	}
 	m.size = int(size)
 	if m.slab = c.srv.pool.TryGet(m.size); m.slab != nil {
-		c.grant(s, size-int64(coming))
+		c.grantMessage(s, size-int64(coming))
 		return
 	}
 	c.mu.Lock()
@@ -170,14 +171,31 @@ func (c *Conn) refusesMessage(s *Stream, size int64) *callRefusal {
 	return nil
 }
 
+// grantMessage lets the client send the n bytes of a message that are not in its first frame, at their turn.
+func (c *Conn) grantMessage(s *Stream, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n <= s.st.recvWindow || s.st.gone || s.st.recvDone {
+		return
+	}
+	if c.mu.turns.wait(&s.st.inflow, s.id, n, c.in.now, c.raw) {
+		return
+	}
+	c.widen(s, n)
+}
+
 // grant lets the client send n more bytes on s.
 func (c *Conn) grant(s *Stream, n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n -= s.st.recvWindow
-	if n <= 0 || s.st.gone || s.st.recvDone {
-		return
+	if n > s.st.recvWindow && !s.st.gone && !s.st.recvDone {
+		c.widen(s, n)
 	}
+}
+
+// widen makes the window of a stream n bytes wide. It runs under mu.
+func (c *Conn) widen(s *Stream, n int64) {
+	n -= s.st.recvWindow
 	s.st.recvWindow += n
 	out := c.output()
 	out.b = frame.AppendWindow(out.b, s.id, uint32(n))

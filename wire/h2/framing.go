@@ -20,10 +20,12 @@ type framing struct {
 
 // dataFrame is a DATA frame on its way in.
 type dataFrame struct {
-	on   bool
-	left int // bytes of data
-	pad  int // bytes of padding behind it
-	end  bool
+	on     bool
+	stream uint32 // whose it is, or the last one was
+	size   int    // bytes of data
+	left   int    // of which are to come
+	pad    int    // bytes of padding behind it
+	end    bool
 }
 
 // step is what a reader is to do next.
@@ -82,7 +84,7 @@ func (in *framing) next(b *budgets) (do step, h frame.Head, p []byte, f *fault) 
 
 // dataHead takes the head of a DATA frame and of its padding; p is what there is behind it.
 func (in *framing) dataHead(h frame.Head, p []byte, b *budgets) (step, *fault) {
-	d := dataFrame{on: true, left: h.Length, end: h.Has(frame.EndStream)}
+	d := dataFrame{on: true, stream: h.Stream, left: h.Length, end: h.Has(frame.EndStream)}
 	head := frame.HeadSize
 	if h.Has(frame.Padded) {
 		switch {
@@ -109,6 +111,7 @@ func (in *framing) dataHead(h frame.Head, p []byte, b *budgets) (step, *fault) {
 		}
 	}
 	in.r += head
+	d.size = d.left
 	in.data = d
 	return stepData, nil
 }
@@ -135,7 +138,7 @@ func (in *framing) over() (over, end bool) {
 		return false, false
 	}
 	end = d.end
-	*d = dataFrame{}
+	*d = dataFrame{stream: d.stream, size: d.size} // more of the same may follow
 	return true, end
 }
 

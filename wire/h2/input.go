@@ -49,8 +49,7 @@ func (c *Conn) fill() *fault {
 		in.nowTime = time.Now()
 		in.now = c.srv.at(in.nowTime)
 		if n > 0 {
-			c.arrived(n)
-			return nil
+			return c.arrived(n)
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -77,35 +76,71 @@ func (c *Conn) read() (int, error) {
 
 // aim chooses where the next bytes go: a large message's to its place.
 func (c *Conn) aim() {
+	in := &c.in
+	s := in.of
+	if s == nil && in.between() {
+		c.mu.Lock()
+		if s = c.mu.streams[in.data.stream]; s != nil && s.st.recvDone {
+			s = nil
+		}
+		c.mu.Unlock()
+	}
 	var room []byte
-	d := &c.in.data
-	if s := c.in.of; s != nil && s.grpc {
+	if s != nil && s.grpc {
 		if m := &s.msg; s.kind == Streaming {
 			room = s.streamRoom()
 		} else if !m.discard && m.slab != nil {
 			room = m.slab.Bytes()[m.n:m.size]
 		}
 	}
-	c.in.aim(room, d.left)
+	in.aim(room, in.data.left)
+	if s != nil && c.raw != nil && s.kind != Streaming {
+		in.guess(room)
+	}
 }
 
 // arrived takes n bytes that were read.
-func (c *Conn) arrived(n int) {
+func (c *Conn) arrived(n int) *fault {
 	in := &c.in
 	if k := min(n, len(in.direct)); k > 0 {
-		s := in.of
+		c.landed(k)
+		n -= k
+	}
+	in.direct = nil
+	if in.ahead != nil {
+		return c.guessed(n)
+	}
+	in.w += n
+	return nil
+}
+
+// landed takes k bytes of a DATA frame that were read to where they belong.
+func (c *Conn) landed(k int) {
+	in := &c.in
+	if s := in.of; s != nil {
 		if s.kind == Streaming {
 			s.streamDirect(k)
 		} else {
 			s.msg.n += k
 		}
 		s.total += int64(k)
-		in.data.left -= k
-		c.consumed(k)
-		n -= k
 	}
-	in.direct = nil
-	in.w += n
+	in.data.left -= k
+	c.consumed(k)
+}
+
+// guessed takes n bytes behind the frame that was being read, which were read to where they belong if the guess was
+// right.
+func (c *Conn) guessed(n int) (f *fault) {
+	in := &c.in
+	for right := in.sort(n); right > 0 && f == nil; right-- {
+		h, k := in.expected()
+		if f = c.dataFrame(h); f == nil {
+			c.landed(k)
+		}
+	}
+	in.surprise()
+	return f
 }
 
 // process handles what is in the buffer, as far as it is whole.

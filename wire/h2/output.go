@@ -102,15 +102,25 @@ func (c *Conn) full() bool {
 	return c.mu.out != nil && c.mu.out.size() >= most
 }
 
-// sendQueue holds the streams that have something to send, first come, first served.
+// sendQueue holds streams that have something to send, first come, first served.
 type sendQueue struct{ first, last *Stream }
+
+// queueOf returns the queue of a stream: those with large answers have one of their own, in which the first stays until
+// all of it is sent, so that answers are whole one after the other. The two queues take turns. It runs under mu.
+func (c *Conn) queueOf(s *Stream) *sendQueue {
+	if s.st.long {
+		return &c.mu.long
+	}
+	return &c.mu.queue
+}
 
 func (c *Conn) enqueue(s *Stream) {
 	if s.st.queued {
 		return
 	}
 	s.st.queued = true
-	q := &c.mu.queue
+	s.st.long = s.kind != Streaming && s.send.body.left > streamWindow
+	q := c.queueOf(s)
 	if q.last == nil {
 		q.first = s
 	} else {
@@ -119,9 +129,13 @@ func (c *Conn) enqueue(s *Stream) {
 	q.last = s
 }
 
-// dequeue takes the first stream out.
+// dequeue takes out the stream whose turn it is. There is one.
 func (c *Conn) dequeue() *Stream {
-	q := &c.mu.queue
+	m := &c.mu
+	q := &m.queue
+	if m.longNext = !m.longNext; q.first == nil || m.longNext && m.long.first != nil {
+		q = &m.long
+	}
 	s := q.first
 	q.first = s.st.next
 	if q.first == nil {
@@ -133,7 +147,7 @@ func (c *Conn) dequeue() *Stream {
 
 // requeue puts a stream back where it was.
 func (c *Conn) requeue(s *Stream) {
-	q := &c.mu.queue
+	q := c.queueOf(s)
 	s.st.queued, s.st.next = true, q.first
 	q.first = s
 	if q.last == nil {
@@ -146,7 +160,7 @@ func (c *Conn) unqueue(s *Stream) {
 	if !s.st.queued {
 		return
 	}
-	q := &c.mu.queue
+	q := c.queueOf(s)
 	var before *Stream
 	for at := q.first; at != s; at = at.st.next {
 		before = at
@@ -174,11 +188,15 @@ func (c *Conn) pump() (p pumped) {
 	if m.ended || m.failed {
 		return p
 	}
-	for m.queue.first != nil && !m.starved && !c.full() {
+	for (m.queue.first != nil || m.long.first != nil) && !m.starved && !c.full() {
 		s := c.dequeue()
 		switch c.sendSome(s) {
 		case sendMore:
-			c.enqueue(s)
+			if s.st.long {
+				c.requeue(s)
+			} else {
+				c.enqueue(s)
+			}
 		case sendStarved:
 			m.starved = true
 			c.stuck()
@@ -198,7 +216,7 @@ func (c *Conn) pump() (p pumped) {
 			}
 		}
 	}
-	if m.queue.first == nil {
+	if m.queue.first == nil && m.long.first == nil {
 		m.stuckAt = 0
 	}
 	return p

@@ -21,7 +21,8 @@ const (
 // bufferPool hands out the readers' buffers.
 type bufferPool struct {
 	sync.Pool
-	wide sync.Pool
+	wide  sync.Pool
+	ahead sync.Pool
 }
 
 // readBuffer is what a reader parses frames in. It belongs to the reader.
@@ -33,6 +34,9 @@ type readBuffer struct {
 	r, w   int
 	direct []byte // where the next bytes go, before buf
 	long   bool   // they are of a message that goes on behind them
+	ahead  *ahead // what is expected behind direct, before what goes to buf; nil: nothing
+	pause  int    // for how many reads nothing is expected
+	wrong  int    // how long the last pause was, and one
 }
 
 // fetch makes sure that there is a buffer.
@@ -109,6 +113,7 @@ func (b *readBuffer) compact() {
 // its DATA frame: that much is read straight to its place, and what is behind it to the buffer.
 func (b *readBuffer) aim(room []byte, left int) {
 	b.direct, b.long = nil, false
+	b.surprise()
 	if b.w > 0 {
 		return
 	}

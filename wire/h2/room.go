@@ -118,7 +118,7 @@ func (c *Conn) startsLate(s *Stream, place *slab.Slab) {
 	if c.in.of == s {
 		coming = c.in.data.left
 	}
-	c.grant(s, int64(m.size-m.n-coming))
+	c.grantMessage(s, int64(m.size-m.n-coming))
 }
 
 // outOfRoom refuses the messages that have waited long enough.

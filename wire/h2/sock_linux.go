@@ -50,6 +50,23 @@ func newRawSock(sock net.Conn, in *readBuffer) *rawSock {
 	return r
 }
 
+// roundTrip returns how many nanoseconds bytes take to the peer and back, at least; below zero: it is not known.
+func (r *rawSock) roundTrip() int64 {
+	if r == nil {
+		return -1
+	}
+	var micros int64
+	err := r.rc.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil { // else it is a unix socket
+			micros = int64(info.Min_rtt)
+		}
+	})
+	if err != nil {
+		return -1
+	}
+	return micros * 1000
+}
+
 // read waits for bytes and reads them: first into direct, if there is any, then into the reader's buffer,
 // which it fetches when bytes are there.
 func (r *rawSock) read() (int, error) {
@@ -71,13 +88,10 @@ func (r *rawSock) readNow(fd uintptr) bool {
 		var n int
 		var err error
 		free := in.buf[in.w:]
-		if direct := in.direct; len(direct) > 0 && len(free) > 0 {
-			r.readVec[0].Base, r.readVec[0].Len = &direct[0], uint64(len(direct))
-			r.readVec[1].Base, r.readVec[1].Len = &free[0], uint64(len(free))
-			n, err = vectored(unix.SYS_READV, fd, r.readVec[:])
-			r.readVec = [2]unix.Iovec{}
+		if (len(in.direct) > 0 || in.ahead != nil) && len(free) > 0 {
+			n, err = r.readVector(fd, free)
 		} else {
-			n, err = unix.Read(int(fd), free)
+			n, err = simple(unix.SYS_READ, fd, free)
 		}
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -94,6 +108,24 @@ func (r *rawSock) readNow(fd uintptr) bool {
 		return true
 	}
 }
+
+// readVector reads to where the reader's next bytes go, and to free.
+func (r *rawSock) readVector(fd uintptr, free []byte) (int, error) {
+	var places [mostPlaces][]byte
+	vec := r.readVec[:0]
+	if r.in.ahead != nil {
+		vec = r.in.ahead.vec[:0]
+	}
+	for _, b := range r.in.places(places[:0], free) {
+		vec = append(vec, unix.Iovec{Base: &b[0], Len: uint64(len(b))})
+	}
+	n, err := vectored(unix.SYS_READV, fd, vec)
+	clear(vec)
+	return n, err
+}
+
+// vectors is places as the kernel takes them.
+type vectors [mostPlaces]unix.Iovec
 
 // tryWrite writes what the socket takes of o and tells whether that is all.
 func (r *rawSock) tryWrite(o *output) (done bool, err error) {
@@ -137,7 +169,7 @@ func (r *rawSock) writeNow(fd uintptr) bool {
 		var n int
 		var err error
 		if len(vec) == 1 {
-			n, err = unix.Write(int(fd), vec[0])
+			n, err = simple(unix.SYS_WRITE, fd, vec[0])
 		} else {
 			n, err = r.writeVector(fd, vec[:min(len(vec), mostVectors)])
 		}
@@ -166,9 +198,19 @@ func (r *rawSock) writeVector(fd uintptr, vec [][]byte) (int, error) {
 	return n, err
 }
 
-// vectored is readv or writev. The descriptor does not block.
+// simple is read or write, and vectored readv or writev. The descriptor does not block, and so the scheduler is not told
+// of the call: it would take the thread's place away from it after 20 us, which is less than what a quarter of a
+// megabyte takes, and a thread that has to win its place back costs more than the others' wait.
+func simple(call, fd uintptr, b []byte) (int, error) {
+	n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
 func vectored(call, fd uintptr, vec []unix.Iovec) (int, error) {
-	n, _, errno := unix.Syscall(call, fd, uintptr(unsafe.Pointer(&vec[0])), uintptr(len(vec)))
+	n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(&vec[0])), uintptr(len(vec)))
 	if errno != 0 {
 		return -1, errno
 	}

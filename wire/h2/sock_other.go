@@ -17,3 +17,7 @@ func (*rawSock) read() (int, error) { return 0, errors.ErrUnsupported }
 func (*rawSock) tryWrite(*output) (bool, error) { return false, errors.ErrUnsupported }
 
 func (*rawSock) writeStep(*output) error { return errors.ErrUnsupported }
+
+func (*rawSock) roundTrip() int64 { return -1 }
+
+type vectors struct{}

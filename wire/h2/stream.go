@@ -78,11 +78,12 @@ type streamState struct {
 	waitSize  int64 // of the message that waits for room in the budget; 0: none does
 	waitUntil int64 // when it is refused
 
-	credit     int   // of a body of unknown length: used and not yet given back
-	recvWindow int64 // what the client may still send
+	credit int // of a body of unknown length: used and not yet given back
+	inflow
 
 	sendWindow int64
 	queued     bool
+	long       bool // it is queued with the large answers
 	blocked    bool // has data and no window
 	blockedAt  int64
 	sentSince  int64 // bytes since blockedAt

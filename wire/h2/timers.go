@@ -76,6 +76,9 @@ func (c *Conn) due() int64 {
 	if at := c.room.dueAt; at != 0 {
 		due = min(due, at)
 	}
+	if at := c.mu.turns.dueAt; at != 0 {
+		due = min(due, at)
+	}
 	return max(due, 1)
 }
 
@@ -100,6 +103,9 @@ func (c *Conn) expired(now int64) *fault {
 		c.lastCall()
 	}
 	c.outOfRoom(now)
+	c.mu.Lock()
+	c.mu.turns.overdue(now, c.output)
+	c.mu.Unlock()
 	c.slowBodies(now)
 	f := c.slowAnswers(now)
 	c.Flush()
