@@ -150,7 +150,7 @@ func (g *Gateway) Front() infer.Front {
 	}
 }
 
-// Ready is closed when the gateway is ready for the first time.
+// Ready is closed when the gateway is ready for the first time, and the ready file is written.
 func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 
 // Addresses are the bound addresses by purpose: http, metrics, admin.
@@ -271,7 +271,7 @@ func (g *Gateway) announce() {
 	if !g.isReady() {
 		return
 	}
-	close(g.ready)
+	defer close(g.ready) // behind the file, which who waits for it may read
 	addresses := g.ports.addresses()
 	g.logger.Info("ready", zap.Any("listening", addresses), zap.Duration("after", time.Since(g.started)))
 	if g.opts.ReadyFile == "" {
