@@ -453,6 +453,31 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestMoreThanWasAskedFor leaves out what a backend gives regardless of the filter.
+func TestMoreThanWasAskedFor(t *testing.T) {
+	m := single(tensor.Int64, -1)
+	m.Outputs = append(m.Outputs, infer.Spec{Name: "more", DType: tensor.Int64, Dims: []int64{-1}})
+	one := listed(tensor.Int64, ramp(tensor.Int64, 1), 1)
+	ask := predict(map[string]*pb.TensorProto{"x": one})
+	ask.OutputFilter = []string{"more"}
+	r := batchOf(t, m, 0, sent{req: ask})
+	defer r.end(t)
+	resp, err := r.answerOf(marshal(t, &pb.PredictResponse{Outputs: map[string]*pb.TensorProto{"y": one, "more": one}}), 0)
+	defer resp.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out slab.List
+	defer out.Release()
+	if err := NewMessageEncoder(r.mem.Slabs).Encode(Answer{r.calls[0].Request, m, resp, infer.AllRows}, false, &out); err != nil {
+		t.Fatal(err)
+	}
+	got := &pb.PredictResponse{}
+	if err := proto.Unmarshal(flatten(&out), got); err != nil || len(got.Outputs) != 1 || got.Outputs["more"] == nil {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func checkAnswer(t *testing.T, r *runOf, resp *infer.Response, rows infer.Rows, y *pb.TensorProto, prefix bool) {
 	t.Helper()
 	var out slab.List

@@ -42,9 +42,10 @@ func (a *Answer) output(i int) (*infer.Output, *infer.Error) {
 	return nil, fit.BadBackend(a.Model, asked[i], fit.Missing)
 }
 
-// passes tells whether the backend's answer is the client's as it stands.
+// passes tells whether the backend's answer is the client's as it stands. One that has more than was asked for is not.
 func (a *Answer) passes() bool {
-	return a.Request.Encoding == infer.TFServingGRPC && a.Response.Encoding == infer.TFServingGRPC && a.Rows.N < 0
+	return a.Request.Encoding == infer.TFServingGRPC && a.Response.Encoding == infer.TFServingGRPC && a.Rows.N < 0 &&
+		a.count() == len(a.Response.Outputs)
 }
 
 // A MessageEncoder writes answers over gRPC, as tensorflow.serving.PredictResponse with the lists that belong to the
