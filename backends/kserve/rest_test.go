@@ -234,7 +234,7 @@ func TestRESTRefusals(t *testing.T) {
 		{404, `{"detail":"Not Found"}`, infer.UnknownModel, "Not Found"},
 		{405, ``, infer.Unsupported, "the model server answered 405 and did not say why"},
 		{413, `{"error":"large"}`, infer.TooLarge, "large"},
-		{422, `{"detail":[{"msg":"x"}]}`, infer.Invalid, "the model server answered 422 and did not say why"},
+		{422, `{"detail":[{"msg":"x"}]}`, infer.Invalid, "x"},
 		{429, `{"error":"busy"}`, infer.Overloaded, "busy"},
 		{500, `{"error":"oops"}`, infer.Internal, "oops"},
 		{501, `{"error":"how?"}`, infer.Unsupported, "how?"},

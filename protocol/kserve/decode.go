@@ -89,8 +89,10 @@ type Decoder struct {
 
 	// Of the request being read.
 	src    Source
-	binary int  // offset of the next binary tensor in the body
-	halves bool // floats of 16 bits came as JSON, which only we take
+	binary int // offset of the next binary tensor in the body
+	// ours tells that the request is not passed on: floats of 16 bits came as JSON, which only we take, or a binary
+	// tensor of no bytes, with which a body may look as if it were JSON alone.
+	ours bool
 }
 
 // NewDecoder returns a decoder that takes the memory for tensors that come as JSON from pool.
@@ -101,7 +103,7 @@ func NewDecoder(pool *slab.Pool) *Decoder { return &Decoder{pool: pool} }
 // can be passed on: the request says so in its Encoding. After an error, req is in order and to be released as
 // usual.
 func (d *Decoder) Decode(src Source, req *infer.Request, head *Head) *infer.Error {
-	d.src, d.halves = src, false
+	d.src, d.ours = src, false
 	d.begin(&src, req, head)
 	err := d.decode()
 	d.src, d.binder = Source{}, binder{}
@@ -131,7 +133,7 @@ func (d *Decoder) decode() *infer.Error {
 	if spare != nil {
 		spare.Release()
 	}
-	if err == nil && !d.halves && d.src.Body == &d.Req.Body {
+	if err == nil && !d.ours && d.src.Body == &d.Req.Body {
 		d.Req.Encoding, d.Req.BodyHead = infer.KServeREST, head
 	}
 	return err

@@ -171,7 +171,7 @@ func (d *Decoder) readData() *infer.Error {
 	if err != nil {
 		return err
 	}
-	d.halves = d.halves || t.DType == tensor.FP16 || t.DType == tensor.BF16
+	d.ours = d.ours || t.DType == tensor.FP16 || t.DType == tensor.BF16
 	s := &d.s
 	if want > int64(len(s.Text)-s.Pos)/2 {
 		// An element takes two bytes of text or more: do not take memory for what cannot be there.
@@ -250,5 +250,6 @@ func (d *Decoder) sliceData() *infer.Error {
 	t.Data.AppendRange(d.src.Body, d.binary, int(n))
 	d.binary += int(n)
 	d.Req.Bytes += n
+	d.ours = d.ours || n == 0
 	return d.CheckData(t, want)
 }

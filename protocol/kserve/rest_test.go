@@ -43,6 +43,7 @@ const addSubJSON = `{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[1
 func TestRESTRequest(t *testing.T) {
 	binaryForm := `{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}},{"name":"B","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}}]`
 	data := string(f32(1, 2)) + string(f32(3, 4))
+	nothing := `{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[0,2],"parameters":{"binary_data_size":0}},{"name":"B","datatype":"FP32","shape":[0,2],"parameters":{"binary_data_size":0}}]}`
 	withParams := addSubRequest(1, outputOf("DIFF", "classification", intParam(1)))
 	withParams.Parameters = map[string]*pb.InferParameter{"sequence_id": uintParam(1<<63 + 1)}
 	for _, tc := range []struct {
@@ -62,6 +63,12 @@ func TestRESTRequest(t *testing.T) {
 			[]sent{{json: binaryForm + `,"x":1}` + data, head: len(binaryForm) + 7}},
 			false, 0,
 			`{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[1,2],"data":[1.0,2.0]},{"name":"B","datatype":"FP32","shape":[1,2],"data":[3.0,4.0]}]}`,
+		},
+		{
+			"binary of no bytes to JSON",
+			[]sent{{json: nothing, head: len(nothing)}},
+			false, 0,
+			`{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[0,2],"data":[]},{"name":"B","datatype":"FP32","shape":[0,2],"data":[]}]}`,
 		},
 		{
 			"gRPC to binary",
@@ -373,7 +380,10 @@ func TestRESTErrors(t *testing.T) {
 		`{"error":"no"}`:                          "no",
 		`{"code":"X","error":"a\u00e9","x":[1]}`:  "aé",
 		`{"detail":"Not Found"}`:                  "Not Found",
-		`{"detail":[{"loc":["body"],"msg":"m"}]}`: "",
+		`{"detail":[{"loc":["body"],"msg":"m"}]}`: "m",
+		`{"detail":[1,{"msg":2},{"msg":"m"},{}]}`: "m",
+		`{"detail":[{"msg":"m"}`:                  "",
+		`{"error":[{"msg":"m"}]}`:                 "",
 		`{"error":{"message":"x"}}`:               "",
 		`<html>`:                                  "",
 		``:                                        "",

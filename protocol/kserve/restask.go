@@ -85,23 +85,52 @@ func ParseRESTReply(body []byte, a proto.Message) error {
 }
 
 // RESTError returns what the body of an answer that is an error says: its error, as the protocol has it, or its detail,
-// as the web framework of many servers does. It is empty if neither is there.
+// as the web framework of many servers does: words, or a list of what is wrong, of which it is the first. It is empty
+// if neither is there.
 func RESTError(body []byte) string {
 	var s text.Scanner
 	s.Reset(body)
 	said := ""
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
-		if (string(key) != "error" && string(key) != "detail" || s.Peek() != '"') || said != "" {
+		switch detail := string(key) == "detail"; {
+		case said != "" || !detail && string(key) != "error":
 			s.Skip()
-			continue
-		}
-		if b, ok := s.String(); ok {
-			said = string(b)
+		case s.Peek() == '"':
+			said = words(&s)
+		case detail && s.Peek() == '[':
+			said = firstMessage(&s)
+		default:
+			s.Skip()
 		}
 	}
 	if !s.End() {
 		return ""
 	}
 	return said
+}
+
+// firstMessage reads a list of objects and returns the first msg in it.
+func firstMessage(s *text.Scanner) (msg string) {
+	s.Open('[')
+	for s.More() {
+		if s.Peek() != '{' {
+			s.Skip()
+			continue
+		}
+		s.Open('{')
+		for key, ok := s.Key(); ok; key, ok = s.Key() {
+			if msg != "" || string(key) != "msg" || s.Peek() != '"' {
+				s.Skip()
+				continue
+			}
+			msg = words(s)
+		}
+	}
+	return msg
+}
+
+func words(s *text.Scanner) string {
+	b, _ := s.String()
+	return string(b)
 }
