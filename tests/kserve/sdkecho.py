@@ -29,7 +29,7 @@ class Echo(Model):
             output = InferOutput(give["name"], list(tensor.shape), tensor.datatype)
             output.set_data_from_numpy(tensor.as_numpy(), binary_data=True)
             answer.append(output)
-        return InferResponse(payload.id, self.name, answer)
+        return InferResponse(payload.id or "none", self.name, answer)
 
 
 models = json.loads(pathlib.Path(sys.argv[3]).read_text())

@@ -15,6 +15,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 REFUSALS = {
     "not-loaded": (("503", "UNAVAILABLE"), 'model "identity_BF16" has no version that is ready: version "1": no server has it ready',
                    "MLServer loads no model that has BF16"),
+    "only-json": (("501", "400", "UNIMPLEMENTED", "INVALID_ARGUMENT"),
+                  "input '...' of model '...' ..., and the model's server takes tensors only as JSON, which has no form for that",
+                  "16-bit floats, which servers do not take as JSON, and bytes that are not UTF-8"),
+    "nan": (("400", "INVALID_ARGUMENT"), "JSON decode error", "MLServer takes no NaN as JSON"),
+    "null": (("502", "INTERNAL"), "pool ...: output '...' of model '...' came with an element ... that is not one of data type ...",
+             "the SDK's server writes NaN as null"),
+    "nothing": (("500", "INTERNAL"), "ValidationError : 1 validation error for InferenceResponse outputs.0.data Input should be a valid list ...",
+                "the SDK's server cannot answer without elements as JSON"),
     "content-type": (("400", "INVALID_ARGUMENT"), "invalid content type", "the SDK's server knows no BF16"),
 }
 columns = {}
@@ -32,7 +40,9 @@ def setUpModule():
     sdk = servers.sdk(HERE / "sdkecho.py", folder / "models.json", "--grpc_max_receive_message_length=-1", "--grpc_max_send_message_length=-1")
     for name, address, protocol in (
         ("MLServer gRPC", mlserver.grpc, "grpc"),
+        ("MLServer REST", mlserver.http, "rest"),
         ("KServe SDK gRPC", sdk.grpc, "grpc"),
+        ("KServe SDK REST", sdk.http, "rest"),
     ):
         config = folder / f"{name}.yaml"
         config.write_text(json.dumps({
@@ -41,7 +51,7 @@ def setUpModule():
         }))
         gateway = sluice.Sluice(arguments=("-c", config))
         unittest.addModuleCleanup(gateway.stop)
-        columns[name] = matrix.Server(gateway)
+        columns[name] = matrix.Server(gateway, slow=protocol == "rest")
         unittest.addModuleCleanup(columns[name].close)
 
 

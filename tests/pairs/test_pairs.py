@@ -32,9 +32,18 @@ def setUpModule():
         ("onnx", onnx, str),
         ("triton", started(arguments=("--backend", f"triton={real.grpc}")), tritons),
         ("kserve gRPC", started(arguments=("--backend", f"kserve={onnx.grpc}")), str),
+        ("kserve REST", configured(folder.name, onnx.http, kind="kserve", protocol="rest"), str),
+        ("tfserving", configured(folder.name, onnx.grpc, kind="tfserving", models=[model.name for model in echoes.MODELS]), str),
     ):
         servers[name] = matrix.Server(gateway, models)
         unittest.addModuleCleanup(servers[name].close)
+
+
+def configured(folder, address, **pool):
+    """A Sluice with a pool of one server."""
+    file = pathlib.Path(folder) / f"{'-'.join(str(word) for word in pool.values() if isinstance(word, str))}.json"
+    file.write_text(json.dumps({"version": 1, "pools": [{"name": "other", "discover": True, "endpoints": [{"address": address}], **pool}]}))
+    return started(arguments=("-c", file))
 
 
 def started(*repositories, **options):
