@@ -19,6 +19,7 @@ RUNTIME := $(CACHE)/onnxruntime/libonnxruntime.so
 CLIENTS := $(CACHE)/venv/clients/bin/python
 GRPC    := $(CACHE)/venv/grpc/bin/python
 SERVING := $(CACHE)/venv/tfclients/bin/python
+TENSORFLOW := $(CACHE)/venv/tfserving/bin/python
 UNITTEST = PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(CLIENTS) -m unittest discover --start-directory
 SERVE   := bin/sluice serve --backend onnx=examples/digits/models
 
@@ -100,6 +101,11 @@ test: parts build ## everything that must pass everywhere, with real clients
 e2e-kserve: onnxruntime build ## MLServer and the KServe SDK's server behind Sluice; fetches 800 MB
 	@for part in clients mlserver kserve; do PYTHON=$(PYTHON) bench/parts/venv.sh $$part || exit; done
 	$(UNITTEST) tests/kserve
+
+.PHONY: e2e-tfserving
+e2e-tfserving: onnxruntime build ## TensorFlow, as TensorFlow Serving, behind Sluice; fetches 500 MB
+	@PYTHON=$(PYTHON) bench/parts/venv.sh tfserving
+	$(subst $(CLIENTS),$(TENSORFLOW),$(UNITTEST)) tests/tfserving
 
 .PHONY: race
 race: parts ## Go tests under the race detector

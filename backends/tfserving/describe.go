@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,8 +60,10 @@ func describe(l upstream.Listed, answer *pb.GetModelMetadataResponse) (d *upstre
 	return d, left, nil
 }
 
-// tellLeft logs which signatures of a version are left out, once.
+// tellLeft logs which signatures of a version are left out, once. Those that TensorFlow adds for itself are nobody's to
+// call.
 func (p *Pool) tellLeft(l upstream.Listed, left []string) {
+	left = slices.DeleteFunc(left, func(name string) bool { return strings.HasPrefix(name, "__saved_model_") })
 	text, key := strings.Join(left, ", "), [2]string{l.Name, l.Version}
 	p.mu.Lock()
 	news := p.mu.left[key] != text

@@ -219,6 +219,7 @@ func TestMergesWhereTheConfigurationSaysSo(t *testing.T) {
 func TestSignatures(t *testing.T) {
 	m := puppet.TFEcho("m")
 	m.Signatures["other"] = puppet.TFSignature(pb.DataType_DT_FLOAT, []int64{-1, -1}, []string{"x"}, []string{"z"})
+	m.Signatures["__saved_model_init_op"] = &pb.SignatureDef{Outputs: map[string]*pb.TensorInfo{"__saved_model_init_op": {}}}
 	m.Signatures["complex"] = puppet.TFSignature(pb.DataType_DT_COMPLEX64, []int64{-1}, []string{"c"}, []string{"c"})
 	asked := make(chan *pb.PredictRequest, 1)
 	b := newBench(t, puppet.TFServingOptions{Models: []puppet.TFModel{m}, Script: func(_ int64, q *pb.PredictRequest) (v puppet.TFVerdict) {

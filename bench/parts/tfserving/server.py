@@ -15,6 +15,7 @@ import threading
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import grpc  # noqa: E402
+import numpy  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from google.protobuf import any_pb2  # noqa: E402
 from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
@@ -122,7 +123,7 @@ LISTS = {
 
 def answer_of(t, content):
     """The TensorProto of a tensor: with the list of its type, or with tensor_content, as the server's flag says."""
-    array = t.numpy()
+    array = numpy.array(t.numpy(), object if t.dtype == tf.string else None)  # one string comes as itself
     if content and t.dtype != tf.string:
         proto = tf.make_tensor_proto(t, shape=t.shape)
         if not proto.tensor_content:
