@@ -22,6 +22,9 @@ type BatchOptions struct {
 	// Digits is the repository of the digits models, default "examples/digits/models". They are left out if ONNX Runtime
 	// is missing.
 	Digits string
+	// Triton is the program of a real Triton, default ".cache/triton/tritonserver", and TritonModels its repository,
+	// default "tests/triton/models". Its tables are left out if it is missing.
+	Triton, TritonModels string
 	// Block is the measured time of a block, default 2.5 s.
 	Block time.Duration
 	// Effort is how hard undisturbed blocks are tried for.
@@ -36,6 +39,12 @@ type BatchOptions struct {
 func (o *BatchOptions) EnsureDefaults() {
 	if o.Digits == "" {
 		o.Digits = filepath.Join("examples", "digits", "models")
+	}
+	if o.Triton == "" {
+		o.Triton = filepath.Join(".cache", "triton", "tritonserver")
+	}
+	if o.TritonModels == "" {
+		o.TritonModels = filepath.Join("tests", "triton", "models")
 	}
 	if o.Block == 0 {
 		o.Block = 2500 * time.Millisecond
@@ -132,7 +141,17 @@ func Batch(ctx context.Context, opts BatchOptions) ([]Comparison, []Goal, error)
 		}
 		all = append(all, c)
 	}
-	return all, batchGoals(all), nil
+	behind, err := batchTriton(ctx, opts, dir)
+	if errors.Is(err, ErrNotInstalled) {
+		fmt.Fprintf(opts.Words, "left out: %v\n", err)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	goals := batchGoals(all)
+	for i := range behind {
+		goals = append(goals, tritonGoals(&behind[i])...)
+	}
+	return append(all, behind...), goals, nil
 }
 
 func (bc batchCase) measure(ctx context.Context, opts BatchOptions, file string) (c Comparison, err error) {

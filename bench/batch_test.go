@@ -105,6 +105,59 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// One short round in front of a real Triton, if there is one.
+func TestBatchTriton(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a real Triton")
+	}
+	t.Setenv(asMain, "1")
+	var words bytes.Buffer
+	all, goals, err := Batch(t.Context(), BatchOptions{
+		Self: testSelf(), Triton: filepath.Join("..", ".cache", "triton", "tritonserver"), TritonModels: filepath.Join("..", "tests", "triton", "models"),
+		Only: "real Triton", Effort: Effort{Rounds: 1, MaxForeign: 2}, Block: 200 * time.Millisecond, Words: &words,
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &words)
+	}
+	if strings.Contains(words.String(), "left out: triton: "+ErrNotInstalled.Error()) {
+		t.Skip("no Triton is installed: make parts fetches it")
+	}
+	if len(all) != 2 || len(goals) != 1 {
+		t.Fatalf("%d tables, %d goals, want 2 and 1\n%s", len(all), len(goals), &words)
+	}
+	for _, c := range all {
+		for _, r := range c.Rows {
+			if r.Failed != "" || r.PerSec.N != 1 || r.Version == "" && r.Name != laneMerges {
+				t.Errorf("%s: %s %q: %d blocks, %s", c.Plan.Title, r.Name, r.Version, r.PerSec.N, r.Failed)
+			}
+		}
+		lanes, _ := c.Row(laneMerges)
+		alone, _ := c.Row(nobodyMerges)
+		if alone.Extra.Median != 1 || (lanes.Extra.Median > 1) != strings.Contains(c.Plan.Title, "64") {
+			t.Errorf("%s: %g rows a run by the lanes, %g with nobody that merges", c.Plan.Title, lanes.Extra.Median, alone.Extra.Median)
+		}
+	}
+}
+
+func TestTritonGoals(t *testing.T) {
+	for _, tc := range []struct {
+		lanes, triton []float64
+		met           bool
+	}{{[]float64{30, 31, 32}, []float64{12, 11, 10}, true}, {[]float64{10, 11, 12}, []float64{12, 11, 10}, false}} {
+		c := Comparison{Plan: Plan{Title: "64 clients"}}
+		for i := range tc.lanes {
+			c.Blocks = append(c.Blocks, Block{Subject: laneMerges, Round: i, PerSec: tc.lanes[i]}, Block{Subject: tritonMerges, Round: i, PerSec: tc.triton[i]})
+		}
+		if goals := tritonGoals(&c); len(goals) != 1 || goals[0].Met != tc.met {
+			t.Errorf("%v beside %v: %+v", tc.lanes, tc.triton, goals)
+		}
+		c.Plan.Title = "1 client"
+		if goals := tritonGoals(&c); goals != nil {
+			t.Errorf("goals of a single client: %+v", goals)
+		}
+	}
+}
+
 func TestHop(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts whole gateways")

@@ -33,6 +33,8 @@ type Options struct {
 	// Drain is how long an open loop waits, after Duration, for what it has sent or owes, default 2 s. What is still
 	// unanswered then is recorded with its age.
 	Drain time.Duration `json:"drain"`
+	// Settle has a closed loop wait as long for what is still in flight, instead of hanging up on the server.
+	Settle bool `json:"settle,omitempty"`
 	// Timeout of one request, default 10 s; its connection is then closed and counts as an error.
 	Timeout time.Duration `json:"timeout"`
 	// Status of HTTP/1.1 that counts as a right answer, default 200.

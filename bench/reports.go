@@ -111,7 +111,11 @@ func proxyCommand(ctx context.Context, self Self, args []string, stdout, stderr 
 const batchText = `Each request is one row. With batching on, requests that find the device busy are merged and run together when it is
 free again; with batching off (max_batch_size: 1) each is a run of its own. Both go through the router, the lanes and the
 pools of a whole gateway; clients call it from inside the process where the title does not say HTTP. The rows of a batch
-are those of the gateway's own metrics.`
+are those of the gateway's own metrics.
+In front of a real Triton each client has a connection of its own and asks for one row at a time over gRPC, from another
+process; every answer is compared byte by byte. One model, version 1 of digits in the Python backend, is reached in three
+ways: through Sluice, which merges in front of a model without batching of its own; straight, as a copy whose
+dynamic_batching is on; and straight as it is. Rows a run are those of the Triton's own statistics. All share the cores.`
 
 func batchCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
 	fs := flags("batch", "batch [-rounds 10] [-results DIR]", stderr)
@@ -119,6 +123,7 @@ func batchCommand(ctx context.Context, self Self, args []string, stdout, stderr 
 	var rf reportFlags
 	rf.register(fs, &opts.Block, 2500*time.Millisecond, &opts.Effort)
 	fs.StringVar(&opts.Digits, "digits", "", "repository of the digits models (default examples/digits/models)")
+	fs.StringVar(&opts.Triton, "triton", "", "program of a real Triton (default .cache/triton/tritonserver); its models are those of tests/triton/models")
 	fs.StringVar(&opts.Only, "only", "", "measure only the tables with this in their title")
 	if err := parse(fs, args); err != nil {
 		return err

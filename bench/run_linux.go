@@ -222,7 +222,7 @@ func (d *driver) turn(ctx context.Context, now time.Duration) (over bool, err er
 	if err := d.send(now); err != nil {
 		return false, err
 	}
-	if d.ended && (d.opts.Rate == 0 || f.settled(now) || now >= f.end+d.opts.Drain) {
+	if d.ended && (d.opts.Rate == 0 && !d.opts.Settle || f.settled(now) || now >= f.end+d.opts.Drain) {
 		f.abandon(now)
 		return true, nil
 	}
