@@ -238,7 +238,20 @@ func TestAbortEndsARun(t *testing.T) {
 	}
 	<-c.Woken()
 	c.Release()
-	// Every worker works again: the next runs are not ended by what ended that one.
+	// The run ends, which by itself would take for ever, and every worker has its slot back.
+	var slots []infer.Slot
+	for len(slots) < len(b.Pool.devices[0].workers) {
+		slot, ok := b.group.TryAcquire(m)
+		if !ok {
+			runtime.Gosched()
+			continue
+		}
+		slots = append(slots, slot)
+	}
+	for _, slot := range slots {
+		b.group.Release(slot)
+	}
+	// The next runs are not ended by what ended that one.
 	for range 4 {
 		a := b.run(t, m, b.request(m, in{0, tensor.Int64, nil, ints(3)}, in{1, tensor.FP32, []int64{8, 8}, make([]byte, 256)}))[0]
 		if a.err != nil {
