@@ -39,8 +39,14 @@ func TestBinaryRequestsDoNotAllocate(t *testing.T) {
 }
 
 func TestJSONRequestsHardlyAllocate(t *testing.T) {
-	x := &exchange{method: "POST", path: "/v2/models/echo/infer", body: []byte(echoJSON)}
-	if n := allocsPerRequest(t, x); n > 4 {
-		t.Errorf("%v allocations a request, want at most 4", n)
+	for path, body := range map[string]string{
+		"/v2/models/echo/infer":                 echoJSON,
+		"/v1/models/echo/labels/stable:predict": `{"instances":[[1.5,-2]]}`,
+		"/v1/models/echo/versions/%31:predict":  `{"inputs":{"x":[[1.5,-2]]}}`,
+	} {
+		x := &exchange{method: "POST", path: path, body: []byte(body)}
+		if n := allocsPerRequest(t, x); n > 4 {
+			t.Errorf("%s: %v allocations a request, want at most 4", path, n)
+		}
 	}
 }

@@ -9,6 +9,10 @@
 // the model. What a request or an answer must fit is package fit's to say, as for every protocol; numbers are those of
 // packages text and message.
 //
+// Classify and Regress are runs of a signature that takes Examples: [ParseExamples] and [ParseTasks] read them, still
+// serialized, out of a body or a message, [DecodeExamples] makes a request of them, and [Classifications] and [Regressions]
+// read what came back.
+//
 // A SavedModel is called by signatures. A model whose infer.Model names none has one, serving_default, whose inputs and
 // outputs are the model's under their names: so it is with every model that is not TensorFlow's. The signature that a
 // request asks for, unless it is serving_default, is its parameter signature_name, whichever protocol it came over.
