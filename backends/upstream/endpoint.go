@@ -149,6 +149,9 @@ func (e *endpoint) look(ctx context.Context, first bool) {
 		}
 		e.describeAll(ctx, r)
 		e.askAll(ctx, r, answered)
+		if ctx.Err() != nil {
+			return // what was not answered because we close says nothing of the server
+		}
 	}
 	if old != nil {
 		e.tell(old.versions, r.versions)
