@@ -4,7 +4,8 @@ import "strings"
 
 // KServeOptions are the options of a pool of kind kserve, for [Options.Into].
 type KServeOptions struct {
-	// Protocol is how the servers are talked to: [GRPC], [REST].
+	// Protocol is how the servers are talked to: [GRPC], [REST] or
+	// [V1].
 	Protocol string
 	// Endpoints are the servers; never empty.
 	Endpoints []TritonEndpoint
@@ -27,6 +28,7 @@ type KServeOptions struct {
 const (
 	GRPC = "grpc"
 	REST = "rest"
+	V1   = "v1"
 )
 
 // KServe declares the kind of pools that are servers of the v2 protocol.
@@ -35,8 +37,8 @@ func KServe() Kind {
 		Name: "kserve", Target: "endpoints",
 		Doc: "Sends requests to servers of KServe's v2 protocol: MLServer, the KServe SDK's server, another Sluice.",
 		Keys: []Key{{
-			Name: "protocol", Type: Enum, Values: []string{GRPC, REST}, Default: GRPC,
-			Doc: "How the servers are talked to: the v2 protocol over gRPC or over REST.",
+			Name: "protocol", Type: Enum, Values: []string{GRPC, REST, V1}, Default: GRPC,
+			Doc: "How the servers are talked to: the v2 protocol over gRPC or over REST, or v1, which is :predict over REST.",
 		}},
 	}
 	for _, key := range Triton().Keys { // what they share is meant alike

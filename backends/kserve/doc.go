@@ -1,5 +1,5 @@
-// Package kserve is the dialect of servers of the v2 protocol that are no Tritons: MLServer, the KServe SDK's model
-// server, another Sluice. Batches go there by backends/upstream, over gRPC or REST.
+// Package kserve is the dialect of servers of KServe's protocols that are no Tritons: MLServer, the KServe SDK's model
+// server, another Sluice. Batches go there by backends/upstream, as v2 over gRPC or REST, or as v1.
 //
 // # Model
 //
@@ -10,6 +10,9 @@
 //
 // A version that the server gives no name is version 1 here ([DefaultVersion]). Requests for it name no version, so
 // that it is the server's default one, whatever that is.
+//
+// v1 has even less: :predict, and whether a model is ready. What a model takes and gives is asked for as it is of servers of
+// v2, as which KServe's answer too, and of TensorFlow Serving, whose REST is the origin of v1.
 //
 // # Concurrency
 //

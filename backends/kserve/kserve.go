@@ -21,8 +21,8 @@ const DefaultVersion = "1"
 type Pool struct {
 	*upstream.Pool
 
-	rest   bool                             // servers without an index may list their models
-	wanted *upstream.Wants[backends.Wanted] // sorted
+	protocol Protocol
+	wanted   *upstream.Wants[backends.Wanted] // sorted
 }
 
 // Protocol is how servers are spoken to.
@@ -32,6 +32,7 @@ type Protocol uint8
 const (
 	GRPC Protocol = iota // v2 over gRPC
 	REST                 // v2 over REST
+	V1                   // v1, which is REST
 )
 
 // Options configures a Pool.
@@ -44,13 +45,16 @@ type Options struct {
 
 // New starts to look at servers. It does not wait for them.
 func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
-	p := &Pool{rest: opts.Protocol != GRPC, wanted: upstream.NewWants[backends.Wanted]()}
+	p := &Pool{protocol: opts.Protocol, wanted: upstream.NewWants[backends.Wanted]()}
 	opts.Dialect = upstream.Dialect{
 		Look: p.look, Describe: describe, Ready: v2grpc.Ready, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
 	}
-	if opts.Protocol == REST {
-		d := &opts.Dialect
+	switch d := &opts.Dialect; opts.Protocol {
+	case REST:
 		d.REST, d.Describe, d.NewCodec, d.NewStreamCodec = overREST(), describeREST, newRESTCodec, nil
+	case V1:
+		d.REST, d.Describe, d.NewCodec, d.NewStreamCodec, d.Control = overV1(), describeV1, newCodecV1, nil, nil
+	case GRPC:
 	}
 	var err error
 	if p.Pool, err = upstream.New(opts.Options, memory, metrics, log); err != nil {
@@ -82,6 +86,9 @@ func (p *Pool) look(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, e
 }
 
 func (p *Pool) list(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
+	if p.protocol == V1 {
+		return p.listV1(ctx, ask)
+	}
 	if err := v2grpc.Live(ctx, ask); err != nil {
 		return nil, err
 	}
@@ -97,7 +104,7 @@ func (p *Pool) list(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, e
 
 // unindexed asks a server that has no index what it has: the models that it lists, or else those that are wanted.
 func (p *Pool) unindexed(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
-	if p.rest {
+	if p.protocol == REST {
 		all, err := names(ctx, ask)
 		if err != nil {
 			return nil, err

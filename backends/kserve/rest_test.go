@@ -43,16 +43,28 @@ func newWeb(t *testing.T, s *web) *web {
 	t.Helper()
 	s.t = t
 	s.memory = infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<30)))
-	s.server = httptest.NewServer(s)
 	t.Cleanup(func() {
-		s.server.CloseClientConnections()
-		s.server.Close()
 		if err := s.memory.Check(); err != nil {
 			t.Error(err)
 		}
 	})
+	s.server = serve(t, s)
 	return s
 }
+
+// serve starts a server and ends it with the test.
+func serve(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server
+}
+
+// address is where a server listens.
+func address(s *httptest.Server) string { return s.Listener.Addr().String() }
 
 // model is the one model of every server.
 func (s *web) model() *infer.Model {
@@ -149,7 +161,7 @@ const headLength = "Inference-Header-Content-Length"
 // openWeb opens a pool over a server that speaks REST.
 func openWeb(t *testing.T, s *web) *bench {
 	t.Helper()
-	b := openBench(t, strings.TrimPrefix(s.server.URL, "http://"), Options{Protocol: REST})
+	b := openBench(t, address(s.server), Options{Protocol: REST})
 	b.pool.Want(nil)
 	return b
 }
@@ -386,7 +398,7 @@ func TestRESTGone(t *testing.T) {
 	s := newWeb(t, &web{index: plainIndex, version: "1"})
 	b := openWeb(t, s)
 	m := b.has("m 1 ready")[0].Model
-	address := s.server.Listener.Addr().String()
+	was := address(s.server)
 	if err := b.answered(m); err != nil {
 		t.Fatal(err)
 	}
@@ -401,7 +413,7 @@ func TestRESTGone(t *testing.T) {
 			t.Fatalf("the last answer was %v", code)
 		}
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", was)
 	if err != nil {
 		t.Skipf("the port is taken: %v", err)
 	}
@@ -409,6 +421,8 @@ func TestRESTGone(t *testing.T) {
 	_ = s.server.Listener.Close()
 	s.server.Listener = listener
 	s.server.Start()
+	defer s.server.Close()
+	defer s.server.CloseClientConnections()
 	for end := time.Now().Add(patience); ; {
 		err := b.answered(m)
 		if err == nil {

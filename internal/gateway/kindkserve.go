@@ -27,8 +27,11 @@ func KServe() Kind {
 
 // protocolOf is how a pool's servers are spoken to.
 func protocolOf(name string) kserve.Protocol {
-	if name == config.REST {
+	switch name {
+	case config.REST:
 		return kserve.REST
+	case config.V1:
+		return kserve.V1
 	}
 	return kserve.GRPC
 }

@@ -85,12 +85,16 @@ func TestSluiceBehindSluice(t *testing.T) {
 		puppet.Raw("alone", tensor.FP32, 0), puppet.Raw("merging", tensor.FP32, 8), puppet.Raw("halves", tensor.BF16, 8),
 	}})
 	inner := start(t, tritonPool(server))
-	for _, protocol := range []string{"grpc", "rest"} {
+	for _, protocol := range []string{"grpc", "rest", "v1"} {
 		t.Run(protocol, func(t *testing.T) {
 			outer := start(t, fmt.Sprintf("pools: [{name: inner, kind: kserve, protocol: %s, discover: true, health: {interval: 30ms}, endpoints: [{address: %q}]}]\n",
 				protocol, inner.g.Addresses()["http"]))
 			for _, model := range []string{"alone", "merging", "halves"} {
 				behindSluice(t, outer, model)
+			}
+			code, body := outer.call("http", "POST", "/v1/models/alone:predict", `{"instances":[[0.1,-2],[3,4e5]]}`)
+			if want := `{"predictions":[[0.1,-2.0],[3.0,400000.0]]}`; code != 200 || body != want {
+				t.Errorf("predict: %d %s, want %s", code, body, want)
 			}
 		})
 	}

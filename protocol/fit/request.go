@@ -219,10 +219,14 @@ var badValues = [...]string{
 	text.ValueInteger: "has a fraction or an exponent, which data type %s does not take",
 }
 
+// WhyBad says why an element is none of its type.
+func WhyBad(bad text.BadValue, d tensor.DType) string {
+	return strings.Replace(badValues[bad], "%s", d.String(), 1)
+}
+
 // BadElement says that element n of the input being read is none of its type.
 func (b *Binder) BadElement(bad text.BadValue, n int) *infer.Error {
-	what := strings.Replace(badValues[bad], "%s", b.In.DType.String(), 1)
-	return infer.Errorf(infer.Invalid, "input %s of model %s: element %d %s", text.Quote(b.In.Name), text.Quote(b.Model.Name), n, what)
+	return infer.Errorf(infer.Invalid, "input %s of model %s: element %d %s", text.Quote(b.In.Name), text.Quote(b.Model.Name), n, WhyBad(bad, b.In.DType))
 }
 
 // Complete checks that nothing is missing.

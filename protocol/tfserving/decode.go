@@ -19,20 +19,24 @@ const (
 // A Decoder reads Predict requests that came over REST. It keeps scratch memory between them and belongs to one
 // goroutine at a time.
 type Decoder struct {
-	pool *slab.Pool
-	s    text.Scanner
+	valueReader
 	caller
 	columns []column // by the places of the model's inputs, as far as it has been read
 }
 
 // NewDecoder returns a decoder that takes the memory for tensors from pool.
-func NewDecoder(pool *slab.Pool) *Decoder { return &Decoder{pool: pool} }
+func NewDecoder(pool *slab.Pool) *Decoder {
+	d := &Decoder{valueReader: valueReader{pool: pool}}
+	d.charge = d.Charge
+	return d
+}
 
 // Decode reads a request into req, which must be new, and returns the form that its answer is to have. Nothing of req
 // points into the body. After an error, req is in order and to be released as usual.
 func (d *Decoder) Decode(src Source, req *infer.Request) (Form, *infer.Error) {
 	d.caller = caller{}
 	d.Begin(src.Model, req, src.MaxBytes)
+	d.of, d.specs = src.Model, src.Model.Inputs
 	if n := len(src.Model.Inputs); cap(d.columns) < n {
 		d.columns = make([]column, 0, n)
 	}
@@ -43,6 +47,7 @@ func (d *Decoder) Decode(src Source, req *infer.Request) (Form, *infer.Error) {
 		d.columns[i].drop()
 	}
 	d.columns, d.caller = d.columns[:0], caller{}
+	d.of, d.specs = nil, nil
 	d.s.Reset(nil)
 	if spare != nil {
 		spare.Release()
@@ -179,46 +184,6 @@ func (d *Decoder) named(key []byte) (*column, *infer.Error) {
 	return d.column(index), nil
 }
 
-// isObject tells whether the value that stands at an offset is an object that is no string in base 64. What is not
-// JSON is for the scanner to find out.
-func (d *Decoder) isObject(i int) bool {
-	i = d.space(i)
-	if d.at(i) != '{' {
-		return false
-	}
-	const key = `"b64"`
-	if i = d.space(i + 1); len(d.s.Text)-i < len(key) || string(d.s.Text[i:i+len(key)]) != key {
-		return true
-	}
-	if i = d.space(i + len(key)); d.at(i) != ':' {
-		return true
-	}
-	if i = d.space(i + 1); d.at(i) != '"' {
-		return true
-	}
-	for i++; i < len(d.s.Text) && d.s.Text[i] != '"'; i++ {
-		if d.s.Text[i] == '\\' {
-			i++
-		}
-	}
-	return i < len(d.s.Text) && d.at(d.space(i+1)) != '}'
-}
-
-func (d *Decoder) at(i int) byte {
-	if i < len(d.s.Text) {
-		return d.s.Text[i]
-	}
-	return 0
-}
-
-// space returns the first place from i on that is no white space.
-func (d *Decoder) space(i int) int {
-	for i < len(d.s.Text) && (d.s.Text[i] == ' ' || d.s.Text[i] == '\n' || d.s.Text[i] == '\t' || d.s.Text[i] == '\r') {
-		i++
-	}
-	return i
-}
-
 // instances reads the rows. All are objects, or none is.
 func (d *Decoder) instances() *infer.Error {
 	s := &d.s
@@ -278,6 +243,8 @@ func (d *Decoder) instance(n int) *infer.Error {
 	}
 	return nil
 }
+
+func (d *Decoder) nameAt(index int) string { return text.Quote(d.Model.Inputs[index].Name) }
 
 func (d *Decoder) missing(index, row int) *infer.Error {
 	return infer.Errorf(infer.Invalid, "instance %d has no value for input %s of model %s", row, d.nameAt(index), text.Quote(d.Model.Name))

@@ -3,8 +3,10 @@ package tfserving
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/fit"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
@@ -15,10 +17,22 @@ const (
 	maxChunk = 1 << 20
 )
 
-// A column is an input while its values are read. Neither the shape nor the number of rows is said before, so the
+// A valueReader reads tensors from a document whose values stand nested, as in a request, or as in an answer.
+type valueReader struct {
+	pool *slab.Pool
+	s    text.Scanner
+
+	// Of the document being read.
+	of     *infer.Model
+	specs  []infer.Spec                  // those of the tensors
+	answer bool                          // they are a backend's
+	charge func(size int64) *infer.Error // counts bytes of tensors; nil: nobody does
+}
+
+// A column is a tensor while its values are read. Neither the shape nor the number of rows is said before, so the
 // first value shows the shape, those behind it must agree, and data grows by slabs.
 type column struct {
-	index int // the input's place in the model's list
+	index int // the tensor's place in the model's list
 	dtype tensor.DType
 	rows  int  // values read
 	named bool // each of them is a row, whose shape dims is
@@ -60,12 +74,14 @@ func (c *column) drop() {
 }
 
 // room makes sure that n bytes can be appended to buf.
-func (d *Decoder) room(c *column, n int) *infer.Error {
+func (d *valueReader) room(c *column, n int) *infer.Error {
 	if cap(c.buf)-len(c.buf) >= n {
 		return nil
 	}
-	if err := d.Charge(int64(len(c.buf))); err != nil {
-		return err
+	if d.charge != nil {
+		if err := d.charge(int64(len(c.buf))); err != nil {
+			return err
+		}
 	}
 	c.flush()
 	n = max(n, c.next)
@@ -77,7 +93,7 @@ func (d *Decoder) room(c *column, n int) *infer.Error {
 
 // value reads one value: a scalar, or arrays nested as deep as the tensor has axes. All arrays at one depth have the same
 // length, in this value and in those before it.
-func (d *Decoder) value(c *column) *infer.Error {
+func (d *valueReader) value(c *column) *infer.Error {
 	s := &d.s
 	var counts [tensor.MaxRank]int64
 	level := 0
@@ -89,7 +105,7 @@ func (d *Decoder) value(c *column) *infer.Error {
 			return d.uneven(c, "has a list where a value is due")
 		case s.Peek() == '[':
 			if !s.Open('[') {
-				return s.Fault()
+				return d.fault()
 			}
 			counts[level] = 0
 			level++
@@ -104,7 +120,7 @@ func (d *Decoder) value(c *column) *infer.Error {
 		}
 		for level > 0 && !s.More() {
 			if s.Failed() {
-				return s.Fault()
+				return d.fault()
 			}
 			level--
 			if err := d.closed(c, level, counts[level]); err != nil {
@@ -122,7 +138,7 @@ func (d *Decoder) value(c *column) *infer.Error {
 }
 
 // closed takes the length of an array at a level that ended.
-func (d *Decoder) closed(c *column, level int, n int64) *infer.Error {
+func (d *valueReader) closed(c *column, level int, n int64) *infer.Error {
 	switch {
 	case c.dims[level] >= 0 && c.dims[level] != n:
 		return d.uneven(c, "has lists of different lengths at one level")
@@ -133,14 +149,28 @@ func (d *Decoder) closed(c *column, level int, n int64) *infer.Error {
 	return nil
 }
 
-func (d *Decoder) uneven(c *column, what string) *infer.Error {
-	return infer.Errorf(infer.Invalid, "input %s of model %s %s, at byte %d", d.nameAt(c.index), text.Quote(d.Model.Name), what, d.s.Pos)
+func (d *valueReader) uneven(c *column, what string) *infer.Error {
+	return d.wrong(c, what+", at byte "+strconv.Itoa(d.s.Pos))
 }
 
-func (d *Decoder) nameAt(index int) string { return text.Quote(d.Model.Inputs[index].Name) }
+// wrong says what is wrong with a tensor.
+func (d *valueReader) wrong(c *column, what string) *infer.Error {
+	if d.answer {
+		return fit.BadBackend(d.of, c.index, what)
+	}
+	return infer.Errorf(infer.Invalid, "input %s of model %s %s", text.Quote(d.specs[c.index].Name), text.Quote(d.of.Name), what)
+}
+
+// fault words what was wrong with the document.
+func (d *valueReader) fault() *infer.Error {
+	if d.answer {
+		return fit.Nonsense(d.of, "cannot be parsed: "+d.s.Wrong())
+	}
+	return d.s.Fault()
+}
 
 // leaves reads an element, and those behind it in the same array that are as plain, and returns how many there were.
-func (d *Decoder) leaves(c *column, level int) (int64, *infer.Error) {
+func (d *valueReader) leaves(c *column, level int) (int64, *infer.Error) {
 	switch {
 	case c.rank < 0:
 		c.rank = level
@@ -154,7 +184,7 @@ func (d *Decoder) leaves(c *column, level int) (int64, *infer.Error) {
 }
 
 // numbers reads elements of fixed size up to the end of their array, or one that stands in none.
-func (d *Decoder) numbers(c *column, level int) (int64, *infer.Error) {
+func (d *valueReader) numbers(c *column, level int) (int64, *infer.Error) {
 	s, size, n := &d.s, c.dtype.Size(), 0
 	s.Nonfinite = true
 	defer func() { s.Nonfinite = false }()
@@ -171,7 +201,7 @@ func (d *Decoder) numbers(c *column, level int) (int64, *infer.Error) {
 			got = 1
 		}
 		if s.Failed() {
-			return 0, s.Fault()
+			return 0, d.fault()
 		}
 		c.buf = c.buf[:at+got*size]
 		n += got
@@ -185,22 +215,25 @@ func (d *Decoder) numbers(c *column, level int) (int64, *infer.Error) {
 	}
 }
 
-func (d *Decoder) badValue(c *column, bad text.BadValue) *infer.Error {
+func (d *valueReader) badValue(c *column, bad text.BadValue) *infer.Error {
 	if c.dtype == tensor.Bytes {
-		return infer.Errorf(infer.Invalid, "input %s of model %s has an element that is no string, at byte %d", d.nameAt(c.index), text.Quote(d.Model.Name), d.s.Pos)
+		return d.uneven(c, "has an element that is no string")
 	}
-	d.In.Name, d.In.DType = text.BytesOf(d.Model.Inputs[c.index].Name), c.dtype
-	return d.BadElement(bad, (c.data.Size()+len(c.buf))/c.dtype.Size())
+	what := "element " + strconv.Itoa((c.data.Size()+len(c.buf))/c.dtype.Size()) + " " + fit.WhyBad(bad, c.dtype)
+	if d.answer {
+		return d.wrong(c, "is wrong: "+what)
+	}
+	return infer.Errorf(infer.Invalid, "input %s of model %s: %s", text.Quote(d.specs[c.index].Name), text.Quote(d.of.Name), what)
 }
 
 // str reads a string, which may be an object that holds it in base 64.
-func (d *Decoder) str(c *column) *infer.Error {
+func (d *valueReader) str(c *column) *infer.Error {
 	s := &d.s
 	switch s.Peek() {
 	case '"':
 		from, to, escaped, ok := s.Quoted()
 		if !ok {
-			return s.Fault()
+			return d.fault()
 		}
 		b := s.Text[from:to]
 		if err := d.room(c, 4+len(b)); err != nil {
@@ -222,17 +255,17 @@ func (d *Decoder) str(c *column) *infer.Error {
 		s.Pos = at
 		return d.badValue(c, text.ValueKind)
 	}
-	return s.Fault()
+	return d.fault()
 }
 
 // base64 reads an object whose only member is b64.
-func (d *Decoder) base64(c *column) *infer.Error {
+func (d *valueReader) base64(c *column) *infer.Error {
 	s := &d.s
 	at := s.Pos
 	s.Open('{')
 	key, ok := s.Key()
 	if s.Failed() {
-		return s.Fault()
+		return d.fault()
 	}
 	if !ok || string(key) != "b64" || s.Peek() != '"' {
 		s.Pos = at
@@ -240,14 +273,14 @@ func (d *Decoder) base64(c *column) *infer.Error {
 	}
 	b, ok := s.String()
 	if !ok {
-		return s.Fault()
+		return d.fault()
 	}
 	if _, ok := s.Key(); ok {
 		s.Pos = at
 		return d.badValue(c, text.ValueKind)
 	}
 	if s.Failed() {
-		return s.Fault()
+		return d.fault()
 	}
 	for len(b) > 0 && b[len(b)-1] == '=' {
 		b = b[:len(b)-1]
@@ -259,9 +292,49 @@ func (d *Decoder) base64(c *column) *infer.Error {
 	to := c.buf[len(c.buf) : len(c.buf)+4+n]
 	n, err := base64.RawStdEncoding.Decode(to[4:], b)
 	if err != nil {
-		return infer.Errorf(infer.Invalid, "input %s of model %s has a \"b64\" that is not base 64, at byte %d", d.nameAt(c.index), text.Quote(d.Model.Name), at)
+		return d.wrong(c, `has a "b64" that is not base 64, at byte `+strconv.Itoa(at))
 	}
 	binary.LittleEndian.PutUint32(to, uint32(n))
 	c.buf = c.buf[:len(c.buf)+4+n]
 	return nil
+}
+
+// isObject tells whether the value that stands at an offset is an object that is no string in base 64. What is not
+// JSON is for the scanner to find out.
+func (d *valueReader) isObject(i int) bool {
+	i = d.space(i)
+	if d.at(i) != '{' {
+		return false
+	}
+	const key = `"b64"`
+	if i = d.space(i + 1); len(d.s.Text)-i < len(key) || string(d.s.Text[i:i+len(key)]) != key {
+		return true
+	}
+	if i = d.space(i + len(key)); d.at(i) != ':' {
+		return true
+	}
+	if i = d.space(i + 1); d.at(i) != '"' {
+		return true
+	}
+	for i++; i < len(d.s.Text) && d.s.Text[i] != '"'; i++ {
+		if d.s.Text[i] == '\\' {
+			i++
+		}
+	}
+	return i < len(d.s.Text) && d.at(d.space(i+1)) != '}'
+}
+
+func (d *valueReader) at(i int) byte {
+	if i < len(d.s.Text) {
+		return d.s.Text[i]
+	}
+	return 0
+}
+
+// space returns the first place from i on that is no white space.
+func (d *valueReader) space(i int) int {
+	for i < len(d.s.Text) && (d.s.Text[i] == ' ' || d.s.Text[i] == '\n' || d.s.Text[i] == '\t' || d.s.Text[i] == '\r') {
+		i++
+	}
+	return i
 }

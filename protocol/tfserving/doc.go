@@ -6,7 +6,8 @@
 // [Decoder.Decode] and [MessageDecoder.Decode] turn a request into an infer.Request against the Model that it asks
 // for; [Encoder.Encode] and [MessageEncoder.Encode] turn an infer.Response into an answer. Towards a backend
 // [RequestEncoder.Encode] writes a batch as PredictRequest and [ResponseDecoder.Decode] holds the PredictResponse against
-// the model. What a request or an answer must fit is package fit's to say, as for every protocol; numbers are those of
+// the model; over REST [InstancesEncoder.Encode] and [PredictionsDecoder.Decode] do, row by row, as KServe's v1 servers
+// want it too. What a request or an answer must fit is package fit's to say, as for every protocol; numbers are those of
 // packages text and message.
 //
 // Classify and Regress are runs of a signature that takes Examples: [ParseExamples] and [ParseTasks] read them, still

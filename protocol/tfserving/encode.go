@@ -13,13 +13,18 @@ import (
 
 // An Encoder writes answers over REST. It keeps scratch memory between them and belongs to one goroutine at a time.
 type Encoder struct {
-	pool   *slab.Pool
+	pool *slab.Pool
+	valueWriter
+}
+
+// A valueWriter writes the values of several tensors, side by side.
+type valueWriter struct {
 	w      text.Writer
 	values []values
 	binary [3 << 10]byte
 }
 
-// values are an output that is to be written.
+// values are a tensor that is to be written.
 type values struct {
 	name  string
 	index int
@@ -52,15 +57,20 @@ func (e *Encoder) Encode(a Answer, form Form, out *slab.List) *infer.Error {
 		}
 		e.w.Flush()
 	}
+	e.drop()
+	if err != nil {
+		out.Release()
+	}
+	return err
+}
+
+// drop lets go of the tensors.
+func (e *valueWriter) drop() {
 	for i := range e.values {
 		e.values[i].data.Release()
 	}
 	clear(e.values)
 	e.values = e.values[:0]
-	if err != nil {
-		out.Release()
-	}
-	return err
 }
 
 // prepare takes the outputs, and estimates how much text they make.
@@ -123,7 +133,7 @@ func (e *Encoder) rows(a *Answer) *infer.Error {
 		if row > 0 {
 			w.Text(",")
 		}
-		if err := e.all(a, 1); err != nil {
+		if err := e.write(a, 1); err != nil {
 			return err
 		}
 	}
@@ -134,44 +144,53 @@ func (e *Encoder) rows(a *Answer) *infer.Error {
 // columns writes one value for each output.
 func (e *Encoder) columns(a *Answer) *infer.Error {
 	e.w.Text(`{"outputs":`)
-	if err := e.all(a, 0); err != nil {
+	if err := e.write(a, 0); err != nil {
 		return err
 	}
 	e.w.Text("}")
 	return nil
 }
 
-// all writes the next value of every output, whose axes begin at one of the shape's. A single output has no name.
-func (e *Encoder) all(a *Answer, axis int) *infer.Error {
+// write writes the next value of every output. A single one has no name.
+func (e *Encoder) write(a *Answer, axis int) *infer.Error {
+	switch v, what := e.all(len(e.values) != 1, axis); what {
+	case "":
+		return nil
+	case text.NotText:
+		return infer.Errorf(infer.Invalid, "output %s of model %s holds bytes that are not UTF-8, which only outputs whose names end in %s may: request it over gRPC", text.Quote(v.name), text.Quote(a.Model.Name), bytesSuffix)
+	default:
+		return fit.BadBackend(a.Model, v.index, what)
+	}
+}
+
+// all writes the next value of every tensor, whose axes begin at one of the shape's, behind its name or without. It
+// returns what is wrong with one of them, if anything is.
+func (e *valueWriter) all(named bool, axis int) (v *values, what string) {
 	w := &e.w
-	if len(e.values) != 1 {
+	if named {
 		w.Text("{")
 	}
 	for i := range e.values {
-		v := &e.values[i]
-		if len(e.values) != 1 {
-			if i > 0 {
-				w.Text(",")
-			}
+		v = &e.values[i]
+		if i > 0 {
+			w.Text(",")
+		}
+		if named {
 			w.Quoted(text.BytesOf(v.name))
 			w.Text(":")
 		}
-		switch what := e.nested(v, v.shape[axis:]); what {
-		case "":
-		case text.NotText:
-			return infer.Errorf(infer.Invalid, "output %s of model %s holds bytes that are not UTF-8, which only outputs whose names end in %s may: request it over gRPC", text.Quote(v.name), text.Quote(a.Model.Name), bytesSuffix)
-		default:
-			return fit.BadBackend(a.Model, v.index, what)
+		if what = e.nested(v, v.shape[axis:]); what != "" {
+			return v, what
 		}
 	}
-	if len(e.values) != 1 {
+	if named {
 		w.Text("}")
 	}
-	return nil
+	return nil, ""
 }
 
 // nested writes a value of the given axes. It returns what is wrong with it, if anything is.
-func (e *Encoder) nested(v *values, shape []int64) (what string) {
+func (e *valueWriter) nested(v *values, shape []int64) (what string) {
 	w := &e.w
 	if len(shape) == 0 {
 		return e.elements(v, 1)
@@ -192,7 +211,7 @@ func (e *Encoder) nested(v *values, shape []int64) (what string) {
 }
 
 // elements writes the next n elements, with commas between.
-func (e *Encoder) elements(v *values, n int64) (what string) {
+func (e *valueWriter) elements(v *values, n int64) (what string) {
 	if !v.b64 {
 		return e.w.Elements(&v.r, v.dtype, n)
 	}

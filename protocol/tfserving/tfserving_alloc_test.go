@@ -65,3 +65,27 @@ func TestRESTDoesNotAllocate(t *testing.T) {
 		})
 	}
 }
+
+// TestRowsDoNotAllocate takes a batch to a server over REST and its answer back.
+func TestRowsDoNotAllocate(t *testing.T) {
+	r := batchOf(t, addSub(), 0, addSubRow(), addSubRow())
+	defer r.end(t)
+	body := bodyOf(r.mem.Slabs, []byte(`{"predictions":[{"SUM":[1,2],"DIFF":[5,6]},{"SUM":[1,2],"DIFF":[5,6]}]}`), 0)
+	defer body.Release()
+	enc, dec := NewInstancesEncoder(r.mem.Slabs), NewPredictionsDecoder(r.mem.Slabs)
+	var out slab.List
+	got := testing.AllocsPerRun(1000, func() {
+		if err := enc.Encode(r.batch, &out); err != nil {
+			t.Fatal(err)
+		}
+		out.Release()
+		resp := r.mem.NewResponse()
+		if err := dec.Decode(r.batch, body, resp); err != nil {
+			t.Fatal(err)
+		}
+		resp.Release()
+	})
+	if got != 0 {
+		t.Errorf("%v allocations a request, want 0", got)
+	}
+}
