@@ -13,6 +13,7 @@ import described
 import sluice
 
 SERVICE, HEALTH = "inference.GRPCInferenceService", "grpc.health.v1.Health"
+PREDICTIONS, MODELS = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
 
@@ -29,7 +30,7 @@ class Case(unittest.TestCase):
 class TestReflection(Case):
     def test_services(self):
         self.assertEqual(sorted(self.described.database.get_services()), [
-            HEALTH, "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection", SERVICE])
+            HEALTH, "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection", SERVICE, MODELS, PREDICTIONS])
 
     def test_every_method_is_described(self):
         methods = {m.name: (m.client_streaming, m.server_streaming)
@@ -49,6 +50,21 @@ class TestReflection(Case):
         answer = stub.ModelInfer(request, timeout=30)
         labels = [raw for output, raw in zip(answer.outputs, answer.raw_output_contents) if output.name == "label"]
         self.assertEqual([struct.unpack("<q", raw) for raw in labels], [(0,)])
+
+    def test_calls_as_tensorflow_serving(self):
+        request = self.message("tensorflow.serving.PredictRequest")()
+        request.model_spec.name = "digits"
+        image = json.loads((sluice.DIGITS / "sample.json").read_text())["inputs"][0]["data"]
+        request.inputs["image"].dtype = 1
+        for size in (1, 64):
+            request.inputs["image"].tensor_shape.dim.add(size=size)
+        request.inputs["image"].float_val.extend(image)
+        answer = self.described.stub(self.channel, PREDICTIONS).Predict(request, timeout=30)
+        self.assertEqual(list(answer.outputs["label"].int64_val), [0])
+        ask = self.message("tensorflow.serving.GetModelStatusRequest")()
+        ask.model_spec.name = "digits"
+        status = self.described.stub(self.channel, MODELS).GetModelStatus(ask, timeout=30)
+        self.assertEqual({one.version: one.state for one in status.model_version_status}, {1: 30, 2: 30})
 
     def test_refusals_are_explained(self):
         stub = self.described.stub(self.channel, SERVICE)
@@ -91,7 +107,7 @@ class TestHealth(Case):
     def test_list(self):
         stub = self.described.stub(self.channel, HEALTH)
         answer = stub.List(self.message("grpc.health.v1.HealthListRequest")(), timeout=30)
-        self.assertEqual({name: a.status for name, a in answer.statuses.items()}, {"": SERVING, SERVICE: SERVING, "digits": SERVING})
+        self.assertEqual({name: a.status for name, a in answer.statuses.items()}, dict.fromkeys(("", SERVICE, PREDICTIONS, MODELS, "digits"), SERVING))
 
 
 if __name__ == "__main__":
