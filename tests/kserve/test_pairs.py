@@ -61,7 +61,7 @@ def ports(of):
 
 class TestPairs(matrix.Matrix, unittest.TestCase):
     def test_the_table(self):
-        self.see("kserve", columns, {**matrix.REFUSALS, **REFUSALS})
+        self.see("kserve", columns, REFUSALS)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pairs.outcome import one_nan, raw
 
 REWRITE = bool(os.environ.get("SLUICE_REWRITE"))
 
-# What is refused whatever the server is, by a name for it: the statuses, what is said, in which ... stands for anything,
+# What is refused, by a name for it: the statuses, what is said, in which ... stands for anything,
 # and why it is right.
 REFUSALS = {
     "not-json": (("400",), "the request cannot be parsed: invalid UTF-8 in a string at byte ...", "JSON is text"),
@@ -24,6 +24,8 @@ REFUSALS = {
     "no-lists": (("400",), "unexpected shape for input '...' for model '...'. Expected ..., got [0]",
                  "an empty list does not say what would be in it"),
     "no-rows": (("400",), 'no values in "instances"', "TensorFlow Serving takes none"),
+    "rank": (("400", "INVALID_ARGUMENT"), "unexpected shape for input '...' for model '...'. Expected ..., got []",
+             "no model of Triton has an input without axes"),
 }
 
 
@@ -40,8 +42,9 @@ class Server:
 class Matrix:
     """For a case of tests: whatever the tables say, nothing may come back but what was sent, or one of the refusals."""
 
-    def see(self, part, servers, refusals):
-        """Hold a part of the page and the list of its refusals against what happens."""
+    def see(self, part, servers, own=None):
+        """Hold a part of the page, and the list of its own refusals, against what happens."""
+        refusals = {**REFUSALS, **(own or {})}
         lines = []
         for row in rows.rows():
             line = [row.name]
@@ -55,11 +58,16 @@ class Matrix:
                 line.append(table.cell(outcomes))
             lines.append(line)
         self.check(part, table.table(["what is sent", *clients.CLIENTS], lines))
-        seen = str(lines)
+        if own:
+            self.list(f"{part}-refusals", own, lines)
+        return lines
+
+    def list(self, part, refusals, lines):
+        """Hold a list of refusals, each of which the lines of a table must have, against the page."""
         for label in refusals:
             with self.subTest(refusal=label):
-                self.assertIn(f"`{label}`", seen, "nothing was refused like this")
-        self.check(f"{part}-refusals", table.table(["refusal", "what is said", "why"], [
+                self.assertIn(f"`{label}`", str(lines), "nothing was refused like this")
+        self.check(part, table.table(["refusal", "what is said", "why"], [
             [f"`{label}`", f"`{said}`", why] for label, (_, said, why) in refusals.items()]))
 
     def judged(self, row, client, outcome, refusals):
