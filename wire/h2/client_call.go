@@ -33,7 +33,7 @@ type Answered interface {
 // Message, Emptied and Answered of one call never run at the same time, and Answered is the last. With Messages
 // the messages come one by one, each when it was pulled; the end of the answer comes behind the last one, a
 // failure, or the end of the connection, at once: what was not handed on before is dropped. A server may be
-// ahead of what is pulled by one message and 64 KiB; its windows hold it back beyond that, no other call waits
+// ahead of what is pulled by one message and 128 KiB; its windows hold it back beyond that, no other call waits
 // for this one.
 type Call struct {
 	// What is asked. The caller leaves it alone from Start until Answered. The message stays his: what is
