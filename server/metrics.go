@@ -69,7 +69,7 @@ func NewMetrics(reg *telemetry.Registry) *Metrics {
 		m.codes = append(m.codes, c.String())
 	}
 	m.requests = telemetry.NewCounterFamily(reg, telemetry.Opts{
-		Name: "requests_total", Help: "Inference requests that were answered, by the reason code of the answer.",
+		Name: "requests_total", Help: "Inference requests that were answered, by protocol (http, grpc: v2; tfserving_http, tfserving_grpc: TensorFlow Serving's) and reason code.",
 		Labels: []string{"model", "version", "protocol", "code"},
 	})
 	m.duration = telemetry.NewHistogramFamily(reg, telemetry.HistogramOpts{
