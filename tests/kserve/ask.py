@@ -43,7 +43,7 @@ async def over_v1(address, model):
 
 async def main():
     grpc, http = sys.argv[1], f"http://{sys.argv[2]}"
-    for model, factor in ("double", 2), ("scorer", 2), ("double-rest", 2), ("scorer-rest", 2):
+    for model, factor in ("double", 2), ("scorer", 2), ("double-rest", 2), ("scorer-rest", 2), ("scorer-v1", 2):
         want = [[factor * value for value in row] for row in ROWS]
         for ask, address in (over_grpc, grpc), (over_v2, http), (over_v1, http):
             got = await ask(address, model)

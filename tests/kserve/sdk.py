@@ -18,6 +18,8 @@ class Double(Model):
         return [{"name": "y", "datatype": "FP32", "shape": [-1, 4]}]
 
     async def predict(self, payload, headers=None, response_headers=None):
+        if isinstance(payload, dict):  # v1
+            return {"predictions": [[2 * value for value in row] for row in payload["instances"]]}
         data = payload.inputs[0].as_numpy()
         output = InferOutput("y", list(data.shape), "FP32")
         output.set_data_from_numpy(data * numpy.float32(2), binary_data=False)

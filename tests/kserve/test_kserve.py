@@ -21,7 +21,7 @@ X = numpy.arange(8, dtype=numpy.float32).reshape(2, 4)
 # Each model: the versions by which it can be asked, and what it multiplies by.
 MODELS = (
     ("double", ("", "1"), 2), ("triple", ("", "v3"), 3), ("scorer", ("", "1"), 2),
-    ("double-rest", ("", "1"), 2), ("triple-rest", ("", "v3"), 3), ("scorer-rest", ("", "1"), 2),
+    ("double-rest", ("", "1"), 2), ("triple-rest", ("", "v3"), 3), ("scorer-rest", ("", "1"), 2), ("scorer-v1", ("", "1"), 2),
 )
 gateway = None
 
@@ -39,6 +39,7 @@ pools:
   - {{name: sdk, kind: kserve, protocol: grpc, endpoints: [{{address: "{sdk.grpc}"}}]}}
   - {{name: mlserver-rest, kind: kserve, protocol: rest, endpoints: [{{address: "{mlserver.http}"}}]}}
   - {{name: sdk-rest, kind: kserve, protocol: rest, endpoints: [{{address: "{sdk.http}"}}]}}
+  - {{name: sdk-v1, kind: kserve, protocol: v1, endpoints: [{{address: "{sdk.http}"}}]}}
 models:
   - name: scorer
     targets: [{{version: "1", pool: sdk, upstream: {{model: double}}}}]
@@ -48,6 +49,9 @@ models:
     targets: [{{version: v3, pool: mlserver-rest, upstream: {{model: triple}}}}]
   - name: scorer-rest
     targets: [{{version: "1", pool: sdk-rest, upstream: {{model: double}}}}]
+  - name: scorer-v1
+    targets: [{{version: "1", pool: sdk-v1, upstream: {{model: double}}}}]
+    batching: {{max_batch_size: 16}}
 """)
     gateway = sluice.Sluice(arguments=("-c", config))
     unittest.addModuleCleanup(gateway.stop)
@@ -79,7 +83,7 @@ class TestTritonsClients(unittest.TestCase):
 
     def test_versions_that_are_not_there(self):
         for library in tritonclient.grpc, tritonclient.http:
-            for model in "double", "scorer", "double-rest", "scorer-rest":
+            for model in "double", "scorer", "double-rest", "scorer-rest", "scorer-v1":
                 with self.subTest(library=library.__name__, model=model), self.assertRaises(InferenceServerException):
                     self.ask(library, model, "2")
 
