@@ -15,6 +15,8 @@ type KServeOptions struct {
 	// Connections is the most connections to one endpoint. 0, the default (auto):
 	// 2 over gRPC, 64 over REST.
 	Connections int
+	// Signatures are what models take and give whose servers do not tell.
+	Signatures []KServeSignature
 	// RepositoryControl passes loads and unloads on to the servers. Default
 	// false.
 	RepositoryControl bool
@@ -22,6 +24,20 @@ type KServeOptions struct {
 	Health Health
 	// TLS is off where nothing of it is given.
 	TLS UpstreamTLS
+}
+
+// KServeSignature is what a model takes and gives.
+type KServeSignature struct {
+	// Model is what the servers call it.
+	Model           string
+	Inputs, Outputs []KServeTensor
+}
+
+// KServeTensor is an input or an output.
+type KServeTensor struct {
+	Name, Datatype string
+	// Shape has every axis; -1 is free.
+	Shape []int
 }
 
 // The protocols of servers elsewhere.
@@ -55,5 +71,32 @@ func KServe() Kind {
 		}
 		k.Keys = append(k.Keys, key)
 	}
+	k.Keys = append(k.Keys, signaturesKey())
 	return k
+}
+
+// signaturesKey is what models take and give.
+func signaturesKey() Key {
+	tensors := func(name, doc string) Key {
+		return Key{Name: name, Type: List, Required: true, Doc: doc, Item: &Key{Type: Object, Doc: "A tensor.", Keys: []Key{
+			{Name: "name", Type: String, Required: true, Doc: "What the model calls it."},
+			{
+				Name: "datatype", Type: Enum, Required: true, Doc: "The data type of its elements.",
+				Values: []string{"BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "BF16", "FP32", "FP64", "BYTES"},
+			},
+			{
+				Name: "shape", Type: List, Required: true, Doc: "The lengths of all its axes, that of rows too. -1: any.",
+				Item: &Key{Type: Int, Min: -1, Max: 1 << 31, Doc: "The length of an axis.", Raise: "Requests whose axis is shorter are refused."},
+			},
+		}}}
+	}
+	return Key{
+		Name: "signatures", Type: List,
+		Doc: "What models take and give of which a server does not tell: such as are asked over v1, and others whose metadata name no outputs.",
+		Item: &Key{Type: Object, Doc: "A model.", Keys: []Key{
+			{Name: "model", Type: String, Required: true, Doc: "What the servers call it."},
+			tensors("inputs", "What it takes."),
+			tensors("outputs", "What it gives."),
+		}},
+	}
 }

@@ -142,7 +142,7 @@ func wants(key *Key, text string) error {
 // the key's unit.
 func checkBounds(key *Key, n float64, text string, show func(float64) string) error {
 	switch {
-	case n < 0:
+	case n < 0 && key.Min >= 0:
 		return fmt.Errorf("must not be negative, got %s", text)
 	case n < key.Min && key.Min == key.Max:
 		return fmt.Errorf("must be %s, got %s", show(key.Min), text)

@@ -21,8 +21,10 @@ const DefaultVersion = "1"
 type Pool struct {
 	*upstream.Pool
 
-	protocol Protocol
-	wanted   *upstream.Wants[backends.Wanted] // sorted
+	// Immutable after New.
+	protocol   Protocol
+	signatures []Signature
+	wanted     *upstream.Wants[backends.Wanted] // sorted
 }
 
 // Protocol is how servers are spoken to.
@@ -41,19 +43,27 @@ type Options struct {
 	upstream.Options
 	// Protocol is how the servers are spoken to. Default GRPC.
 	Protocol Protocol
+	// Signatures are what models take and give whose servers do not tell. Default none: they are not served.
+	Signatures []Signature
+}
+
+// Signature is what a model takes and gives.
+type Signature struct {
+	Model           string
+	Inputs, Outputs []infer.Spec
 }
 
 // New starts to look at servers. It does not wait for them.
 func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
-	p := &Pool{protocol: opts.Protocol, wanted: upstream.NewWants[backends.Wanted]()}
+	p := &Pool{protocol: opts.Protocol, signatures: opts.Signatures, wanted: upstream.NewWants[backends.Wanted]()}
 	opts.Dialect = upstream.Dialect{
-		Look: p.look, Describe: describe, Ready: v2grpc.Ready, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
+		Look: p.look, Describe: p.describe, Ready: v2grpc.Ready, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
 	}
 	switch d := &opts.Dialect; opts.Protocol {
 	case REST:
-		d.REST, d.Describe, d.NewCodec, d.NewStreamCodec = overREST(), describeREST, newRESTCodec, nil
+		d.REST, d.Describe, d.NewCodec, d.NewStreamCodec = overREST(), p.describeREST, newRESTCodec, nil
 	case V1:
-		d.REST, d.Describe, d.NewCodec, d.NewStreamCodec, d.Control = overV1(), describeV1, newCodecV1, nil, nil
+		d.REST, d.Describe, d.NewCodec, d.NewStreamCodec, d.Control = overV1(), p.describeV1, newCodecV1, nil, nil
 	case GRPC:
 	}
 	var err error
@@ -167,18 +177,27 @@ func ready(ctx context.Context, ask upstream.Ask, names []string) ([]upstream.Li
 	return all, nil
 }
 
-var errSilent = fmt.Errorf("%w: its metadata name no outputs: nobody can tell what it takes and gives", upstream.ErrUnusable)
+var errSilent = fmt.Errorf("%w: its metadata name no outputs, and no signature under the pool's signatures does: nobody can tell what it takes and gives", upstream.ErrUnusable)
 
 // describe asks for the metadata of a version, and for its configuration where the server has one.
-func describe(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
+func (p *Pool) describe(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
 	d, err := v2grpc.Describe(ctx, ask, l)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(d.Model.Outputs) == 0:
+	case len(d.Model.Outputs) == 0 && !p.told(d):
 		return nil, errSilent
 	case d.Silent:
 		d.MergeAsTold(l.Terms)
 	}
 	return d, nil
+}
+
+// told completes a description from the configuration, if that has the model's signature.
+func (p *Pool) told(d *upstream.Description) bool {
+	i := slices.IndexFunc(p.signatures, func(s Signature) bool { return s.Model == d.Model.Name })
+	if i >= 0 {
+		d.Model.Inputs, d.Model.Outputs = slices.Clone(p.signatures[i].Inputs), slices.Clone(p.signatures[i].Outputs)
+	}
+	return i >= 0
 }

@@ -53,8 +53,8 @@ func names(ctx context.Context, ask upstream.Ask) ([]string, error) {
 }
 
 // describeREST is describe over REST: a server may take binary tensors, and says so.
-func describeREST(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
-	d, err := describe(ctx, ask, l)
+func (p *Pool) describeREST(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
+	d, err := p.describe(ctx, ask, l)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,7 @@ type web struct {
 	index    string
 	list     string // of GET /v2/models
 	version  string // that metadata and answers name
+	metadata string // empty: that of the model
 	binary   bool
 	// script may answer inference run, from 1 on, by itself, and tells whether it has.
 	script func(run int64, w http.ResponseWriter, r *http.Request) bool
@@ -100,6 +101,10 @@ func (s *web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v2/models/m/ready":
 		answer(true, `{"name":"m","ready":true}`)
 	case "/v2/models/m":
+		if s.metadata != "" {
+			answer(true, s.metadata)
+			return
+		}
 		answer(true, `{"name":"m","versions":null,"platform":"","inputs":[{"name":"x","datatype":"FP32","shape":[-1,-1]}],"outputs":[{"name":"y","datatype":"float32","shape":[-1,-1],"parameters":null}]}`)
 	case "/v2/models/m/config":
 		answer(s.maxBatch > 0, fmt.Sprintf(`{"max_batch_size":%d,"instance_group":[{"count":3}]}`, s.maxBatch))

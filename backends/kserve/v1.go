@@ -67,11 +67,18 @@ func (p *Pool) listV1(ctx context.Context, ask upstream.Ask) ([]upstream.Listed,
 	return p.named(ctx, ask)
 }
 
-// describeV1 asks what a version takes and gives, as servers of v2 and TensorFlow Serving are asked.
-func describeV1(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
+// describeV1 asks what a version takes and gives, as servers of v2 and TensorFlow Serving are asked; or the configuration
+// says it.
+func (p *Pool) describeV1(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
 	d, err := v2grpc.Describe(ctx, ask, l)
 	if upstream.Unimplemented(err) || err == nil && len(d.Model.Outputs) == 0 {
 		d, err = describeSignatures(ctx, ask, l)
+	}
+	if errors.Is(err, errUntold) {
+		d = &upstream.Description{Model: infer.Model{Name: l.Name, Version: l.Version}, Number: l.Number}
+		if p.told(d) {
+			err = nil
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -102,7 +109,7 @@ func describeSignatures(ctx context.Context, ask upstream.Ask, l upstream.Listed
 	return &upstream.Description{Model: *m, Number: l.Number}, nil
 }
 
-var errUntold = fmt.Errorf("%w: its server does not tell what it takes and gives", upstream.ErrUnusable)
+var errUntold = fmt.Errorf("%w: its server does not tell what it takes and gives, and no signature under the pool's signatures does", upstream.ErrUnusable)
 
 // codecV1 is how runs travel to servers of v1. It implements [upstream.Codec].
 type codecV1 struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/internal/puppet/conformance"
 	"github.com/sluice-serving/sluice/protocol/tfserving"
+	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -92,6 +93,28 @@ func TestV1Servers(t *testing.T) {
 				return
 			}
 			if err := b.answered(all[0].Model); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestSignatures has the configuration say what a model takes and gives.
+func TestSignatures(t *testing.T) {
+	m := puppet.Raw("m", tensor.FP32, 0).Model
+	silent := `{"name":"m","inputs":[],"outputs":[]}`
+	for name, tc := range map[string]struct {
+		s        http.Handler
+		protocol Protocol
+	}{
+		"v1":              {&v1{status: v1Ready}, V1},
+		"v1 and v2 empty": {&v1{status: v1Ready, v2: silent}, V1},
+		"REST":            {&web{t: t, memory: infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<30))), metadata: silent}, REST},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := openBench(t, address(serve(t, tc.s)), Options{Protocol: tc.protocol, Signatures: []Signature{{"m", m.Inputs, m.Outputs}}})
+			b.pool.Want(want("m"))
+			if err := b.answered(b.has("m 1 ready")[0].Model); err != nil {
 				t.Error(err)
 			}
 		})

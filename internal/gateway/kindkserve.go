@@ -8,6 +8,8 @@ import (
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/backends/kserve"
 	"github.com/sluice-serving/sluice/config"
+	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/tensor"
 )
 
 // KServe is the kind of pools that are servers of the v2 protocol. Each has a scheduler of its own.
@@ -36,6 +38,26 @@ func protocolOf(name string) kserve.Protocol {
 	return kserve.GRPC
 }
 
+// signaturesOf are what a configuration says that models take and give.
+func signaturesOf(said []config.KServeSignature) []kserve.Signature {
+	specs := func(tensors []config.KServeTensor) []infer.Spec {
+		var all []infer.Spec
+		for _, t := range tensors {
+			dims := make([]int64, len(t.Shape))
+			for i, n := range t.Shape {
+				dims[i] = int64(n)
+			}
+			all = append(all, infer.Spec{Name: t.Name, DType: tensor.ParseDType([]byte(t.Datatype)), Dims: dims})
+		}
+		return all
+	}
+	var all []kserve.Signature
+	for _, s := range said {
+		all = append(all, kserve.Signature{Model: s.Model, Inputs: specs(s.Inputs), Outputs: specs(s.Outputs)})
+	}
+	return all
+}
+
 func openKServe(c *config.Pool, env Env) (*backends.Pool, error) {
 	var o config.KServeOptions
 	c.Options.Into(&o)
@@ -46,7 +68,7 @@ func openKServe(c *config.Pool, env Env) (*backends.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := kserve.New(kserve.Options{Options: opts, Protocol: protocolOf(o.Protocol)}, env.Memory, env.Upstream, env.Log.Named("kserve").With(zap.String("pool", c.Name)))
+	p, err := kserve.New(kserve.Options{Options: opts, Protocol: protocolOf(o.Protocol), Signatures: signaturesOf(o.Signatures)}, env.Memory, env.Upstream, env.Log.Named("kserve").With(zap.String("pool", c.Name)))
 	if err != nil {
 		return nil, err
 	}

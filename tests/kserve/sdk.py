@@ -1,4 +1,4 @@
-"""A model server of KServe's SDK with a model that doubles: sdk.py HTTP-PORT GRPC-PORT."""
+"""A model server of KServe's SDK with two models that double, of which one tells what it takes: sdk.py HTTP-PORT GRPC-PORT."""
 
 import sys
 
@@ -26,4 +26,15 @@ class Double(Model):
         return InferResponse(payload.id, self.name, [output])
 
 
-ModelServer(http_port=int(sys.argv[1]), grpc_port=int(sys.argv[2]), workers=1).start([Double()])
+class Plain(Model):
+    """As predictors were written for v1."""
+
+    def __init__(self):
+        super().__init__("plain")
+        self.ready = True
+
+    def predict(self, payload, headers=None, response_headers=None):
+        return {"predictions": [[2 * value for value in row] for row in payload["instances"]]}
+
+
+ModelServer(http_port=int(sys.argv[1]), grpc_port=int(sys.argv[2]), workers=1).start([Double(), Plain()])

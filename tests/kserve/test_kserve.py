@@ -21,7 +21,7 @@ X = numpy.arange(8, dtype=numpy.float32).reshape(2, 4)
 # Each model: the versions by which it can be asked, and what it multiplies by.
 MODELS = (
     ("double", ("", "1"), 2), ("triple", ("", "v3"), 3), ("scorer", ("", "1"), 2),
-    ("double-rest", ("", "1"), 2), ("triple-rest", ("", "v3"), 3), ("scorer-rest", ("", "1"), 2), ("scorer-v1", ("", "1"), 2),
+    ("double-rest", ("", "1"), 2), ("triple-rest", ("", "v3"), 3), ("scorer-rest", ("", "1"), 2), ("scorer-v1", ("", "1"), 2), ("plain", ("", "1"), 2),
 )
 gateway = None
 
@@ -39,7 +39,14 @@ pools:
   - {{name: sdk, kind: kserve, protocol: grpc, endpoints: [{{address: "{sdk.grpc}"}}]}}
   - {{name: mlserver-rest, kind: kserve, protocol: rest, endpoints: [{{address: "{mlserver.http}"}}]}}
   - {{name: sdk-rest, kind: kserve, protocol: rest, endpoints: [{{address: "{sdk.http}"}}]}}
-  - {{name: sdk-v1, kind: kserve, protocol: v1, endpoints: [{{address: "{sdk.http}"}}]}}
+  - name: sdk-v1
+    kind: kserve
+    protocol: v1
+    endpoints: [{{address: "{sdk.http}"}}]
+    signatures:
+      - model: plain
+        inputs: [{{name: x, datatype: FP32, shape: [-1, 4]}}]
+        outputs: [{{name: y, datatype: FP32, shape: [-1, 4]}}]
 models:
   - name: scorer
     targets: [{{version: "1", pool: sdk, upstream: {{model: double}}}}]
@@ -52,6 +59,8 @@ models:
   - name: scorer-v1
     targets: [{{version: "1", pool: sdk-v1, upstream: {{model: double}}}}]
     batching: {{max_batch_size: 16}}
+  - name: plain
+    targets: [{{version: "1", pool: sdk-v1}}]
 """)
     gateway = sluice.Sluice(arguments=("-c", config))
     unittest.addModuleCleanup(gateway.stop)
