@@ -295,7 +295,12 @@ func (d *MessageDecoder) output() *infer.Error {
 	}
 	d.head.Outputs = append(d.head.Outputs, OutputForm{})
 	for i := range d.own {
-		if err := d.outputParameter(&d.own[i]); err != nil {
+		p := &d.own[i]
+		if string(p.Key) == "classification" && p.Kind == infer.ParamInt && p.Int == 0 {
+			// Over REST 0 asks for none. Triton takes it there only, so that no backend may see it here.
+			return wrongParam(p, "must be a whole number of classes, above 0")
+		}
+		if err := d.outputParameter(p); err != nil {
 			return err
 		}
 	}

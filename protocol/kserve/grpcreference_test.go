@@ -332,7 +332,7 @@ func (w *wanted) output(m *infer.Model, o *pb.ModelInferRequest_InferRequestedOu
 		case *pb.InferParameter_Uint64Param:
 			n = int64(c.Uint64Param)
 		}
-		if n < 0 || n > math.MaxInt32 || n > 0 && kindOf(m.Outputs[index].DType) == "bytes" || n > 0 && kindOf(m.Outputs[index].DType) == "bool" {
+		if kind := kindOf(m.Outputs[index].DType); n <= 0 || n > math.MaxInt32 || kind == "bytes" || kind == "bool" {
 			return "classification"
 		}
 		form.Classes = int(n)

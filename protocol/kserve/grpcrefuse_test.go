@@ -195,6 +195,7 @@ func messageRefusals() []messageRefusal {
 		bad("duplicate output", addSub(), askFor(two(inputOf("B", "FP32", 1, 2)), &outputMsg{Name: "SUM"}, &outputMsg{Name: "SUM"}), "output 'SUM' already exists in the request for model 'addsub'"),
 		bad("output without a name", addSub(), askFor(two(inputOf("B", "FP32", 1, 2)), &outputMsg{}), `output 0 of the request for model 'addsub' has no "name"`),
 		bad("classification -1", i8, askFor(one("\x01", "INT8", 1), outputOf("y", "classification", intParam(-1))), "parameter 'classification' must be"),
+		bad("classification 0", i8, askFor(one("\x01", "INT8", 1), outputOf("y", "classification", intParam(0))), "parameter 'classification' must be a whole number of classes, above 0"),
 		bad("classification 2^31", i8, askFor(one("\x01", "INT8", 1), outputOf("y", "classification", intParam(1<<31))), "parameter 'classification' must be"),
 		bad("classification 2^64-1", i8, askFor(one("\x01", "INT8", 1), outputOf("y", "classification", uintParam(1<<64-1))), "parameter 'classification' must be"),
 		bad("classification as text", i8, askFor(one("\x01", "INT8", 1), outputOf("y", "classification", stringParam("3"))), "parameter 'classification' must be"),

@@ -15,6 +15,8 @@ import re
 import time
 import unittest
 
+import numpy
+
 import generated
 import sluice
 import triton
@@ -66,6 +68,8 @@ class TestDifferential(unittest.TestCase):
         cls.addClassCleanup(cls.triton.close)
         cls.sluice = sluice.Sluice(arguments=("--backend", f"triton={cls.triton.grpc}"))
         cls.addClassCleanup(cls.sluice.stop)
+        cls.onnx = sluice.Sluice(sluice.DIGITS / "models")
+        cls.addClassCleanup(cls.onnx.stop)
 
     def connect(self):
         self.direct = v2.Client(self.triton.http, self.triton.grpc)
@@ -75,6 +79,8 @@ class TestDifferential(unittest.TestCase):
         self.connect()
         self.through = v2.Client(self.sluice.http, self.sluice.grpc)
         self.addCleanup(self.through.close)
+        self.inside = v2.Client(self.onnx.http, self.onnx.grpc)
+        self.addCleanup(self.inside.close)
 
     def test_the_same_is_meant(self):
         differ, ends = tables()
@@ -82,6 +88,8 @@ class TestDifferential(unittest.TestCase):
         for number, case in enumerate(generated.generate(random.Random(SEED), count)):
             with self.subTest(number=number, label=case.label, form=case.form, model=case.model):
                 through = self.through.send(case)
+                if case.model == "digits":
+                    self.check_inside(through, self.inside.send(case))
                 if case.label in ends:
                     self.check_end(case, through, ends[case.label])
                     continue
@@ -122,6 +130,18 @@ class TestDifferential(unittest.TestCase):
             if any(f"'{name}'" in direct.error for name in names):
                 self.assertTrue(any(name in through.error for name in names), f"{through.error!r} lacks a name that Triton's text has: {direct.error!r}")
         return bool(through.error) or not direct.error
+
+    def check_inside(self, through, inside):
+        """Whoever runs the model, ONNX Runtime in Sluice's process or Triton behind it, the answer is the same. Triton's
+        has an axis more around labels, and no names for classes."""
+        self.assertEqual((inside.status, inside.error, inside.id, inside.model), (through.status, through.error, through.id, through.model))
+        self.assertEqual([output[:2] for output in inside.outputs], [output[:2] for output in through.outputs])
+        for (name, datatype, shape, values), (_, _, other_shape, other) in zip(inside.outputs, through.outputs, strict=True):
+            self.assertEqual([*shape, 1] if name == "label" and datatype == "INT64" else shape, other_shape)
+            if datatype == "BYTES":
+                self.assertTrue(equal([value.rsplit(":", 1)[0] for value in values], other), (values, other))
+            else:
+                numpy.testing.assert_allclose(values, other, rtol=1e-5, atol=1e-7)
 
     def check_end(self, case, through, row):
         self.assertIn(str(through.status), row.sluice, through)
