@@ -51,8 +51,6 @@ type Remote struct {
 type Version struct {
 	// Immutable.
 	Name, Number string
-	// Alone tells that requests never merge: they go the direct way.
-	Alone bool
 	// Sticky has the requests of a sequence go to one server.
 	Sticky bool
 	// Binary tells that the servers take binary tensors over REST.
@@ -121,8 +119,8 @@ func (f *Fleet) Remove(r *Remote) {
 }
 
 // NewVersion makes a version known, which no server has yet.
-func (f *Fleet) NewVersion(name, number string, alone, sticky bool) *Version {
-	v := &Version{Name: name, Number: number, Alone: alone, Sticky: sticky, fleet: f}
+func (f *Fleet) NewVersion(name, number string, sticky bool) *Version {
+	v := &Version{Name: name, Number: number, Sticky: sticky, fleet: f}
 	v.usable.Store(new([]*Place))
 	f.mu.Lock()
 	f.mu.versions = append(f.mu.versions, v)

@@ -17,11 +17,11 @@ func (nobody) Run(b *infer.Batch, burst *infer.Burst) error {
 }
 
 // newFleet returns a fleet of healthy servers named a, b, c ... that have the version it returns.
-func newFleet(t *testing.T, servers, slots int, alone, sticky bool) (*Fleet, *Version, []*Remote) {
+func newFleet(t *testing.T, servers, slots int, sticky bool) (*Fleet, *Version, []*Remote) {
 	t.Helper()
 	f := NewFleet("p", NewMetrics(nil))
 	t.Cleanup(f.Close)
-	v := f.NewVersion("m", "1", alone, sticky)
+	v := f.NewVersion("m", "1", sticky)
 	var remotes []*Remote
 	for i := range servers {
 		r, err := f.Add(string(rune('a'+i)), nobody{})
@@ -36,7 +36,7 @@ func newFleet(t *testing.T, servers, slots int, alone, sticky bool) (*Fleet, *Ve
 }
 
 func TestSlotsBelongToVersionAndServer(t *testing.T) {
-	f, v, remotes := newFleet(t, 2, 2, false, false)
+	f, v, remotes := newFleet(t, 2, 2, false)
 	m := &infer.Model{Handle: v}
 	var taken []infer.Slot
 	for range 4 {
@@ -49,7 +49,7 @@ func TestSlotsBelongToVersionAndServer(t *testing.T) {
 	if _, ok := f.TryAcquire(m); ok {
 		t.Fatal("a fifth slot of four")
 	}
-	other := f.NewVersion("m", "2", false, false)
+	other := f.NewVersion("m", "2", false)
 	other.Put(remotes[0], true, 1)
 	if _, ok := f.TryAcquire(&infer.Model{Handle: other}); !ok {
 		t.Error("one version takes the slots of another")
@@ -69,7 +69,7 @@ func TestSlotsBelongToVersionAndServer(t *testing.T) {
 
 // TestNobodyWaitsForNothing checks that a version which no server takes is refused, not queued.
 func TestNobodyWaitsForNothing(t *testing.T) {
-	f, v, remotes := newFleet(t, 1, 1, false, false)
+	f, v, remotes := newFleet(t, 1, 1, false)
 	m := &infer.Model{Handle: v}
 	rooms := 0
 	f.OnRoom(func() { rooms++ })
@@ -110,7 +110,7 @@ type told func(*infer.Call)
 func (f told) Done(c *infer.Call, _ *infer.Burst) { f(c) }
 
 func TestPickPrefersWhoHasLessToDo(t *testing.T) {
-	_, v, remotes := newFleet(t, 2, 1, true, false)
+	_, v, remotes := newFleet(t, 2, 1, false)
 	r := &infer.Request{}
 	remotes[0].inFlight.Store(5)
 	for range 20 {
@@ -139,7 +139,7 @@ func TestPickPrefersWhoHasLessToDo(t *testing.T) {
 
 // TestPickSpreads picks among many, each with what it was picked for before.
 func TestPickSpreads(t *testing.T) {
-	_, v, remotes := newFleet(t, 5, 1, true, false)
+	_, v, remotes := newFleet(t, 5, 1, false)
 	r := &infer.Request{}
 	const each = 200
 	for range each * len(remotes) {
@@ -153,7 +153,7 @@ func TestPickSpreads(t *testing.T) {
 }
 
 func TestSequencesStayAtTheirServer(t *testing.T) {
-	_, v, remotes := newFleet(t, 4, 1, true, true)
+	_, v, remotes := newFleet(t, 4, 1, true)
 	used := map[string]int{}
 	homes := map[int]string{}
 	ask := func(n int) *infer.Request {
@@ -185,7 +185,7 @@ func TestSequencesStayAtTheirServer(t *testing.T) {
 }
 
 func TestDrainingServersTakeNothingNew(t *testing.T) {
-	f, v, _ := newFleet(t, 2, 1, false, false)
+	f, v, _ := newFleet(t, 2, 1, false)
 	if f.SetDraining("z", true) {
 		t.Error("a server that there is not drains")
 	}
@@ -251,7 +251,7 @@ func TestPublicText(t *testing.T) {
 
 // TestARefusalMovesTheTraffic has a place that turned a request away get no more, unless all have, until it is trusted.
 func TestARefusalMovesTheTraffic(t *testing.T) {
-	f, v, remotes := newFleet(t, 2, 2, false, false)
+	f, v, remotes := newFleet(t, 2, 2, false)
 	m := &infer.Model{Handle: v}
 	at := func(r *Remote) *Place {
 		for _, p := range *v.usable.Load() {

@@ -50,6 +50,8 @@ type Model struct {
 	AnyRows bool
 	// Merge tells, in words, why requests are merged or not.
 	Merge string
+	// Alone tells that requests never share a run, whatever MaxBatch says of one.
+	Alone bool
 	// Decoupled models may send any number of responses to a request.
 	Decoupled bool
 	// NumberedSequences tells that the ids of its sequences are numbers to the model: text would not fit the

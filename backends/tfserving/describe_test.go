@@ -37,8 +37,8 @@ func TestDescribe(t *testing.T) {
 				}
 				return
 			}
-			if d.Model.Merge != tc.want || d.Alone != strings.HasPrefix(tc.want, "never") || d.Alone != (d.Model.MaxBatch == 0) {
-				t.Errorf("merges %s (alone %v, %d rows), want %s", d.Model.Merge, d.Alone, d.Model.MaxBatch, tc.want)
+			if d.Model.Merge != tc.want || d.Model.Alone != strings.HasPrefix(tc.want, "never") || d.Model.Alone != (d.Model.MaxBatch == 0) {
+				t.Errorf("merges %s (alone %v, %d rows), want %s", d.Model.Merge, d.Model.Alone, d.Model.MaxBatch, tc.want)
 			}
 			if d.Model.Version != "3" || d.Number != "3" {
 				t.Errorf("it is version %q, requests name it %q", d.Model.Version, d.Number)

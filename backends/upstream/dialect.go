@@ -128,8 +128,6 @@ type Description struct {
 	Number string
 	// Silent tells that the server does not tell how requests merge.
 	Silent bool
-	// Alone tells that requests never merge.
-	Alone bool
 	// Sequences has the requests of a sequence go to one endpoint.
 	Sequences bool
 	// Binary tells that the server takes binary tensors over REST.
@@ -143,7 +141,7 @@ type Description struct {
 // Same tells whether two endpoints mean the same version: a request goes to either.
 func (d *Description) Same(o *Description) bool {
 	return d == o || d.Model.SameSignature(&o.Model) && d.Model.MaxBatch == o.Model.MaxBatch && d.Model.AnyRows == o.Model.AnyRows &&
-		d.Number == o.Number && d.Binary == o.Binary && d.Alone == o.Alone && d.Sequences == o.Sequences
+		d.Number == o.Number && d.Binary == o.Binary && d.Model.Alone == o.Model.Alone && d.Sequences == o.Sequences
 }
 
 // difference tells in words how o is not d, "" if it is the same.
@@ -164,7 +162,7 @@ func (d *Description) difference(o *Description) string {
 	case d.Sequences != o.Sequences:
 		return fmt.Sprintf("it has sequences: %t instead of %t", o.Sequences, d.Sequences)
 	}
-	return fmt.Sprintf("its requests merge: %t instead of %t", !o.Alone, !d.Alone)
+	return fmt.Sprintf("its requests merge: %t instead of %t", !o.Model.Alone, !d.Model.Alone)
 }
 
 // ErrNotLive is what a look says of a server that is not live.

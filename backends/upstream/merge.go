@@ -246,18 +246,18 @@ func (p *Pool) keep(key id, d *Description) {
 	if v != nil && v.desc == d {
 		return
 	}
-	if v != nil {
+	if v != nil && v.desc.terms == d.terms { // else the configuration has changed
 		p.log.Warn("a version has changed under its name", zap.String("model", key.name), zap.String("version", key.version),
 			zap.String("how", v.desc.difference(d)))
 	}
 	next := &version{desc: d}
-	if v != nil && v.desc.Number == d.Number && v.desc.Binary == d.Binary && v.desc.Alone == d.Alone && v.desc.Sequences == d.Sequences {
+	if v != nil && v.desc.Number == d.Number && v.desc.Binary == d.Binary && v.desc.Sequences == d.Sequences {
 		next.handle = v.handle // what waits goes on
 	} else {
 		if v != nil {
 			p.fleet.Forget(v.handle)
 		}
-		next.handle = p.fleet.NewVersion(key.name, d.Number, d.Alone, d.Sequences)
+		next.handle = p.fleet.NewVersion(key.name, d.Number, d.Sequences)
 		next.handle.Binary = d.Binary // before anybody has it
 	}
 	m := d.Model

@@ -200,7 +200,7 @@ func (p *Pool) Changed() <-chan struct{} { return p.changed }
 
 // Direct returns the way of a model of the pool whose requests never merge, nil for others.
 func (p *Pool) Direct(m *infer.Model) infer.Submitter {
-	if !m.Handle.(*backends.Version).Alone {
+	if !m.Alone {
 		return nil
 	}
 	return p.fleet.Direct(m)

@@ -15,7 +15,7 @@ func (d *Description) MergeAsTold(rows int64) {
 			why = noRows("output", d.Model.Outputs)
 		}
 	}
-	if d.Alone = why != ""; d.Alone {
+	if d.Model.Alone = why != ""; d.Model.Alone {
 		d.Model.Merge = "never: " + why
 		return
 	}

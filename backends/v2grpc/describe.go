@@ -53,9 +53,9 @@ func describe(l upstream.Listed, meta *pb.ModelMetadataResponse, config *pb.Mode
 	}
 	d.Silent = config == nil
 	why := whyAlone(d, config)
-	d.Alone = why != ""
+	d.Model.Alone = why != ""
 	d.Model.Merge = "never: " + why
-	if !d.Alone {
+	if !d.Model.Alone {
 		d.Model.Merge = fmt.Sprintf("up to %d rows: the server's max_batch_size", m.MaxBatch)
 	}
 	return d, nil

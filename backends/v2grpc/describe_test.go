@@ -40,7 +40,7 @@ func TestDescribe(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d.Model.Merge != tc.merge || d.Instances != tc.instances || d.Sequences != tc.sequences || d.Alone == strings.HasPrefix(tc.merge, "up to") {
+			if d.Model.Merge != tc.merge || d.Instances != tc.instances || d.Sequences != tc.sequences || d.Model.Alone == strings.HasPrefix(tc.merge, "up to") {
 				t.Errorf("got %+v", d)
 			}
 		})

@@ -131,9 +131,17 @@ func (m *modelView) compare() {
 // want tells pools that cannot find out what they have which models the configuration names.
 func (b *builder) want() {
 	for i, p := range b.gen.pools {
-		if p.pool != nil && p.pool.Want != nil {
-			p.pool.Want(wanted(b.cfg, b.cfg.Pools[i].Name))
+		if p.pool != nil {
+			Want(b.cfg, b.cfg.Pools[i].Name, p.pool)
 		}
+	}
+}
+
+// Want tells a pool that cannot find out what it has which models a configuration names. Until it is told, its catalog
+// waits.
+func Want(cfg *config.Config, name string, pool *Pool) {
+	if pool.Want != nil {
+		pool.Want(wanted(cfg, name))
 	}
 }
 

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sluice-serving/sluice/internal/puppet"
@@ -127,4 +128,48 @@ func TestTFServingAnswersNonsense(t *testing.T) {
 		status, text := r.infer("m")
 		return status == 502 && strings.Contains(text, `pool "tf"`) && strings.Contains(text, "'y'")
 	})
+}
+
+// TestBatchingChangesUnderLoad turns merging on and off by reloads. Nobody who asks meanwhile is told anything of it.
+func TestBatchingChangesUnderLoad(t *testing.T) {
+	server := tfServing(t, puppet.TFServingOptions{Models: []puppet.TFModel{puppet.TFEcho("m")}})
+	pool := tfPool(server, "")
+	model := func(batching string) string {
+		return pool + "models: [{name: m, " + batching + "targets: [{version: \"1\", pool: tf}]}]\n"
+	}
+	r := start(t, model(""))
+	stop, failed := make(chan struct{}), make(chan string, 4)
+	var asking sync.WaitGroup
+	for range cap(failed) {
+		asking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if status, text := r.infer("m"); status != 200 {
+					failed <- fmt.Sprintf("%d %s", status, text)
+					return
+				}
+			}
+		})
+	}
+	for i := range 6 {
+		batching, merges := "", `"never: `
+		if i%2 == 0 {
+			batching, merges = "batching: {max_batch_size: 8}, ", `"up to 8 rows`
+		}
+		r.write(model(batching))
+		if err := r.reload(); err != nil {
+			t.Error(err)
+		}
+		waitFor(t, "it is so", func() bool { _, body := r.call("admin", "GET", "/v1/models/m", ""); return strings.Contains(body, merges) })
+	}
+	close(stop)
+	asking.Wait()
+	close(failed)
+	for text := range failed {
+		t.Errorf("a request failed: %s", text)
+	}
 }
