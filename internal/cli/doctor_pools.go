@@ -53,6 +53,7 @@ func checkPool(ctx context.Context, f *findings, cfg *config.Config, p *config.P
 			f.warn("models", "", "pool %s did not close: %s", p.Name, err)
 		}
 	}()
+	gateway.Want(cfg, p.Name, pool)
 	all, err := settled(ctx, pool)
 	if err != nil {
 		f.fail("models", "", "pool %s: %s", p.Name, err)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-serving/sluice/internal/puppet"
 )
 
 // examined runs doctor and returns its findings by check.
@@ -187,4 +189,16 @@ func TestDoctorProbesPorts(t *testing.T) {
 	if err != nil || len(left) != 2 {
 		t.Errorf("the folder holds %v, %v", left, err)
 	}
+}
+
+// TestDoctorAsksServersForWhatIsNamed has servers that do not tell what they have.
+func TestDoctorAsksServersForWhatIsNamed(t *testing.T) {
+	needsRuntime(t)
+	server, err := puppet.StartTFServing(puppet.TFServingOptions{Models: []puppet.TFModel{puppet.TFEcho("m")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	all := examined(t, exitOK, append(free, "--backend", "tfserving="+server.Address()+"#m")...)
+	expect(t, all, "models", verdictOK, "1 of 1 version")
 }
