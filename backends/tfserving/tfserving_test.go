@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -251,9 +252,9 @@ func TestSignatures(t *testing.T) {
 
 // TestRefusals checks how the server's own words reach a client, and nonsense of its does not.
 func TestRefusals(t *testing.T) {
-	var verdict puppet.TFVerdict
+	var verdict atomic.Pointer[puppet.TFVerdict]
 	b := newBench(t, puppet.TFServingOptions{Models: []puppet.TFModel{puppet.TFEcho("m")}, Script: func(int64, *pb.PredictRequest) puppet.TFVerdict {
-		return verdict
+		return *verdict.Load()
 	}})
 	b.want("m")
 	m := b.has("m 1 ready")[0].Model
@@ -278,7 +279,7 @@ func TestRefusals(t *testing.T) {
 		}), infer.BadBackend, "too large"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			verdict = tc.verdict
+			verdict.Store(&tc.verdict)
 			err := b.answered(m)
 			var e *infer.Error
 			if !errors.As(err, &e) {

@@ -164,7 +164,10 @@ func TestBatchingChangesUnderLoad(t *testing.T) {
 		if err := r.reload(); err != nil {
 			t.Error(err)
 		}
-		waitFor(t, "it is so", func() bool { _, body := r.call("admin", "GET", "/v1/models/m", ""); return strings.Contains(body, merges) })
+		waitFor(t, "it is so", func() bool {
+			_, body := r.call("admin", "GET", "/v1/models/m", "")
+			return strings.Contains(body, merges)
+		})
 	}
 	close(stop)
 	asking.Wait()
