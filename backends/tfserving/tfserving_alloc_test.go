@@ -3,8 +3,8 @@
 package tfserving
 
 import (
+	"context"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
@@ -118,7 +118,9 @@ func startParrot(t *testing.T) string {
 	t.Cleanup(func() {
 		_ = l.Close()
 		<-ended
-		if err := server.Shutdown(t.Context()); err != nil && !strings.Contains(err.Error(), "context") {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
 	})
