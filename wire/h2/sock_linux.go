@@ -202,7 +202,9 @@ func (r *rawSock) writeVector(fd uintptr, vec [][]byte) (int, error) {
 // of the call: it would take the thread's place away from it after 20 us, which is less than what a quarter of a
 // megabyte takes, and a thread that has to win its place back costs more than the others' wait.
 func simple(call, fd uintptr, b []byte) (int, error) {
+	raceWrites(call)
 	n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	raceHasRead(call)
 	if errno != 0 {
 		return -1, errno
 	}
@@ -210,7 +212,9 @@ func simple(call, fd uintptr, b []byte) (int, error) {
 }
 
 func vectored(call, fd uintptr, vec []unix.Iovec) (int, error) {
+	raceWrites(call)
 	n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(&vec[0])), uintptr(len(vec)))
+	raceHasRead(call)
 	if errno != 0 {
 		return -1, errno
 	}
