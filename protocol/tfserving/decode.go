@@ -98,9 +98,9 @@ func (d *Decoder) document() (form Form, err *infer.Error) {
 	}
 	switch {
 	case at[Rows] >= 0 && at[Columns] >= 0:
-		return 0, infer.Errorf(infer.Invalid, "the request has both \"instances\" and \"inputs\", it must have one of them")
+		return 0, infer.Errorf(infer.Invalid, "the request for model %s has both \"instances\" and \"inputs\", it must have one of them", text.Quote(d.Model.Name))
 	case at[Rows] < 0 && at[Columns] < 0:
-		return 0, infer.Errorf(infer.Invalid, "the request has neither \"instances\" nor \"inputs\"")
+		return 0, infer.Errorf(infer.Invalid, "the request for model %s has neither \"instances\" nor \"inputs\"", text.Quote(d.Model.Name))
 	case at[Columns] >= 0:
 		form = Columns
 	}
@@ -117,7 +117,7 @@ func (d *Decoder) document() (form Form, err *infer.Error) {
 func (d *Decoder) signature() ([]byte, *infer.Error) {
 	s := &d.s
 	if s.Peek() != '"' {
-		return nil, infer.Errorf(infer.Invalid, "\"signature_name\" must be a string")
+		return nil, infer.Errorf(infer.Invalid, "the request for model %s has a \"signature_name\" that is no string", text.Quote(d.Model.Name))
 	}
 	name, ok := s.String()
 	if !ok {
@@ -188,7 +188,7 @@ func (d *Decoder) named(key []byte) (*column, *infer.Error) {
 func (d *Decoder) instances() *infer.Error {
 	s := &d.s
 	if s.Peek() != '[' {
-		return infer.Errorf(infer.Invalid, "\"instances\" must be a list")
+		return infer.Errorf(infer.Invalid, "the request for model %s has \"instances\" that are no list", text.Quote(d.Model.Name))
 	}
 	if d.at(d.space(s.Pos+1)) == ']' {
 		return infer.Errorf(infer.Invalid, "no values in \"instances\"")
@@ -204,7 +204,7 @@ func (d *Decoder) instances() *infer.Error {
 	s.Open('[')
 	for n := 0; s.More(); n++ {
 		if !d.isObject(s.Pos) {
-			return infer.Errorf(infer.Invalid, "instance %d is not an object, those before it are", n)
+			return infer.Errorf(infer.Invalid, "instance %d for model %s is not an object, those before it are", n, text.Quote(d.Model.Name))
 		}
 		if err := d.instance(n); err != nil {
 			return err
