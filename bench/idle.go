@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,14 +28,19 @@ type IdleOptions struct {
 	Connections int
 	// Rounds, default 3; each starts every server anew.
 	Rounds int
-	// Only, when not empty, names the servers to measure beside the bare handler.
+	// Only, when not empty, names the servers to measure.
 	Only []string
+	// Rest is how long the connections are left alone before memory is looked at, default 2 s.
+	Rest time.Duration
 	// Words takes progress, default nowhere.
 	Words io.Writer
 }
 
 // EnsureDefaults fills in what was left out.
 func (o *IdleOptions) EnsureDefaults() {
+	if o.Rest == 0 {
+		o.Rest = 2 * time.Second
+	}
 	if o.Parts == "" {
 		o.Parts = filepath.Join(".cache", "proxies")
 	}
@@ -47,6 +53,11 @@ func (o *IdleOptions) EnsureDefaults() {
 	if o.Words == nil {
 		o.Words = io.Discard
 	}
+}
+
+// wanted tells whether a server is to be measured.
+func (o *IdleOptions) wanted(name string) bool {
+	return len(o.Only) == 0 || slices.Contains(o.Only, name)
 }
 
 // Idle measures what an open connection that was used once keeps of a server's memory: over HTTP/1.1, then over HTTP/2.
@@ -74,6 +85,9 @@ func idlePlain(ctx context.Context, opts IdleOptions, dir string) (Comparison, e
 	answer := Answer{Body: make([]byte, 1024), HeaderLength: 100}
 	var subjects []Subject
 	for _, st := range hopStarters(opts.Self, opts.Parts) {
+		if !opts.wanted(st.name) {
+			continue
+		}
 		subject, err := idleSubject(ctx, opts, func() (*Server, error) { return st.run(ctx, dir, answer) },
 			func(ctx context.Context, s *Server) error {
 				_, err := askAnswer(ctx, s, request)
@@ -109,6 +123,9 @@ func idleCalls(ctx context.Context, opts IdleOptions, dir string) (Comparison, e
 	data := prefixed(message)
 	var subjects []Subject
 	for _, st := range p.starters(ctx) {
+		if !opts.wanted(st.name) {
+			continue
+		}
 		subject, err := idleSubject(ctx, opts,
 			func() (*Server, error) {
 				h, err := p.hop(p.upstream)
@@ -150,7 +167,7 @@ func idleSubject(ctx context.Context, opts IdleOptions, start func() (*Server, e
 		if err := ask(ctx, s); err != nil {
 			return Block{}, fmt.Errorf("%w; %w", err, s.Alive())
 		}
-		perConn, total, err := idleMemory(ctx, s, talk(s), opts.Connections)
+		perConn, total, err := idleMemory(ctx, s, talk(s), opts.Connections, opts.Rest)
 		fmt.Fprintf(opts.Words, "%-20s %.1f KiB a connection, %.0f MiB in all\n", s.Name, perConn/(1<<10), total/(1<<20))
 		return Block{Cost: perConn / (1 << 10), Extra: total / (1 << 20)}, err
 	}}, nil
@@ -165,9 +182,9 @@ func compareIdle(ctx context.Context, opts IdleOptions, load, anchor string, sub
 	}, subjects)
 }
 
-// idleMemory opens the connections one by one, uses each once and returns what they added to the server's memory, each
-// and with what the server had before.
-func idleMemory(ctx context.Context, s *Server, t talker, n int) (each, total float64, err error) {
+// idleMemory opens the connections one by one, uses each once, lets them rest, and returns what they added to the server's
+// memory, each and with what the server had before.
+func idleMemory(ctx context.Context, s *Server, t talker, n int, rest time.Duration) (each, total float64, err error) {
 	before, err := resident(s.Processes())
 	if err != nil {
 		return 0, 0, err
@@ -194,6 +211,9 @@ func idleMemory(ctx context.Context, s *Server, t talker, n int) (each, total fl
 		if err := exchangeOn(c, t, buf); err != nil {
 			return 0, 0, fmt.Errorf("connection %d of %s: %w", len(conns), s.Name, err)
 		}
+	}
+	if err := pause(ctx, rest); err != nil {
+		return 0, 0, err
 	}
 	after, err := resident(s.Processes())
 	if err != nil {

@@ -140,8 +140,8 @@ func batchCommand(ctx context.Context, self Self, args []string, stdout, stderr 
 
 const idleText = `Each server answers one request on each of the connections, which then stay open; over gRPC each is a proxy in front
 of the same upstream, as in proxy.md. Memory is the growth of what the server's processes have resident (VmRSS) from
-before the first connection to after the last answer, over the connections; the clients are in another process. Every
-round starts the server anew.`
+before the first connection to two seconds after the last answer, over the connections; the clients are in another
+process. Every round starts the server anew.`
 
 func idleCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
 	fs := flags("idle", "idle [-connections 10000] [-results DIR]", stderr)
@@ -151,8 +151,13 @@ func idleCommand(ctx context.Context, self Self, args []string, stdout, stderr i
 	fs.StringVar(&opts.Parts, "parts", "", "where nginx and HAProxy are unpacked (default .cache/proxies)")
 	fs.IntVar(&opts.Connections, "connections", 10_000, "connections that stay open")
 	fs.IntVar(&opts.Rounds, "rounds", 3, "rounds")
+	only := fs.String("only", "", "servers to measure, separated by commas (default all)")
+	fs.DurationVar(&opts.Rest, "rest", 2*time.Second, "how long the connections are left alone before memory is looked at")
 	if err := parse(fs, args); err != nil {
 		return err
+	}
+	if *only != "" {
+		opts.Only = strings.Split(*only, ",")
 	}
 	all, err := Idle(ctx, opts)
 	if err != nil {

@@ -195,7 +195,7 @@ func (p *ports) equip(n *port) error {
 	n.data, err = h1.New(h1.Options{
 		MaxHeaderBytes: int(n.spec.limits.Headers), MaxConnections: int(n.spec.limits.Connections),
 		MaxConnectionsPerIP: n.spec.limits.ConnectionsPerIP, ProxyProtocol: n.spec.data.ProxyProtocol,
-		MaxConnectionAge: n.spec.data.MaxConnectionAge, HTTP2: n.data2.ServeConn, Metrics: g.metrics.wire,
+		MaxConnectionAge: n.spec.data.MaxConnectionAge, HTTP2: n.data2.Serve, Metrics: g.metrics.wire,
 	}, g.memory.Slabs, n.edge, n.log)
 	return err
 }

@@ -21,7 +21,7 @@ type handedOver struct {
 	below []string // functions on the stack
 }
 
-func (h *handover) serve(sock net.Conn, read []byte) {
+func (h *handover) serve(sock net.Conn, read []byte, done func()) {
 	pcs := make([]uintptr, 32)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
 	g := handedOver{read: string(read)}
@@ -31,8 +31,11 @@ func (h *handover) serve(sock net.Conn, read []byte) {
 		g.below = append(g.below, f.Function)
 	}
 	h.got <- g
-	<-h.end
-	_ = sock.Close()
+	go func() {
+		<-h.end
+		_ = sock.Close()
+		done()
+	}()
 }
 
 // TestHandOver holds that who speaks HTTP/2 gets what was read, on a stack without what serves HTTP/1.1: its

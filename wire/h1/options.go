@@ -64,8 +64,9 @@ type Options struct {
 	ServerName string
 
 	// HTTP2 serves connections whose client speaks HTTP/2: it gets the connection, after its handshake if it has
-	// TLS, and the bytes that were read of it, and returns when it has closed it. Default nil: HTTP/2 is refused.
-	HTTP2 func(sock net.Conn, read []byte)
+	// TLS, and the bytes that were read of it. It returns at once, and calls done when it has closed the connection.
+	// Default nil: HTTP/2 is refused.
+	HTTP2 func(sock net.Conn, read []byte, done func())
 
 	// Metrics is told what happens.
 	Metrics Metrics

@@ -144,12 +144,17 @@ func (s *Server) serveSock(sock net.Conn, tls *TLS, accepted bool) {
 		s.log.Warn("a client's going will show late", zap.Error(err))
 	}
 	go func() {
-		defer s.leave()
-		// What HTTP/2 is handed has nothing of HTTP/1.1 left on its stack: it may be idle for long.
-		if h := s.serveConn(c); h.sock != nil {
-			defer s.handBack(h.key)
-			s.opts.HTTP2(h.sock, h.read)
+		h := s.serveConn(c)
+		if h.sock == nil {
+			s.leave()
+			return
 		}
+		// This goroutine ends: a connection of HTTP/2 may be idle for long.
+		key := h.key
+		s.opts.HTTP2(h.sock, h.read, func() {
+			s.handBack(key)
+			s.leave()
+		})
 	}()
 }
 

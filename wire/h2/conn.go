@@ -36,6 +36,7 @@ type Conn struct {
 	remote string
 	expire int64  // when its age is over, 0 for never
 	write  func() // writes what is parked; made once
+	done   func() // is called when the reader has ended
 
 	// Owned by the reader.
 	in      input
@@ -60,7 +61,7 @@ type Conn struct {
 		sync.Mutex
 		streams map[uint32]*Stream
 		orphans []*Stream // ended while the reader was not done with them
-		resets  [recentResets]uint32
+		resets  []uint32  // recentResets at most, of which the oldest makes room
 		nresets int
 
 		sendWindow int64
@@ -111,13 +112,23 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	return c
 }
 
-// serve runs the reader until the connection ends.
-func (c *Conn) serve(prefix []byte) {
-	now := c.srv.clock()
-	c.timer.begin(c, now)
-	c.in.take(c, prefix)
+// serve runs the reader until the connection ends, or rests.
+func (c *Conn) serve() {
 	why := c.loop()
+	if why == &faultRest {
+		go c.rest()
+		return
+	}
 	c.end(why)
+	c.done()
+}
+
+// rest waits until there is something to do, and is the reader again. It is a goroutine of its own, and waits on the
+// least of stacks: that of a reader has grown with the calls that it made, and never gets that small again.
+func (c *Conn) rest() {
+	c.raw.await()
+	c.wakes()
+	c.serve()
 }
 
 func (c *Conn) loop() (why *fault) {
@@ -127,7 +138,6 @@ func (c *Conn) loop() (why *fault) {
 			why = &faultPanic
 		}
 	}()
-	c.greet()
 	for {
 		if f := c.process(); f != nil {
 			return f
@@ -256,7 +266,11 @@ func (c *Conn) resetStream(s *Stream, code frame.Code) bool {
 // remember notes that frames of a stream may still come. It runs under mu.
 func (c *Conn) remember(id uint32) {
 	m := &c.mu
-	m.resets[m.nresets%recentResets] = id
+	if len(m.resets) < recentResets {
+		m.resets = append(m.resets, id)
+	} else {
+		m.resets[m.nresets%recentResets] = id
+	}
 	m.nresets++
 }
 

@@ -55,6 +55,10 @@
 // is taken before it, and so is a client's, which guards its queue and its list of connections. Whoever sets
 // writing is the only one to write until it is cleared; others leave their bytes to him.
 //
+// The reader of a connection that has no streams and brings nothing for a moment rests: its goroutine ends and leaves
+// the wait to a new one, whose stack is as small as stacks are. What wakes a reader wakes it there: bytes, deadlines,
+// pokes.
+//
 // A client's reader tells a call all that it is told but a cancellation: what others bring about, a pull of a
 // message that waits or room for more of a request, is put on a list (resume) that the reader looks at before it
 // reads on.

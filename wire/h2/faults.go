@@ -4,6 +4,7 @@ import "github.com/sluice-serving/sluice/wire/h2/frame"
 
 // Why connections end. The variables are never written.
 var (
+	faultRest       = fault{} // is none: the reader rests
 	faultEOF        = fault{frame.NoError, ClosedByClient, "the client closed the connection", true}
 	faultBroken     = fault{frame.NoError, ClosedReset, "the connection broke", true}
 	faultWrite      = fault{frame.NoError, ClosedReset, "writing failed", true}

@@ -28,6 +28,11 @@ type dataFrame struct {
 	end    bool
 }
 
+// within tells whether something has begun that is not over.
+func (in *framing) within() bool {
+	return in.w > in.r || in.data.on || in.skip > 0 || in.block.stream != 0
+}
+
 // step is what a reader is to do next.
 type step uint8
 

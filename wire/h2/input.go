@@ -49,6 +49,7 @@ func (c *Conn) fill() *fault {
 		in.nowTime = time.Now()
 		in.now = c.srv.at(in.nowTime)
 		if n > 0 {
+			c.timer.heard = in.now
 			return c.arrived(n)
 		}
 		switch {
@@ -56,6 +57,9 @@ func (c *Conn) fill() *fault {
 			c.timer.armed = 0
 			if f := c.expired(in.now); f != nil {
 				return f
+			}
+			if c.rests(in.now) {
+				return &faultRest
 			}
 		case err == nil:
 		case errors.Is(err, io.EOF) && c.live.Load() == 0:

@@ -86,8 +86,18 @@ func (s *Server) at(t time.Time) int64 { return int64(t.Sub(s.epoch)) }
 // ServeConn serves a connection that somebody else accepted and of which prefix was read, at most 32 KiB. With
 // TLS the handshake is over. It returns when the connection's reader has ended; the socket is closed then.
 func (s *Server) ServeConn(sock net.Conn, prefix []byte) {
+	ended := make(chan struct{})
+	s.Serve(sock, prefix, func() { close(ended) })
+	<-ended
+}
+
+// Serve is ServeConn that returns at once; done is called when the connection's reader has ended. The caller's
+// goroutine, which may have been deep in something else, is then not kept for a connection that does nothing.
+func (s *Server) Serve(sock net.Conn, prefix []byte, done func()) {
 	c := newConn(s, sock)
+	c.done = done
 	if !s.admit(c) {
+		done()
 		return
 	}
 	s.metrics.opened()
@@ -95,7 +105,10 @@ func (s *Server) ServeConn(sock net.Conn, prefix []byte) {
 	if s.phase.Load() == phaseStopped {
 		c.poke()
 	}
-	c.serve(prefix)
+	c.timer.begin(c, s.clock())
+	c.in.take(c, prefix)
+	c.greet()
+	go c.serve()
 }
 
 // admit registers c, or turns it away.

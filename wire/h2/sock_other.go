@@ -18,6 +18,8 @@ func (*rawSock) tryWrite(*output) (bool, error) { return false, errors.ErrUnsupp
 
 func (*rawSock) writeStep(*output) error { return errors.ErrUnsupported }
 
+func (*rawSock) await() {}
+
 func (*rawSock) roundTrip() int64 { return -1 }
 
 type vectors struct{}

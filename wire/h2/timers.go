@@ -13,6 +13,8 @@ type timers struct {
 	armed     int64 // 0: none
 	startedAt int64
 	acked     bool  // the client has acknowledged our settings
+	heard     int64 // when something was read last, or the reader woke
+	resting   bool  // the reader rests
 	idleAt    int64 // since when there has been no stream; 0: there are some
 	bodyAt    int64 // when unfinished bodies are to be looked at; 0: there are none
 	answerAt  int64 // when stuck answers are to be looked at; 0: there are none
@@ -23,7 +25,7 @@ const ackTimes = 3
 
 // begin starts the clocks of a connection.
 func (t *timers) begin(c *Conn, now int64) {
-	t.startedAt = now
+	t.startedAt, t.heard = now, now
 	if age := c.srv.opts.MaxConnectionAge; age > 0 {
 		c.expire = now + int64(spread(age))
 	}
@@ -49,8 +51,14 @@ func (c *Conn) due() int64 {
 	due := in.now + int64(o.IdleTimeout)
 	if t.idleAt != 0 {
 		due = t.idleAt + int64(o.IdleTimeout)
+		if c.mayRest() {
+			due = min(due, t.restAt())
+		}
 	} else {
 		due = min(due, in.now+int64(o.WriteIdle)) // answers get stuck unseen
+		if c.raw != nil {                         // and the last one may leave so
+			due = min(due, in.now+max(restAfter, in.now-t.heard))
+		}
 	}
 	if t.bodyAt != 0 {
 		due = min(due, t.bodyAt)
@@ -80,6 +88,38 @@ func (c *Conn) due() int64 {
 		due = min(due, at)
 	}
 	return max(due, 1)
+}
+
+// restAfter is how long a connection has had no stream, and brought nothing, when its reader rests.
+const restAfter = int64(100 * time.Millisecond)
+
+// restAt returns when the reader may rest.
+func (t *timers) restAt() int64 { return max(t.idleAt, t.heard) + restAfter }
+
+// mayRest tells whether the reader may rest once the connection has been idle for long enough.
+func (c *Conn) mayRest() bool {
+	t := &c.timer
+	return c.raw != nil && t.idleAt != 0 && !t.resting && c.in.greeted && !c.in.within() && !c.leaving
+}
+
+// rests tells whether the reader is to rest; then it is woken when the next thing is due.
+func (c *Conn) rests(now int64) bool {
+	t := &c.timer
+	if !c.mayRest() || now < t.restAt() || c.live.Load() > 0 {
+		return false
+	}
+	t.resting, t.armed = true, 0
+	c.arm()
+	t.resting = !c.poked.Load()
+	return t.resting
+}
+
+// wakes ends the reader's rest.
+func (c *Conn) wakes() {
+	in := &c.in
+	in.nowTime = time.Now()
+	in.now = c.srv.at(in.nowTime)
+	c.timer.heard, c.timer.resting = in.now, false
 }
 
 // expired does what is due.

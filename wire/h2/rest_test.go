@@ -1,0 +1,121 @@
+package h2
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// resting returns how many readers rest: they wait on a stack on which nothing was served.
+func resting() int {
+	buf := make([]byte, 1<<20)
+	n := 0
+	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(g, "h2.(*Conn).rest(") && !strings.Contains(g, "h2.(*Conn).serve(") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestReadersRest holds that the reader of a connection that does nothing rests, and that everything reaches it there.
+func TestReadersRest(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		opts Options
+		then func(t *testing.T, r *rig, p *peer)
+		why  Reason
+	}{
+		{"a call", Options{}, func(t *testing.T, r *rig, p *peer) {
+			p.unary(3, "Unary", []byte("again"))
+			if got := p.wantAnswer(3, "grpc-status: 0"); string(got[5:]) != "again" {
+				t.Errorf("the answer is %q", got)
+			}
+			r.eventually("it rests again", func() bool { return resting() == 1 })
+			p.must(p.conn.Close())
+		}, ClosedByClient},
+		{"a PING", Options{}, func(t *testing.T, _ *rig, p *peer) {
+			p.must(p.fr.WritePing(false, [8]byte{1, 2, 3}))
+			f, err := p.fr.ReadFrame()
+			if ping, ok := f.(*http2.PingFrame); err != nil || !ok || !ping.IsAck() {
+				t.Errorf("the answer to a PING is %v, %v", f, err)
+			}
+			p.must(p.conn.Close())
+		}, ClosedByClient},
+		{"the client goes", Options{}, func(_ *testing.T, _ *rig, p *peer) { p.must(p.conn.Close()) }, ClosedByClient},
+		{"it was idle for too long", Options{IdleTimeout: 300 * time.Millisecond}, func(_ *testing.T, _ *rig, p *peer) {
+			p.wantGoAway(http2.ErrCodeNo)
+		}, ClosedIdle},
+		{"it is too old", Options{MaxConnectionAge: 400 * time.Millisecond}, func(t *testing.T, _ *rig, p *peer) {
+			wantLeave(t, p)
+		}, ClosedAge},
+		{"the server drains", Options{}, func(t *testing.T, r *rig, p *peer) {
+			r.srv.BeginDrain(time.Millisecond)
+			wantLeave(t, p)
+		}, ClosedDrain},
+		{"the server stops", Options{}, func(t *testing.T, r *rig, _ *peer) {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			if err := r.srv.Shutdown(ctx); err != nil {
+				t.Error(err)
+			}
+		}, ClosedDrain},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, tt.opts)
+			p := dialPeer(t, r)
+			p.must(p.fr.WriteSettingsAck())
+			p.unary(1, "Unary", []byte("first"))
+			p.wantAnswer(1, "grpc-status: 0")
+			r.eventually("its reader rests", func() bool { return resting() == 1 })
+			tt.then(t, r, p)
+			r.eventually("it has ended as it should", func() bool { return r.counted(r.closed, tt.why) == 1 })
+		})
+	}
+}
+
+// wantLeave reads until the connection ends, and wants a GOAWAY on the way.
+func wantLeave(t *testing.T, p *peer) {
+	t.Helper()
+	said := false
+	for {
+		_ = p.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+		f, err := p.fr.ReadFrame()
+		if err != nil {
+			if !errors.Is(err, io.EOF) || !said {
+				t.Errorf("it ended with %v, its leave taken: %v", err, said)
+			}
+			return
+		}
+		switch f := f.(type) {
+		case *http2.GoAwayFrame:
+			said = true
+		case *http2.PingFrame:
+			if !f.IsAck() {
+				p.must(p.fr.WritePing(true, f.Data))
+			}
+		}
+	}
+}
+
+// TestReadersRestBehindCalls holds that a reader rests once a call that took its time is over, and not before.
+func TestReadersRestBehindCalls(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r)
+	p.unary(1, "Later", []byte("late"))
+	timer := time.NewTimer(3 * time.Duration(restAfter))
+	defer timer.Stop()
+	<-timer.C
+	if n := resting(); n != 0 {
+		t.Errorf("%d readers rest while a call is served", n)
+	}
+	close(r.echo.release)
+	p.wantAnswer(1, "grpc-status: 0")
+	r.eventually("its reader rests", func() bool { return resting() == 1 })
+}
