@@ -119,6 +119,14 @@ debug: parts ## Go tests with poisoned buffers and leak stacks (-tags sluicedebu
 soak: ## a million gRPC calls to endpoints that restart, break connections and reset streams
 	SLUICE_SOAK=1000000 $(GO) test -count=1 -timeout 30m -v -run 'Soak$$' ./wire/h2
 
+.PHONY: soak-shield
+soak-shield: parts build ## ten minutes of mutated requests to a real Triton behind Sluice; SLUICE_SEED has others made
+	SLUICE_MUTATED=600 $(UNITTEST) tests/clients --pattern test_mutated.py
+
+.PHONY: soak-tritons
+soak-tritons: parts build ## two real Tritons under load, killed, frozen and without a model in turns, 20 rounds
+	SLUICE_TRITONS=20 $(UNITTEST) tests/process --pattern test_two_tritons.py
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (default 10s) each
 	@GO=$(GO) .ci/fuzz $(FUZZTIME)

@@ -59,6 +59,8 @@ func KServe() Kind {
 	}
 	for _, key := range Triton().Keys { // what they share is meant alike
 		switch key.Name {
+		case "cancel_after": // these servers take being told
+			continue
 		case "connections":
 			key.Auto, key.Default = true, "auto"
 			key.Doc = "The most connections to one endpoint. auto: 2 over gRPC, where a second one is opened when 64 calls are on the first, and 64 over REST, where a connection has one call at a time."

@@ -13,6 +13,9 @@ type TritonOptions struct {
 	Connections int
 	// RepositoryControl passes loading and unloading on to the servers.
 	RepositoryControl bool
+	// CancelAfter is how long a request may still run that nobody waits for any
+	// more, before its server is told. Default 1 s.
+	CancelAfter time.Duration
 	// Health says how endpoints are watched.
 	Health Health
 	// TLS is off where nothing of it is given.
@@ -83,9 +86,19 @@ func Triton() Kind {
 				Name: "repository_control", Type: Bool, Default: "false",
 				Doc: "Passes on to all servers what operators, and clients who show the admin token, ask to load and unload. They need explicit model control.",
 			},
+			cancelAfterKey(),
 			healthKey(),
 			upstreamTLSKey(),
 		},
+	}
+}
+
+// cancelAfterKey is when servers are told that nobody waits any more.
+func cancelAfterKey() Key {
+	return Key{
+		Name: "cancel_after", Type: Duration, Default: "1s", Max: float64(24 * time.Hour),
+		Doc:   "How long a request may still run that nobody waits for any more, its client gone or its deadline passed, before the server is told to give it up; deadlines reach the server that much later. Tritons up to 2.51 at least can end of being told while they answer.",
+		Raise: "Fewer requests are cut off at the servers; they work longer for nobody.",
 	}
 }
 

@@ -20,6 +20,7 @@ type attempt struct {
 	codec   Codec
 
 	refs  atomic.Int32                // its run 1, an Abort 1
+	life  atomic.Int64                // which run it is
 	batch atomic.Pointer[infer.Batch] // nil: not running
 
 	// Owned by the run.
@@ -46,6 +47,7 @@ func newAttempt(p *Pool) *attempt {
 func (p *Pool) take(b *infer.Batch, place *backends.Place) *attempt {
 	a := p.attempts.Get().(*attempt)
 	a.place, a.rows, a.tries, a.single = place, max(b.Rows, 1), 1, nil
+	a.life.Add(1)
 	a.refs.Store(1)
 	a.batch.Store(b)
 	return a
@@ -84,7 +86,7 @@ func (e *endpoint) Run(b *infer.Batch, burst *infer.Burst) error {
 	return nil
 }
 
-// Abort implements [backends.Aborter]: it cancels the run, unless that is over.
+// Abort implements [backends.Aborter]: it cancels the run, unless that is over or is over soon.
 func (e *endpoint) Abort(b *infer.Batch) {
 	for {
 		t := b.Tracked()
@@ -95,7 +97,7 @@ func (e *endpoint) Abort(b *infer.Batch) {
 		if a.hold() {
 			mine := a.batch.Load() == b
 			if mine {
-				a.call.cancel()
+				a.abandon()
 			}
 			a.drop()
 			if mine {
@@ -106,6 +108,25 @@ func (e *endpoint) Abort(b *infer.Batch) {
 			return // it is over; else it went on as another attempt
 		}
 	}
+}
+
+// abandon cancels the call, at once or when it has had its time to end by itself. The caller holds a reference; none is
+// held meanwhile, since what the run keeps is to go with it.
+func (a *attempt) abandon() {
+	d := a.pool.opts.CancelAfter
+	if d == 0 {
+		a.call.cancel()
+		return
+	}
+	life := a.life.Load()
+	time.AfterFunc(d, func() {
+		if a.hold() {
+			if a.life.Load() == life && a.batch.Load() != nil {
+				a.call.cancel()
+			}
+			a.drop()
+		}
+	})
 }
 
 // run encodes and sends. The attempt may be over, and somebody else's, when it returns.
@@ -131,11 +152,11 @@ func (a *attempt) run(burst *infer.Burst) {
 	}
 	a.q.trail = a.trail.of(asked.Members)
 	a.since = burst.Clock()
-	a.send(b, timeout(asked.Members, a.since), burst)
+	a.send(b, a.pool.timeout(asked.Members, a.since), burst)
 }
 
-// timeout returns for how long anybody waits, 0 if for ever.
-func timeout(members []infer.Member, now int64) time.Duration {
+// timeout returns how long the server may take, 0 if for ever: as long as anybody waits, and what it may take longer.
+func (p *Pool) timeout(members []infer.Member, now int64) time.Duration {
 	latest := int64(0)
 	for i := range members {
 		d := members[i].Call.Deadline
@@ -144,12 +165,12 @@ func timeout(members []infer.Member, now int64) time.Duration {
 		}
 		latest = max(latest, d)
 	}
-	return remaining(latest, now)
+	return p.remaining(latest, now)
 }
 
-// remaining returns the time until a deadline, for the server: one that has passed is about to be noticed here.
-func remaining(deadline, now int64) time.Duration {
-	return max(time.Duration(deadline-now), time.Millisecond)
+// remaining is timeout for a deadline: one that has passed is about to be noticed here.
+func (p *Pool) remaining(deadline, now int64) time.Duration {
+	return max(time.Duration(deadline-now), time.Millisecond) + p.opts.CancelAfter
 }
 
 // send hands the call to the endpoint's connections.

@@ -40,6 +40,9 @@ type Options struct {
 	HealthyAfter int
 	// UnhealthyAfter is how many looks in a row must fail before an endpoint takes no more. Default 3.
 	UnhealthyAfter int
+	// CancelAfter is how long a run may still take that nobody waits for any more, before the server is told to give
+	// it up. Default 0: it is told at once. More spares servers that cannot take being told, and wastes their time.
+	CancelAfter time.Duration
 	// RepositoryControl lets Load and Unload tell the servers to. Default false: they refuse.
 	RepositoryControl bool
 	// TLS is spoken to the endpoints. Default nil: plain text.
@@ -111,6 +114,9 @@ func (o *Options) Validate() error {
 		if d.v <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %v is not positive", d.name, d.v))
 		}
+	}
+	if o.CancelAfter < 0 {
+		errs = append(errs, fmt.Errorf("cancel after: %v is negative", o.CancelAfter))
 	}
 	if o.HealthyAfter < 1 || o.UnhealthyAfter < 1 {
 		errs = append(errs, fmt.Errorf("healthy after %d, unhealthy after %d: want at least 1", o.HealthyAfter, o.UnhealthyAfter))

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
@@ -34,6 +35,7 @@ type opened struct {
 	refs   atomic.Int32                 // its run 1, whoever pulls or cancels 1
 	stream atomic.Pointer[infer.Stream] // nil: not running
 	leg    atomic.Pointer[leg]          // nil: it was not sent yet
+	life   atomic.Int64                 // which stream it is
 	gone   atomic.Bool                  // nobody waits
 
 	// Owned by the run.
@@ -71,6 +73,7 @@ func (o *opener) Open(s *infer.Stream) error {
 	x := o.pool.streams.Get().(*opened)
 	x.model, x.place, x.tries, x.responded, x.failure = o.model, place, 1, false, nil
 	x.gone.Store(false)
+	x.life.Add(1)
 	x.refs.Store(1)
 	x.stream.Store(s)
 	if !s.Accept(x, x) {
@@ -134,7 +137,7 @@ func (x *opened) send(l *leg, burst *infer.Burst) {
 	x.since = burst.Clock()
 	l.call.Timeout = 0
 	if d := x.stream.Load().Call.Deadline; d != 0 {
-		l.call.Timeout = remaining(d, x.since)
+		l.call.Timeout = x.pool.remaining(d, x.since)
 	}
 	e, place, since, hint := x.place.Remote.Runner.(*endpoint), x.place, x.since, x.hint
 	place.Enter(1)
@@ -154,6 +157,10 @@ func (x *opened) send(l *leg, burst *infer.Burst) {
 // Message implements [h2.Messages].
 func (l *leg) Message(call *h2.Call, m *slab.List, by h2.Drainer) {
 	x := l.opened
+	if x.gone.Load() {
+		call.Pull() // the server is to come to its end
+		return
+	}
 	s := x.stream.Load()
 	r := x.pool.memory.NewResponse()
 	err := x.codec.DecodeStream(x.model, s.Call, m, r)
@@ -231,7 +238,27 @@ func (x *opened) Done(c *infer.Call, _ *infer.Burst) {
 	}
 	x.gone.Store(true)
 	if l := x.leg.Load(); l != nil {
-		l.call.Cancel()
+		x.abandon(l)
 	}
 	x.drop()
+}
+
+// abandon cancels a leg, at once or when it has had its time to end by itself, for which its messages are taken and
+// dropped. The caller holds a reference; none is held meanwhile.
+func (x *opened) abandon(l *leg) {
+	d := x.pool.opts.CancelAfter
+	if d == 0 {
+		l.call.Cancel()
+		return
+	}
+	life := x.life.Load()
+	l.call.Pull()
+	time.AfterFunc(d, func() {
+		if s := x.stream.Load(); s != nil && x.hold(s) {
+			if x.life.Load() == life {
+				x.leg.Load().call.Cancel()
+			}
+			x.drop()
+		}
+	})
 }
