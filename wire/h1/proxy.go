@@ -201,10 +201,10 @@ func (s *Server) introduce(sock net.Conn, tls *TLS, accepted bool) {
 			err = sock.SetReadDeadline(time.Time{})
 		}
 		if err != nil {
-			_ = sock.Close()
 			if !errors.Is(err, io.EOF) { // of one that says nothing: balancers look so whether somebody listens
 				s.metrics.unintroduced(err)
 			}
+			_ = sock.Close()
 			return
 		}
 		s.serveSock(behindProxy(sock, client), tls, true)
