@@ -29,7 +29,7 @@ def tensor(random, name, datatype, shape):
 def good(random, form, model=None):
     """A request that every server has to answer."""
     model = model or random.choice(("identity", "identity", "digits", "optional", "picky", "accumulate"))
-    case = Case(form, model, [])
+    case = Case(form, model, [], made_for=model)
     rows = random.randrange(1, 5)
     match model:
         case "identity":

@@ -64,6 +64,7 @@ class Case:
     parameters: dict = dataclasses.field(default_factory=dict)
     outputs: list = None  # of (name, parameters)
     label: str = "good"
+    made_for: str = ""  # the model of the good request that it was made from
 
     # What is wrong with the message rather than with what it says.
     edit: object = None  # over HTTP: document text -> document text; over gRPC: message -> None
@@ -90,10 +91,10 @@ class Answer:
 
 
 class Client:
-    """Sends cases to one server."""
+    """Sends cases to one server, which may answer over gRPC in typed contents if it is said so."""
 
-    def __init__(self, http_address, grpc_address, patience=30):
-        self.address, self.patience = http_address, patience
+    def __init__(self, http_address, grpc_address, patience=30, typed=False):
+        self.address, self.patience, self.typed = http_address, patience, typed
         self.connection = None
         self.channel = grpc.insecure_channel(grpc_address, options=[("grpc.max_receive_message_length", -1)])
         self.call = self.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
@@ -131,7 +132,8 @@ class Client:
     def send_grpc(self, case):
         message = grpc_request(case)
         try:
-            return grpc_answer(pb.ModelInferResponse.FromString(self.call(message, timeout=self.patience)))
+            response = pb.ModelInferResponse.FromString(self.call(message, timeout=self.patience))
+            return grpc_answer(response, self.typed and not response.raw_output_contents)
         except grpc.RpcError as error:
             return Answer(error.code().name, error.details())
 
@@ -265,8 +267,15 @@ def set_parameters(to, parameters):
                 to[key].string_param = value
 
 
-def grpc_answer(response):
+def grpc_answer(response, typed=False):
     answer = Answer("OK", "", response.id, (response.model_name, response.model_version))
-    for output, content in zip(response.outputs, response.raw_output_contents, strict=True):
+    contents = [listed(output) for output in response.outputs] if typed else response.raw_output_contents
+    for output, content in zip(response.outputs, contents, strict=True):
         answer.outputs.append((output.name, output.datatype, list(output.shape), parse(output.datatype, content)))
     return answer
+
+
+def listed(output):
+    """The bytes of an output in typed contents."""
+    values = list(getattr(output.contents, CONTENTS[output.datatype] + "_contents"))
+    return Tensor("", output.datatype, [], values).bytes()

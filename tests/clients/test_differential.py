@@ -7,58 +7,24 @@ SLUICE_DIFFERENTIAL, the number of requests: then it is sent to the Triton as we
 to see that it is true, and the Triton started again.
 """
 
-import collections
-import dataclasses
 import os
 import random
-import re
 import time
 import unittest
 
 import numpy
 
+import differences
 import generated
 import sluice
 import triton
 import v2
 
-PAGE = sluice.ROOT / "docs" / "guides" / "differences.md"
 COUNT = int(os.environ.get("SLUICE_DIFFERENTIAL", 0))
 SEED = int(os.environ.get("SLUICE_SEED", 1))
 
 # Of these a server cannot read as much as it takes to name what is wrong; Triton reads something else, and names that.
 UNREAD = ("broken-gzip", "broken-json", "header-length-no-number")
-MEMBER = re.compile(r"`([a-z0-9-]+)`")
-
-
-@dataclasses.dataclass
-class Difference:
-    """A row of the page: how an answer may differ."""
-
-    triton: set
-    sluice: set
-    seen: bool = False
-    times: int = 0
-
-    def covers(self, direct, through):
-        return str(direct.status) in self.triton and str(through.status) in self.sluice
-
-
-def tables():
-    """The rows of the page, by the label of a request: what differs, and what ends a Triton."""
-    differ, ends = collections.defaultdict(list), {}
-    for line in PAGE.read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if not line.startswith("|") or cells[0] == "request" or set(cells[0]) <= {"-"}:
-            continue
-        for label in MEMBER.findall(cells[0]):
-            if label not in generated.FAULTS:
-                continue
-            if len(cells) == 3:
-                ends[label] = Difference({"ended"}, set(cells[1].split(", ")))
-            else:
-                differ[label].append(Difference(set(cells[1].split(", ")), set(cells[2].split(", "))))
-    return differ, ends
 
 
 class TestDifferential(unittest.TestCase):
@@ -83,7 +49,7 @@ class TestDifferential(unittest.TestCase):
         self.addCleanup(self.inside.close)
 
     def test_the_same_is_meant(self):
-        differ, ends = tables()
+        differ, ends = differences.tables("differences.md")
         count = COUNT or 1000
         for number, case in enumerate(generated.generate(random.Random(SEED), count)):
             with self.subTest(number=number, label=case.label, form=case.form, model=case.model):
@@ -121,8 +87,7 @@ class TestDifferential(unittest.TestCase):
         if direct.status != through.status:
             return False
         if direct.ok:
-            return (direct.id, direct.model) == (through.id, through.model) and len(direct.outputs) == len(through.outputs) and all(
-                a[:3] == b[:3] and equal(a[3], b[3]) for a, b in zip(direct.outputs, through.outputs, strict=True))
+            return (direct.id, direct.model) == (through.id, through.model) and differences.same_outputs(direct, through)
         if case.label in UNREAD:
             return bool(through.error)
         for names in ([case.model], [one.name for one in case.inputs], [name for name, _ in case.outputs or ()]):
@@ -139,7 +104,7 @@ class TestDifferential(unittest.TestCase):
         for (name, datatype, shape, values), (_, _, other_shape, other) in zip(inside.outputs, through.outputs, strict=True):
             self.assertEqual([*shape, 1] if name == "label" and datatype == "INT64" else shape, other_shape)
             if datatype == "BYTES":
-                self.assertTrue(equal([value.rsplit(":", 1)[0] for value in values], other), (values, other))
+                self.assertTrue(differences.equal([value.rsplit(":", 1)[0] for value in values], other), (values, other))
             else:
                 numpy.testing.assert_allclose(values, other, rtol=1e-5, atol=1e-7)
 
@@ -165,21 +130,6 @@ class TestDifferential(unittest.TestCase):
         while not self.through.send(good).ok:
             self.assertLess(time.monotonic(), deadline, "Sluice has not found the Triton again")
             time.sleep(0.05)
-
-
-def equal(a, b):
-    if not isinstance(a, list):
-        return a.tobytes() == b.tobytes()
-    return len(a) == len(b) and all(x == y or same_class(x, y) for x, y in zip(a, b, strict=True))
-
-
-def same_class(a, b):
-    """Whether value:index:label is the same but for the digits of the value."""
-    (value, *a), (other, *b) = a.split(":"), b.split(":")
-    try:
-        return a == b and abs(float(value) - float(other)) < 1e-5
-    except ValueError:
-        return False
 
 
 if __name__ == "__main__":
