@@ -35,7 +35,7 @@ func TestServingBetweenServings(t *testing.T) {
 			return v
 		},
 	})
-	r := start(t, tfPool(server, "")+`models: [{name: mine, targets: [
+	r := start(t, tfPool("", server.Address())+`models: [{name: mine, targets: [
   {version: "5", pool: tf, upstream: {model: theirs, version: "1"}, labels: [stable]}]}]`+"\n")
 	waitFor(t, "the model answers", func() bool { status, _ := r.infer("mine"); return status == 200 })
 	for len(asked) > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/protocol/tfserving/pb"
+	"github.com/sluice-serving/sluice/tensor"
 )
 
 // tfServing starts a puppet that ends with the test.
@@ -17,18 +18,14 @@ func tfServing(t *testing.T, opts puppet.TFServingOptions) *puppet.TFServing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		p.Close()
-		if err := p.Check(); err != nil {
-			t.Error(err)
-		}
-	})
+	endWith(t, p)
 	return p
 }
 
-// tfPool is a pool of a server, with more keys.
-func tfPool(server *puppet.TFServing, more string) string {
-	return fmt.Sprintf("pools: [{name: tf, kind: tfserving, health: {interval: 30ms}, endpoints: [{address: %q}]%s}]\n", server.Address(), more)
+// tfPool is a pool of servers, with more keys.
+func tfPool(more string, servers ...string) string {
+	return fmt.Sprintf("pools: [{name: tf, kind: tfserving, health: {interval: 30ms}, endpoints: [{address: \"%s\"}]%s}]\n",
+		strings.Join(servers, `"}, {address: "`), more)
 }
 
 // TestTFServingDiscovers serves every version of a model that the pool names, the highest by default.
@@ -36,7 +33,7 @@ func TestTFServingDiscovers(t *testing.T) {
 	one, two := puppet.TFEcho("m"), puppet.TFEcho("m")
 	two.Version, two.State = 2, pb.ModelVersionStatus_LOADING
 	server := tfServing(t, puppet.TFServingOptions{Models: []puppet.TFModel{one, puppet.TFEcho("hidden")}})
-	r := start(t, tfPool(server, ", discover: true, models: [m]"))
+	r := start(t, tfPool(", discover: true, models: [m]", server.Address()))
 	waitFor(t, "version 1 answers", func() bool { status, version := r.infer("m"); return status == 200 && version == "1" })
 	if status, text := r.infer("hidden"); status != 404 {
 		t.Errorf("a model that nobody names: %d %s", status, text)
@@ -71,7 +68,7 @@ func TestTFServingTargets(t *testing.T) {
 			return v
 		},
 	})
-	pool := tfPool(server, "")
+	pool := tfPool("", server.Address())
 	mine := `models: [{name: mine, batching: {max_batch_size: 8}, targets: [
   {version: "7", pool: tf, upstream: {model: m, version: "1"}, labels: [stable]},
   {version: "8", pool: tf, upstream: {model: m, version: "2"}, weight: 0, labels: [canary]}]}`
@@ -123,7 +120,7 @@ func TestTFServingAnswersNonsense(t *testing.T) {
 			return puppet.TFVerdict{Mangle: func(r *pb.PredictResponse) { r.Outputs["y"].FloatVal = nil; r.Outputs["y"].StringVal = [][]byte{{1}} }}
 		},
 	})
-	r := start(t, tfPool(server, ", discover: true, models: [m]"))
+	r := start(t, tfPool(", discover: true, models: [m]", server.Address()))
 	waitFor(t, "the answer is refused", func() bool {
 		status, text := r.infer("m")
 		return status == 502 && strings.Contains(text, `pool "tf"`) && strings.Contains(text, "'y'")
@@ -133,7 +130,7 @@ func TestTFServingAnswersNonsense(t *testing.T) {
 // TestBatchingChangesUnderLoad turns merging on and off by reloads. Nobody who asks meanwhile is told anything of it.
 func TestBatchingChangesUnderLoad(t *testing.T) {
 	server := tfServing(t, puppet.TFServingOptions{Models: []puppet.TFModel{puppet.TFEcho("m")}})
-	pool := tfPool(server, "")
+	pool := tfPool("", server.Address())
 	model := func(batching string) string {
 		return pool + "models: [{name: m, " + batching + "targets: [{version: \"1\", pool: tf}]}]\n"
 	}
@@ -174,5 +171,49 @@ func TestBatchingChangesUnderLoad(t *testing.T) {
 	close(failed)
 	for text := range failed {
 		t.Errorf("a request failed: %s", text)
+	}
+}
+
+// TestTFServingAtTwoServers has a version at one of two servers alone, as while a new one is rolled out.
+func TestTFServingAtTwoServers(t *testing.T) {
+	one, two := puppet.TFEcho("m"), puppet.TFEcho("m")
+	two.Version = 2
+	old := tfServing(t, puppet.TFServingOptions{Models: []puppet.TFModel{one}})
+	both := tfServing(t, puppet.TFServingOptions{Models: []puppet.TFModel{one, two}})
+	r := start(t, tfPool(", discover: true, models: [m]", old.Address(), both.Address()))
+	waitFor(t, "version 2 answers", func() bool { status, version := r.infer("m"); return status == 200 && version == "2" })
+	const asked = "/v2/models/m/versions/1/infer"
+	waitFor(t, "version 1 answers at both", func() bool {
+		if status, body := r.call("http", "POST", asked, ask); status != 200 {
+			t.Fatalf("version 1: %d %s", status, body)
+		}
+		return old.Runs() > 0 && both.Runs() > 0
+	})
+	both.Close()
+	waitFor(t, "version 1 is the highest", func() bool { status, version := r.infer("m"); return status == 200 && version == "1" })
+	if status, body := r.call("http", "POST", "/v2/models/m/versions/2/infer", ask); status != 503 {
+		t.Errorf("version 2: %d %s", status, body)
+	}
+	for range 20 {
+		if status, body := r.call("http", "POST", asked, ask); status != 200 {
+			t.Errorf("version 1: %d %s", status, body)
+		}
+	}
+}
+
+// TestServingBehindServing has a Sluice before another one, as if that were TensorFlow Serving.
+func TestServingBehindServing(t *testing.T) {
+	model := puppet.Raw("m", tensor.FP32, 8)
+	inner := start(t, tritonPool(upstream(t, puppet.TritonOptions{Models: []puppet.TritonModel{model}})))
+	outer := start(t, tfPool(", discover: true, models: [m]", inner.g.Addresses()["http"]))
+	waitFor(t, "the model answers", func() bool { status, version := outer.infer("m"); return status == 200 && version == "1" })
+	client, _ := outer.dial("http")
+	q := echo("m", 3, 2)
+	a, err := client.ModelInfer(soon(t), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.GetModelName() != "m" || string(a.GetRawOutputContents()[0]) != string(q.RawInputContents[0]) {
+		t.Errorf("answered %v", a)
 	}
 }

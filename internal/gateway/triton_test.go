@@ -26,13 +26,22 @@ func upstream(t *testing.T, opts puppet.TritonOptions) *puppet.Triton {
 	if err != nil {
 		t.Fatal(err)
 	}
+	endWith(t, p)
+	return p
+}
+
+// endWith ends a server with the test, and checks that all of its memory is back.
+func endWith(t *testing.T, server interface {
+	Close()
+	Check() error
+},
+) {
 	t.Cleanup(func() {
-		p.Close()
-		if err := p.Check(); err != nil {
+		server.Close()
+		if err := server.Check(); err != nil {
 			t.Error(err)
 		}
 	})
-	return p
 }
 
 // tritonPool is a configuration of one pool of servers.
