@@ -3,6 +3,8 @@ package backends
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/sluice-serving/sluice/infer"
 )
 
@@ -27,6 +29,11 @@ type Pool struct {
 	Direct func(*infer.Model) infer.Submitter
 	// Open returns what opens the streams of a model of the pool; nil, or a nil opener: it has none.
 	Open func(*infer.Model) infer.Opener
+	// Ask asks every server of the pool a question of generated messages that is no run, and returns their answers; nil:
+	// it has no servers that could be asked. The error is an [*infer.Error].
+	Ask func(ctx context.Context, path string, question proto.Message, answer func() proto.Message) ([]proto.Message, error)
+	// SharedMemory tells that clients share memory with the pool's only server.
+	SharedMemory bool
 	// Hold keeps what a model of the pool needs until the func that it returns is called, once, though the pool lists
 	// the model no more: requests for it are still on their way. nil: the pool keeps nothing that goes. It never
 	// blocks.

@@ -405,6 +405,21 @@ func TestDoneBeforeSubmit(t *testing.T) {
 	e.ok(t, "the next")
 }
 
+// Requests whose tensors lie in regions of shared memory run by themselves: nobody can put their rows together.
+func TestLaneOfRegions(t *testing.T) {
+	q, err := NewQueue(QueueOptions{Model: puppet.Echo("echo", 16)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request(func(r *infer.Request) { withInput(r, 0, tensor.FP32, 2, 3) })
+	if q.lane(r, 0).alone {
+		t.Error("a request with its data runs alone")
+	}
+	if r.Regions = true; !q.lane(r, 0).alone {
+		t.Error("a request in shared memory does not run alone")
+	}
+}
+
 // Requests that cannot be merged by their shapes run by themselves, beside those that can.
 func TestLaneOfOddShapes(t *testing.T) {
 	m := puppet.Echo("echo", 16)

@@ -95,7 +95,7 @@ func (q *Queue) overdue(c *infer.Call, now int64) bool { return now >= q.overdue
 
 // lane returns the lane of r: the one for requests like it, or the one for those that run alone.
 func (q *Queue) lane(r *infer.Request, now int64) *lane {
-	if !q.mergeable || r.Rows == 0 || ragged(r) {
+	if !q.mergeable || r.Rows == 0 || r.Regions || ragged(r) {
 		return q.alone
 	}
 	if q.last != nil && q.last.key.matches(r, q.opts.Headers) {

@@ -59,7 +59,8 @@ func KServe() Kind {
 	}
 	for _, key := range Triton().Keys { // what they share is meant alike
 		switch key.Name {
-		case "cancel_after": // these servers take being told
+		case "cancel_after", // these servers take being told
+			"shared_memory": // an extension of Triton's
 			continue
 		case "connections":
 			key.Auto, key.Default = true, "auto"

@@ -11,6 +11,9 @@ type TritonOptions struct {
 	Slots int
 	// Connections is the most connections to one endpoint. Default 2.
 	Connections int
+	// SharedMemory says what becomes of tensors in shared memory: Refuse or
+	// Pass. Default Refuse.
+	SharedMemory string
 	// RepositoryControl passes loading and unloading on to the servers.
 	RepositoryControl bool
 	// CancelAfter is how long a request may still run that nobody waits for any
@@ -21,6 +24,12 @@ type TritonOptions struct {
 	// TLS is off where nothing of it is given.
 	TLS UpstreamTLS
 }
+
+// The values of TritonOptions.SharedMemory.
+const (
+	Refuse = "refuse"
+	Pass   = "pass"
+)
 
 // TritonEndpoint is one server.
 type TritonEndpoint struct {
@@ -81,6 +90,10 @@ func Triton() Kind {
 				Name: "connections", Type: Int, Default: "2", Min: 1, Max: 1024,
 				Doc:   "The most connections to one endpoint. A second one is opened when 64 calls are on the first.",
 				Raise: "Reading answers spreads over more cores; each write carries fewer requests.",
+			},
+			{
+				Name: "shared_memory", Type: Enum, Values: []string{Refuse, Pass}, Default: Refuse,
+				Doc: "What becomes of tensors in regions of shared memory. pass: clients register regions at the pool's server, which is the only one and on their machine, and its models read and write there. What is in them is not checked, and such requests are never merged.",
 			},
 			{
 				Name: "repository_control", Type: Bool, Default: "false",

@@ -152,6 +152,29 @@ func (v *validator) pools() {
 		v.distinct(p.Options.v, path)
 		v.upstreamTLS(p.Options.v, path+".tls")
 	}
+	v.sharedMemory()
+}
+
+// sharedMemory refuses regions that more than one server would have to know.
+func (v *validator) sharedMemory() {
+	first := -1
+	for i := range v.c.Pools {
+		pool := v.c.Pools[i].Options.v
+		shared, endpoints := pool.key.field("shared_memory"), pool.key.field("endpoints")
+		if shared == nil || endpoints == nil || pool.field("shared_memory").text != Pass {
+			continue
+		}
+		path := fmt.Sprintf("pools[%d].shared_memory", i)
+		var all []TritonEndpoint
+		fill(reflect.ValueOf(&all).Elem(), pool.field("endpoints"))
+		switch {
+		case first >= 0:
+			v.add(path, "is pass in pools[%d] too: a region is registered at one server", first)
+		case len(all) != 1 || strings.HasPrefix(all[0].Address, "dns:"):
+			v.add(path, "pass needs exactly one endpoint, at an address: a region is registered at one server")
+		}
+		first = i
+	}
 }
 
 // named refuses to discover what nobody tells.

@@ -58,6 +58,9 @@ type Model struct {
 	// place that it has for them.
 	NumberedSequences bool
 
+	// Regions tells that tensors may lie in regions of shared memory, which the server that runs it knows.
+	Regions bool
+
 	// Handle is the backend's own, opaque to everybody else: what a Runner needs to run this version.
 	Handle any
 }
@@ -82,7 +85,7 @@ func indexOf(specs []Spec, name []byte) int {
 // the same reading of the first axis.
 func (m *Model) SameSignature(other *Model) bool {
 	return (m.MaxBatch > 0) == (other.MaxBatch > 0) && m.Decoupled == other.Decoupled &&
-		m.NumberedSequences == other.NumberedSequences &&
+		m.NumberedSequences == other.NumberedSequences && m.Regions == other.Regions &&
 		slices.EqualFunc(m.Inputs, other.Inputs, sameSpec) &&
 		slices.EqualFunc(m.Outputs, other.Outputs, sameSpec) &&
 		slices.EqualFunc(m.Signatures, other.Signatures, sameCall)

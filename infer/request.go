@@ -16,6 +16,8 @@ type Input struct {
 	// Index is the input's place in Model.Inputs.
 	Index int
 	tensor.Tensor
+	// Region is where the tensor lies if that is not in the request; nil: it is here.
+	Region *Region
 }
 
 // ParamKind is the type of a parameter's value.
@@ -62,6 +64,10 @@ type Request struct {
 	Bytes int64
 	// Classified are the places in Model.Outputs for which the highest classes were asked in place of the tensor.
 	Classified []int
+	// Regions tells that tensors lie, or are to lie, in regions of shared memory: such a request runs by itself, at the
+	// server that knows them. OutputRegions are those of Outputs, in that order; shorter, or nil, where there is none.
+	Regions       bool
+	OutputRegions []*Region
 	// Body is the encoded form as it came, with what the decoder did not understand; Encoding says what form.
 	Body     slab.List
 	Encoding Encoding
@@ -141,7 +147,9 @@ func (r *Request) Release() {
 	}
 	for i := range r.Inputs {
 		r.Inputs[i].Release()
+		r.Inputs[i].Region = nil
 	}
+	r.Regions, r.OutputRegions = false, nil
 	r.Body.Release()
 	r.hold.Drop()
 	r.Route, r.ID, r.Trail = nil, nil, Trail{}

@@ -13,6 +13,8 @@ type Output struct {
 	// Index is the output's place in Model.Outputs.
 	Index int
 	tensor.Tensor
+	// Region is where the backend has put the tensor if that is not in the response; nil: it is here.
+	Region *Region
 }
 
 // Response is what a run returned: counted, shared by the members of its batch, each of which holds a range
@@ -94,6 +96,7 @@ func (r *Response) Release() {
 	}
 	for i := range r.Outputs {
 		r.Outputs[i].Release()
+		r.Outputs[i].Region = nil
 	}
 	r.Body.Release()
 	r.Final, r.Error = false, nil

@@ -38,11 +38,8 @@ func (e *inference) describe(t target) {
 	case opLoad, opUnload:
 		e.control(t)
 		return
-	case opRegister:
-		e.refuse(errRegions)
-		return
-	case opUnregister:
-		e.unregister()
+	case opRegionStatus, opRegister, opUnregister:
+		e.regions(t)
 		return
 	case opIndex:
 		if !bytes.Equal(e.x.Method(), methodPost) {
@@ -57,8 +54,6 @@ func (e *inference) describe(t target) {
 		return
 	}
 	switch t.op {
-	case opRegionStatus:
-		e.regionStatus(t)
 	case opAlive:
 		e.tell(http.StatusOK, kserve.Alive())
 	case opModels:
@@ -69,7 +64,7 @@ func (e *inference) describe(t target) {
 		ready := e.server.front.Ready()
 		e.tell(statusIf(ready, http.StatusServiceUnavailable), kserve.ServerReady(ready))
 	case opServerMetadata:
-		e.tell(http.StatusOK, kserve.ServerMetadata(productName, e.server.opts.Version, kserve.Extensions()))
+		e.tell(http.StatusOK, kserve.ServerMetadata(productName, e.server.opts.Version, kserve.Extensions(e.server.aside.shares())))
 	case opServingModels, opServingStatus, opServingMetadata:
 		e.describeServing(t)
 	case opAllStats:

@@ -44,6 +44,7 @@ type target struct {
 	version []byte
 	label   []byte // of a version, in its place
 	region  []byte // of shared memory
+	cuda    bool   // of a GPU's
 	serving bool   // it is of TensorFlow Serving's API, whose errors have a form of their own
 }
 
@@ -113,7 +114,7 @@ func parsePath(path []byte) target {
 	case bytes.Equal(kind, segRepository):
 		return parseRepository(rest)
 	case bytes.Equal(kind, segSystem), bytes.Equal(kind, segCUDA):
-		return parseRegions(rest)
+		return parseRegions(rest, bytes.Equal(kind, segCUDA))
 	case isExtension(kind):
 		return target{op: opUnsupported}
 	}

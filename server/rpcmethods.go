@@ -24,7 +24,7 @@ func (i *inferenceService) ServerReady(context.Context, *pb.ServerReadyRequest) 
 
 func (i *inferenceService) ServerMetadata(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
 	return &pb.ServerMetadataResponse{
-		Name: productName, Version: i.server.opts.Version, Extensions: kserve.Extensions(),
+		Name: productName, Version: i.server.opts.Version, Extensions: kserve.Extensions(i.server.aside.shares()),
 	}, nil
 }
 

@@ -61,6 +61,7 @@ type Deps struct {
 	Memory  *infer.Memory
 	Metrics *Metrics
 	Control Control
+	Aside   Aside
 	Log     *zap.Logger
 }
 
@@ -72,6 +73,7 @@ type Server struct {
 	memory  *infer.Memory
 	metrics *Metrics
 	control Control
+	aside   Aside
 	log     *zap.Logger
 	ids     *telemetry.IDs
 	unknown *Series // of requests that name no model
@@ -92,7 +94,7 @@ func New(opts Options, deps Deps) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, front: deps.Front, memory: deps.Memory, metrics: deps.Metrics,
-		control: deps.Control, log: deps.Log,
+		control: deps.Control, aside: deps.Aside, log: deps.Log,
 		ids: telemetry.NewIDs(), unknown: deps.Metrics.Bind(unknownModel, ""), prefix: []byte(opts.Prefix),
 		stop: newStopping(),
 	}

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
@@ -133,3 +137,41 @@ func (e *endpoint) lookNow(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// Ask asks every server a question that is no run, and returns the answers in the order of the servers.
+func (p *Pool) Ask(ctx context.Context, path string, question proto.Message, answer func() proto.Message) ([]proto.Message, error) {
+	endpoints, err := p.census(ctx)
+	if err != nil {
+		return nil, infer.ErrDraining
+	}
+	answers := make([]proto.Message, len(endpoints))
+	errs := make([]error, len(endpoints))
+	var all sync.WaitGroup
+	for i, e := range endpoints {
+		answers[i] = answer()
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, max(askTime, p.opts.Timeout))
+			defer cancel()
+			errs[i] = e.ask(ctx, path, question, answers[i])
+		})
+	}
+	all.Wait()
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		p.log.Warn("a server did not answer a question as asked", zap.String("endpoint", endpoints[i].address), zap.String("question", path), zap.Error(err))
+		var refused *StatusError
+		if errors.As(err, &refused) {
+			return nil, worded(refused.Status, refused.Text)
+		}
+		return nil, errUnsent
+	}
+	if len(endpoints) == 0 {
+		return nil, infer.ErrNoEndpoint
+	}
+	return answers, nil
+}
+
+// askTime is how long a server may take to answer a question that is no run.
+const askTime = 5 * time.Second

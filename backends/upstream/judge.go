@@ -51,17 +51,23 @@ func judge(call *h2.Call, place *backends.Place) *infer.Error {
 	return judged(place, call.Status, call.Text)
 }
 
-// judged makes an error of a status that a server answered, with its words.
+// judged makes an error of a status that a server answered to a run, with its words.
 func judged(place *backends.Place, status h2.Status, text string) *infer.Error {
+	if status == codeNotFound || status == h2.Unavailable {
+		turnedAway(place)
+	}
+	return worded(status, text)
+}
+
+// worded makes an error of a status that a server answered, with its words.
+func worded(status h2.Status, text string) *infer.Error {
 	e := &infer.Error{Origin: infer.FromBackend, Text: backends.PublicText(text)}
 	switch status {
 	case h2.InvalidArgument, codePrecondition, codeOutOfRange:
 		e.Code = infer.Invalid
 	case codeNotFound:
 		e.Code = infer.UnknownModel
-		turnedAway(place)
 	case h2.Unavailable:
-		turnedAway(place)
 		e.Code, e.Retry, e.After = infer.NotReady, infer.Safe, time.Second
 	case h2.ResourceExhausted:
 		e.Code, e.Retry, e.After = infer.Overloaded, infer.Safe, time.Second

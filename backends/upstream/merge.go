@@ -262,6 +262,7 @@ func (p *Pool) keep(key id, d *Description) {
 	}
 	m := d.Model
 	m.Handle = next.handle
+	m.Regions = p.opts.SharedMemory && !m.AnyRows // what may be split cannot be elsewhere
 	next.model = &m
 	p.versions[key] = next
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -45,6 +46,9 @@ type Options struct {
 	CancelAfter time.Duration
 	// RepositoryControl lets Load and Unload tell the servers to. Default false: they refuse.
 	RepositoryControl bool
+	// SharedMemory lets tensors lie in regions of shared memory, which clients register at the server: there is one
+	// endpoint, on the machine of its clients. Default false: such requests are refused.
+	SharedMemory bool
 	// TLS is spoken to the endpoints. Default nil: plain text.
 	TLS *tls.Config
 	// MaxAnswer bounds an answer in bytes. Default 64 MiB.
@@ -99,6 +103,9 @@ func (o *Options) Validate() error {
 	}
 	if len(o.Endpoints) == 0 {
 		errs = append(errs, errors.New("endpoints: missing"))
+	}
+	if o.SharedMemory && (len(o.Endpoints) != 1 || strings.HasPrefix(o.Endpoints[0], dnsPrefix)) {
+		errs = append(errs, errors.New("shared memory: want exactly one endpoint, at an address: a region is known to one server"))
 	}
 	if o.Slots < 0 {
 		errs = append(errs, fmt.Errorf("slots: %d is negative", o.Slots))

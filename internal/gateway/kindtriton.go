@@ -41,14 +41,17 @@ func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return upstreamPool("triton", p), nil
+	pool := upstreamPool("triton", p)
+	pool.Ask, pool.SharedMemory = p.Ask, opts.SharedMemory
+	return pool, nil
 }
 
 // upstreamOptions are the options of a pool of servers over gRPC.
 func upstreamOptions(c *config.Pool, o *config.TritonOptions) (upstream.Options, error) {
 	opts := upstream.Options{
 		Name: c.Name, Slots: o.Slots, Connections: o.Connections, RepositoryControl: o.RepositoryControl, CancelAfter: o.CancelAfter,
-		Interval: o.Health.Interval, Timeout: o.Health.Timeout,
+		SharedMemory: o.SharedMemory == config.Pass,
+		Interval:     o.Health.Interval, Timeout: o.Health.Timeout,
 		HealthyAfter: o.Health.HealthyAfter, UnhealthyAfter: o.Health.UnhealthyAfter,
 		MaxAnswer: min(c.Body, math.MaxInt32),
 	}

@@ -180,7 +180,7 @@ func (p *ports) equip(n *port) error {
 	n.edge, err = server.New(server.Options{
 		Prefix: n.spec.data.Prefix, KeepHalfClosed: n.spec.data.HalfClose == config.Answer, Version: g.opts.Build.Version,
 		StreamRequests: n.spec.limits.StreamRequests, StreamBytes: n.spec.limits.StreamBytes,
-	}, server.Deps{Front: g.Front(), Memory: g.memory, Metrics: g.metrics.edge, Control: g.control(), Log: n.log})
+	}, server.Deps{Front: g.Front(), Memory: g.memory, Metrics: g.metrics.edge, Control: g.control(), Aside: g.aside(), Log: n.log})
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,9 @@ import (
 // head. Both encodings go through it, so that they refuse the same requests in the same words.
 type binder struct {
 	fit.Binder
-	head *Head
-	grpc bool
+	head   *Head
+	grpc   bool
+	region regionSeen // of the input or output being read
 }
 
 // begin starts a request.
@@ -65,6 +66,16 @@ func (b *binder) want(index int) *infer.Error {
 			return cannotClassify(spec, b.Model, spec.DType)
 		}
 		b.Req.Classified = append(b.Req.Classified, index)
+	}
+	if b.region.seen {
+		region, err := b.takeRegion("output " + text.Quote(spec.Name))
+		if err != nil {
+			return err
+		}
+		for len(b.Req.OutputRegions) < len(b.Req.Outputs) {
+			b.Req.OutputRegions = append(b.Req.OutputRegions, nil)
+		}
+		b.Req.OutputRegions = append(b.Req.OutputRegions, region)
 	}
 	b.Req.Outputs = append(b.Req.Outputs, index)
 	return nil

@@ -121,6 +121,10 @@ func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
 	w.Text(`","shape":`)
 	w.Room(21*len(shape) + 2)
 	w.Buf = tensor.AppendShape(w.Buf, shape)
+	if o.Region != nil { // as a Triton does, which says no more of it
+		w.Text("}")
+		return nil
+	}
 	if a.Head.binary(i) {
 		w.Text(`,"parameters":{"binary_data_size":`)
 		w.Room(20)

@@ -246,9 +246,12 @@ func (d *MessageDecoder) finishInput(contents bool, from, to int) *infer.Error {
 		return d.BadShape(d.In.Bad)
 	}
 	for i := range d.own {
-		if err := sharedMemory(d.own[i].Key); err != nil {
+		if err := d.regionParameter(&d.own[i]); err != nil {
 			return err
 		}
+	}
+	if d.region.seen {
+		return d.inputInRegion(contents)
 	}
 	t, want, err := d.Bind()
 	if err != nil {
@@ -259,6 +262,20 @@ func (d *MessageDecoder) finishInput(contents bool, from, to int) *infer.Error {
 		return nil
 	}
 	return d.takeContents(t, want, from, to)
+}
+
+// inputInRegion takes the input that was read, whose data is elsewhere.
+func (d *MessageDecoder) inputInRegion(contents bool) *infer.Error {
+	name := text.Quote(d.In.Name)
+	r, err := d.takeRegion("input " + name)
+	switch {
+	case err != nil:
+		return err
+	case contents:
+		return infer.Errorf(infer.Invalid, "input %s of model %s lies in shared memory: it must not have contents as well", name, text.Quote(d.Model.Name))
+	}
+	d.contents = append(d.contents, false)
+	return d.bindRegion(r)
 }
 
 // The fields of InferRequestedOutputTensor.
@@ -307,19 +324,23 @@ func (d *MessageDecoder) output() *infer.Error {
 	return d.want(index)
 }
 
-// slice takes the raw tensors, of which there is one for each input, in their order, or none.
+// slice takes the raw tensors, of which there is one for each input that lies in no region, in their order, or none.
 func (d *MessageDecoder) slice(body *slab.List) *infer.Error {
+	next := 0
 	for i := range d.Req.Inputs {
 		t := &d.Req.Inputs[i]
 		switch {
+		case t.Region != nil:
+			continue
 		case d.contents[i] && len(d.raws) == 0:
 			continue
 		case d.contents[i]:
 			return infer.Errorf(infer.Invalid, "contents field must not be specified when using raw_input_contents for input %s of model %s", d.NameOf(t), text.Quote(d.Model.Name))
-		case i >= len(d.raws):
+		case next >= len(d.raws):
 			return infer.Errorf(infer.Invalid, "unable to find data for input tensor %s for model %s in the request", d.NameOf(t), text.Quote(d.Model.Name))
 		}
-		raw := d.raws[i]
+		raw := d.raws[next]
+		next++
 		if err := d.CheckSize(t, int64(raw.n)); err != nil {
 			return err
 		}
@@ -330,7 +351,7 @@ func (d *MessageDecoder) slice(body *slab.List) *infer.Error {
 			return err
 		}
 	}
-	if n := len(d.raws) - len(d.Req.Inputs); n > 0 {
+	if n := len(d.raws) - next; n > 0 && len(d.raws) > 0 {
 		return infer.Errorf(infer.Invalid, "unexpected additional input data: %d raw_input_contents more than the request for model %s has inputs", n, text.Quote(d.Model.Name))
 	}
 	return nil

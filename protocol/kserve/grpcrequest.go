@@ -98,14 +98,17 @@ func (e *RequestEncoder) write(model *infer.Model, members []infer.Member, name,
 	for i := range first.Params {
 		head += paramEntrySize(&first.Params[i])
 	}
-	asked := message.Asked(model, members)
-	for _, o := range asked {
-		head += message.FieldSize(message.StringSize(len(model.Outputs[o].Name)))
+	asked, regions := outputsOf(model, members)
+	for i, o := range asked {
+		head += message.FieldSize(outputSize(model.Outputs[o].Name, regionAt(regions, i)))
 	}
 	data, copied := 0, 0
 	for i := range first.Inputs {
 		f, small := e.measure(model, members, &first.Inputs[i])
-		head += message.FieldSize(f.body) + 1 + message.VarintSize(uint64(f.Size))
+		head += message.FieldSize(f.body)
+		if f.From.Region == nil {
+			head += 1 + message.VarintSize(uint64(f.Size))
+		}
 		data += f.Size
 		copied += small
 		e.fields = append(e.fields, f)
@@ -124,13 +127,32 @@ func (e *RequestEncoder) write(model *infer.Model, members []infer.Member, name,
 	for i := range e.fields {
 		c.B = e.fields[i].append(c.B)
 	}
-	for _, o := range asked {
-		name := model.Outputs[o].Name
-		c.B = binary.AppendUvarint(append(c.B, keyOutputs), uint64(message.StringSize(len(name))))
+	for i, o := range asked {
+		name, region := model.Outputs[o].Name, regionAt(regions, i)
+		c.B = binary.AppendUvarint(append(c.B, keyOutputs), uint64(outputSize(name, region)))
 		c.B = message.AppendField(c.B, keyOutputName, name)
+		if region != nil {
+			c.B = appendRegion(c.B, region, keyOutputParameters)
+		}
 	}
 	e.data(members)
 	c.End()
+	return nil
+}
+
+// outputsOf returns the outputs to ask for, nil for all, and the regions that they are to lie in.
+func outputsOf(model *infer.Model, members []infer.Member) ([]int, []*infer.Region) {
+	if first := members[0].Call.Request; len(first.OutputRegions) > 0 { // which has no other beside it
+		return first.Outputs, first.OutputRegions
+	}
+	return message.Asked(model, members), nil
+}
+
+// regionAt returns the region of output i of those that are asked for.
+func regionAt(regions []*infer.Region, i int) *infer.Region {
+	if i < len(regions) {
+		return regions[i]
+	}
 	return nil
 }
 
@@ -144,7 +166,7 @@ func (e *RequestEncoder) measure(model *infer.Model, members []infer.Member, in 
 		}
 		f.dims += message.VarintSize(uint64(n))
 	}
-	f.body = message.StringSize(len(f.name)) + message.StringSize(len(in.DType.String())) + message.StringSize(f.dims)
+	f.body = message.StringSize(len(f.name)) + message.StringSize(len(in.DType.String())) + message.StringSize(f.dims) + regionSizeOf(in.Region, keyInputParameters)
 	return f, m.Copied
 }
 
@@ -153,6 +175,9 @@ func (f *inputField) append(b []byte) []byte {
 	b = binary.AppendUvarint(append(b, keyInputs), uint64(f.body))
 	b = message.AppendField(b, keyInputName, f.name)
 	b = message.AppendField(b, keyInputType, f.From.DType.String())
+	if f.From.Region != nil {
+		b = appendRegion(b, f.From.Region, keyInputParameters)
+	}
 	if f.dims == 0 {
 		return b
 	}
@@ -171,6 +196,9 @@ func (e *RequestEncoder) data(members []infer.Member) {
 	c := &e.c
 	for i := range e.fields {
 		f := &e.fields[i]
+		if f.From.Region != nil {
+			continue
+		}
 		c.Room(1 + message.VarintSize(uint64(f.Size)))
 		c.B = binary.AppendUvarint(append(c.B, keyRaw), uint64(f.Size))
 		e.m.Views(c, members, f.From.Index)

@@ -23,7 +23,8 @@ type ResponseDecoder struct {
 	// Of the answer being read.
 	model             *infer.Model
 	resp              *infer.Response
-	classified        []int // outputs that the backend may have classified
+	classified        []int          // outputs that the backend may have classified
+	request           *infer.Request // whose outputs may lie in regions of shared memory; else nil
 	in                fit.Field
 	dtype             []byte
 	name, version, id []byte
@@ -42,6 +43,7 @@ func (d *ResponseDecoder) Decode(model *infer.Model, b *infer.Batch, body *slab.
 	if goesAsItCame(b.Members) {
 		d.classified = b.Members[0].Call.Request.Classified
 	}
+	d.request = ofRegions(b.Members[0].Call.Request)
 	err := d.decode(model, r)
 	for i := 0; i < len(b.Members) && err == nil; i++ {
 		err = fit.Answers(model, b.Members[i].Call.Request, r)
@@ -60,7 +62,7 @@ func (d *ResponseDecoder) fault(m *infer.Model) *infer.Error {
 func (d *ResponseDecoder) decode(model *infer.Model, r *infer.Response) *infer.Error {
 	d.model, d.resp = model, r
 	err := d.message()
-	d.model, d.resp, d.classified = nil, nil, nil
+	d.model, d.resp, d.classified, d.request = nil, nil, nil, nil
 	d.in, d.dtype, d.name, d.version, d.id = fit.Field{}, nil, nil, nil, nil
 	clear(d.params)
 	clear(d.own)
@@ -170,6 +172,9 @@ func (d *ResponseDecoder) output() *infer.Error {
 	if err != nil {
 		return err
 	}
+	if d.request != nil {
+		o.Region = outputRegion(d.request, o.Index)
+	}
 	if !seen {
 		d.typed = append(d.typed, -1)
 	} else if err := d.takeContents(o, from, to); err != nil {
@@ -219,6 +224,10 @@ func (d *ResponseDecoder) slice() *infer.Error {
 	for i := range outputs {
 		o := &outputs[i]
 		switch {
+		case o.Region != nil:
+			if d.typed[i] > 0 || len(d.raws) > 0 && d.raws[i].n > 0 {
+				return d.bad(o, "came both in shared memory and in the answer")
+			}
 		case len(d.raws) > 0 && d.typed[i] > 0:
 			return d.bad(o, "came both as contents and as raw_output_contents")
 		case len(d.raws) > 0:

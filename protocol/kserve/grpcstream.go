@@ -32,6 +32,7 @@ func (d *ResponseDecoder) DecodeStream(model *infer.Model, call *infer.Call, bod
 	if req.Encoding == infer.KServeGRPC {
 		d.classified = req.Classified
 	}
+	d.request = ofRegions(req)
 	if err = d.decode(model, r); err == nil && !model.Decoupled {
 		err = fit.Answers(model, req, r)
 	}

@@ -143,8 +143,16 @@ func (d *Decoder) finishInput() *infer.Error {
 		return d.Lacks("datatype")
 	case !seen.hasShape:
 		return d.Lacks("shape")
+	case d.region.seen && (seen.hasData || seen.hasSize):
+		return infer.Errorf(infer.Invalid, "input %s of model %s lies in shared memory: it must not have data as well", text.Quote(in.Name), text.Quote(d.Model.Name))
 	case seen.hasData && seen.hasSize:
 		return infer.Errorf(infer.Invalid, "input %s of model %s has both \"data\" and a binary_data_size, it must have one of them", text.Quote(in.Name), text.Quote(d.Model.Name))
+	case d.region.seen:
+		r, err := d.takeRegion("input " + text.Quote(in.Name))
+		if err != nil {
+			return err
+		}
+		return d.bindRegion(r)
 	case seen.read:
 		return nil
 	case seen.hasSize:

@@ -11,9 +11,14 @@ import (
 
 // Everything in this file answers questions that no inference waits for, so it is written by encoding/json.
 
-// Extensions returns the extensions of the protocol that this package speaks, as server metadata lists them.
-func Extensions() []string {
-	return []string{"classification", "model_configuration", "model_repository", "binary_tensor_data", "parameters", "statistics"}
+// Extensions returns the extensions of the protocol that this package speaks, as server metadata lists them. Regions
+// tells whether there is a server that shares memory with clients.
+func Extensions(regions bool) []string {
+	all := []string{"classification", "model_configuration", "model_repository", "binary_tensor_data", "parameters", "statistics"}
+	if regions {
+		all = append(all, "system_shared_memory", "cuda_shared_memory")
+	}
+	return all
 }
 
 // ServerMetadata returns the answer to GET /v2.

@@ -187,18 +187,10 @@ func wrongParam(p *param, what string) *infer.Error {
 	return infer.Errorf(infer.Invalid, "parameter %s %s", text.Quote(p.Key), what)
 }
 
-// sharedMemory refuses a tensor that lies in memory of the client's machine.
-func sharedMemory(key []byte) *infer.Error {
-	if !strings.HasPrefix(string(key), "shared_memory_") {
-		return nil
-	}
-	return infer.Errorf(infer.Unsupported, "shared memory regions are not supported: send the tensor's data in the request")
-}
-
 // inputParameter takes a parameter of one input.
 func (d *Decoder) inputParameter(p *param) *infer.Error {
 	if string(p.Key) != "binary_data_size" {
-		return sharedMemory(p.Key)
+		return d.regionParameter(p)
 	}
 	if p.Kind != infer.ParamInt || p.Int < 0 {
 		return infer.Errorf(infer.Invalid, "parameter %s of input %s of model %s must be a whole number of bytes, of 63 bits at most", text.Quote(p.Key), d.InputName(), text.Quote(d.Model.Name))
@@ -222,7 +214,7 @@ func (b *binder) outputParameter(p *param) *infer.Error {
 		}
 		form.Classes = int(p.Int)
 	default:
-		return sharedMemory(p.Key)
+		return b.regionParameter(p)
 	}
 	return nil
 }
