@@ -55,7 +55,10 @@ func newBench(t *testing.T, opts puppet.TritonOptions) *bench {
 func openBench(t *testing.T, address string, opts Options) *bench {
 	t.Helper()
 	b := &bench{t: t, memory: infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<30)))}
-	opts.Name, opts.Endpoints, opts.Interval = "test", []string{address}, 20*time.Millisecond
+	opts.Name, opts.Endpoints = "test", []string{address}
+	if opts.Interval == 0 {
+		opts.Interval = 20 * time.Millisecond
+	}
 	var err error
 	b.pool, err = New(opts, b.memory, backends.NewMetrics(nil), zap.NewNop())
 	if err != nil {
@@ -135,13 +138,14 @@ func (b *bench) answered(m *infer.Model) error {
 // edge is the edge of a call.
 type edge struct {
 	tag  uint32 // of what was asked
+	rows int64  // of it, 0: one
 	err  error
 	done chan struct{}
 }
 
 // Done implements [infer.Continuation].
 func (e *edge) Done(c *infer.Call, _ *infer.Burst) {
-	e.err = puppet.Answered(c, 1, width, e.tag)
+	e.err = puppet.Answered(c, max(e.rows, 1), width, e.tag)
 	close(e.done)
 }
 

@@ -455,3 +455,29 @@ func TestPathsAreBounded(t *testing.T) {
 		t.Error("a version is named that has no name")
 	}
 }
+
+// TestRESTLarge sends what is long as text, which whoever runs it does not write, and gives half of it up.
+func TestRESTLarge(t *testing.T) {
+	b := openWeb(t, newWeb(t, &web{index: plainIndex, version: "1"}))
+	m := b.has("m 1 ready")[0].Model
+	const rows, many = 30000, 8
+	var edges [many]*edge
+	for i := range edges {
+		e := &edge{tag: uint32(i), rows: rows, done: make(chan struct{})}
+		c := puppet.Ask(b.memory, &infer.Route{Model: m}, rows, width, e.tag)
+		c.Then(infer.RoleEdge, e)
+		if err := b.pool.Direct(m).Submit(c, nil); err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 1 {
+			c.Fail(infer.ErrClientGone, nil)
+		}
+		edges[i] = e
+		defer c.Release()
+	}
+	for i, e := range edges {
+		if <-e.done; (e.err != nil) != (i%2 == 1) {
+			t.Errorf("request %d: %v", i, e.err)
+		}
+	}
+}

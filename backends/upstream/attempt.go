@@ -142,17 +142,34 @@ func (a *attempt) run(burst *infer.Burst) {
 	if a.single != nil {
 		asked = &a.part
 	}
-	if a.q.Path == "" { // else it goes on for an attempt that has encoded
-		v := a.place.Version
-		a.q.Binary = v.Binary
-		if err := a.codec.Encode(asked, v.Name, v.Number, &a.q); err != nil {
-			a.failed(b, err, burst)
-			return
-		}
-	}
 	a.q.trail = a.trail.of(asked.Members)
-	a.since = burst.Clock()
-	a.send(b, a.pool.timeout(asked.Members, a.since), burst)
+	switch a.q.Binary = a.place.Version.Binary; {
+	case a.q.Path != "": // it goes on for an attempt that has encoded
+		a.send(b, asked, burst)
+	case a.pool.opts.Dialect.REST != nil && !a.q.Binary && asked.Bytes > mostText:
+		a.pool.encoding.Go(func() {
+			own := &infer.Burst{}
+			own.Begin()
+			a.encode(b, asked, own)
+			own.Flush()
+		})
+	default:
+		a.encode(b, asked, burst)
+	}
+}
+
+// mostText is how many bytes of tensors are written as text on the goroutine of whoever runs a batch: it may be the
+// reader of a connection, which does not work long on one stream.
+const mostText = 64 << 10
+
+// encode encodes and sends.
+func (a *attempt) encode(b, asked *infer.Batch, burst *infer.Burst) {
+	v := a.place.Version
+	if err := a.codec.Encode(asked, v.Name, v.Number, &a.q); err != nil {
+		a.failed(b, err, burst)
+		return
+	}
+	a.send(b, asked, burst)
 }
 
 // timeout returns how long the server may take, 0 if for ever: as long as anybody waits, and what it may take longer.
@@ -174,10 +191,11 @@ func (p *Pool) remaining(deadline, now int64) time.Duration {
 }
 
 // send hands the call to the endpoint's connections.
-func (a *attempt) send(b *infer.Batch, timeout time.Duration, burst *infer.Burst) {
+func (a *attempt) send(b, asked *infer.Batch, burst *infer.Burst) {
+	a.since = burst.Clock()
 	place, rows, hint, since := a.place, a.rows, a.hint, a.since
 	place.Enter(rows)
-	if why := a.call.start(place.Remote.Runner.(*endpoint), &a.q, timeout, burst); why != nil {
+	if why := a.call.start(place.Remote.Runner.(*endpoint), &a.q, a.pool.timeout(asked.Members, since), burst); why != nil {
 		place.Remote.Unheard()
 		place.Leave(rows, why.Code, burst.Clock()-since, hint)
 		a.failed(b, why, burst)

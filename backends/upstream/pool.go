@@ -30,7 +30,8 @@ type Pool struct {
 
 	attempts sync.Pool
 	streams  sync.Pool
-	bursts   sync.Pool // what answers over REST are finished in
+	bursts   sync.Pool      // what answers over REST are finished in
+	encoding sync.WaitGroup // what is written as text and long
 	hints    atomic.Uint32
 
 	changed chan struct{} // one slot: what List tells has changed
@@ -174,11 +175,13 @@ func (p *Pool) begin(ctx context.Context, e *endpoint, counted bool) {
 func (p *Pool) Close(ctx context.Context) error {
 	p.stop()
 	p.running.Wait()
+	p.encoding.Wait()
 	for _, e := range p.endpoints {
 		p.leaving.Go(func() { e.client.close(ctx) })
 	}
 	defer context.AfterFunc(ctx, p.hurry)()
 	p.leaving.Wait()
+	p.encoding.Wait() // of what went on meanwhile
 	p.hurry()
 	p.fleet.Close()
 	return ctx.Err()
