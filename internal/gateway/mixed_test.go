@@ -34,7 +34,7 @@ func TestProtocolsShareBatches(t *testing.T) {
 		}},
 		{"tensorflow serving", func(t *testing.T) *running {
 			server := tfServing(t, puppet.TFServingOptions{Models: []puppet.TFModel{puppet.TFEcho("m")}})
-			return start(t, tfPool(server, ", slots: 1")+`models: [{name: m, batching: {max_batch_size: 16}, targets: [{version: "1", pool: tf}]}]`+"\n")
+			return start(t, tfPool(", slots: 1", server.Address())+`models: [{name: m, batching: {max_batch_size: 16}, targets: [{version: "1", pool: tf}]}]`+"\n")
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
