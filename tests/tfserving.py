@@ -23,7 +23,7 @@ class TFServing:
     MODEL/VERSION/; what comes and goes there does so at the server. labels are {"MODEL:LABEL": VERSION}.
     """
 
-    def __init__(self, labels=None, content=False, patience=90):
+    def __init__(self, labels=None, content=False, patience=180):
         self._labels, self._content, self._patience = labels or {}, content, patience
         self._temporary = tempfile.TemporaryDirectory(prefix="tfserving-")
         home = pathlib.Path(self._temporary.name)

@@ -249,6 +249,28 @@ class TestStubs(Case):
         self.refused(lambda front: front.predict("mixed", signature="checked", x=nan), codes.INVALID_ARGUMENT, "x is not finite")
 
 
+class TestContent(unittest.TestCase):
+    """A server that answers with tensor_content, as the flag --enable_serialization_as_tensor_content of the real one has it."""
+
+    def test_every_type(self):
+        content_server = tfserving.TFServing(content=True)
+        self.addCleanup(content_server.close)
+        own = sluice.Sluice(arguments=("--backend", f"tfserving={content_server.grpc}#{','.join(MODELS[:len(DTYPES)])}"))
+        self.addCleanup(own.stop)
+        straight, through = Front(self, content_server.grpc), Front(self, own.grpc)
+        with tritonclient.http.InferenceServerClient(own.http) as client:
+            for name in DTYPES:
+                with self.subTest(dtype=name):
+                    array = values(name)
+                    asked = predict(f"identity_{name}", **{f"IN_{name}": array})
+                    answer = through.prediction.Predict(asked, timeout=30)
+                    self.assertEqual(answer, straight.prediction.Predict(asked, timeout=30))
+                    self.assertEqual(name != "BYTES", bool(answer.outputs[f"OUT_{name}"].tensor_content))
+                    x = tritonclient.http.InferInput(f"IN_{name}", list(array.shape), name)
+                    x.set_data_from_numpy(array)
+                    numpy.testing.assert_array_equal(client.infer(f"identity_{name}", [x]).as_numpy(f"OUT_{name}"), array)
+
+
 class TestOtherClients(Case):
     """The v2 protocol's own client, and curl as TensorFlow Serving's documentation has it."""
 
