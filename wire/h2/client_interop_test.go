@@ -106,7 +106,9 @@ func TestClientAsksGRPCGo(t *testing.T) {
 	a := newAsker(t, ClientOptions{Address: g.addr})
 	for _, n := range []int{0, 1, 1000, 16379, 65531, 65532, 1 << 20, 8 << 20} {
 		wantEcho(t, a.ask(a.call("/go.Echo/Unary", pattern(n))), pattern(n))
-		wantEcho(t, a.ask(a.call("/go.Echo/Gzip", pattern(n))), pattern(n))
+		if n <= 1<<20 { // more is only more work
+			wantEcho(t, a.ask(a.call("/go.Echo/Gzip", pattern(n))), pattern(n))
+		}
 	}
 	call := a.call("/go.Echo/Meta", []byte("m"))
 	call.Authority, call.Timeout = "models.example", 90*time.Second
