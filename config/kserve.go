@@ -15,6 +15,9 @@ type KServeOptions struct {
 	// Connections is the most connections to one endpoint. 0, the default (auto):
 	// 2 over gRPC, 64 over REST.
 	Connections int
+	// Binary is how tensors travel over REST: "auto", "always" or "never" as binary
+	// data.
+	Binary string
 	// Signatures are what models take and give whose servers do not tell.
 	Signatures []KServeSignature
 	// RepositoryControl passes loads and unloads on to the servers. Default
@@ -47,12 +50,22 @@ const (
 	V1   = "v1"
 )
 
+// Whether tensors travel as binary data.
+const (
+	BinaryAuto   = "auto"
+	BinaryAlways = "always"
+	BinaryNever  = "never"
+)
+
 // KServe declares the kind of pools that are servers of the v2 protocol.
 func KServe() Kind {
 	k := Kind{
 		Name: "kserve", Target: "endpoints",
 		Doc: "Sends requests to servers of KServe's v2 protocol: MLServer, the KServe SDK's server, another Sluice.",
 		Keys: []Key{{
+			Name: "binary", Type: Enum, Values: []string{BinaryAuto, BinaryAlways, BinaryNever}, Default: BinaryAuto,
+			Doc: "Whether tensors travel as binary data over REST, which no number goes through text for. auto: where the server lists binary_tensor_data among its extensions. The KServe SDK's servers take it and do not say so.",
+		}, {
 			Name: "protocol", Type: Enum, Values: []string{GRPC, REST, V1}, Default: GRPC,
 			Doc: "How the servers are talked to: the v2 protocol over gRPC or over REST, or v1, which is :predict over REST.",
 		}},

@@ -23,6 +23,7 @@ type Pool struct {
 
 	// Immutable after New.
 	protocol   Protocol
+	binary     Binary
 	signatures []Signature
 	wanted     *upstream.Wants[backends.Wanted] // sorted
 }
@@ -37,12 +38,24 @@ const (
 	V1                   // v1, which is REST
 )
 
+// Binary is whether servers are taken to understand binary tensors over REST.
+type Binary uint8
+
+// Whether they are.
+const (
+	BinaryAsTold Binary = iota // as they tell
+	BinaryAlways
+	BinaryNever
+)
+
 // Options configures a Pool.
 type Options struct {
 	// Options are those of every pool of servers. Their dialect is not the caller's to give.
 	upstream.Options
 	// Protocol is how the servers are spoken to. Default GRPC.
 	Protocol Protocol
+	// Binary is whether tensors travel as binary data over REST. Default BinaryAsTold.
+	Binary Binary
 	// Signatures are what models take and give whose servers do not tell. Default none: they are not served.
 	Signatures []Signature
 }
@@ -55,7 +68,7 @@ type Signature struct {
 
 // New starts to look at servers. It does not wait for them.
 func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
-	p := &Pool{protocol: opts.Protocol, signatures: opts.Signatures, wanted: upstream.NewWants[backends.Wanted]()}
+	p := &Pool{protocol: opts.Protocol, binary: opts.Binary, signatures: opts.Signatures, wanted: upstream.NewWants[backends.Wanted]()}
 	opts.Dialect = upstream.Dialect{
 		Look: p.look, Describe: p.describe, Ready: v2grpc.Ready, Control: v2grpc.Control(), NewCodec: v2grpc.NewCodec, NewStreamCodec: v2grpc.NewStreamCodec,
 	}

@@ -55,8 +55,14 @@ func names(ctx context.Context, ask upstream.Ask) ([]string, error) {
 // describeREST is describe over REST: a server may take binary tensors, and says so.
 func (p *Pool) describeREST(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstream.Description, error) {
 	d, err := p.describe(ctx, ask, l)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case d.Model.Decoupled:
+		return nil, errDecoupled
+	}
+	if d.Binary = p.binary == BinaryAlways; p.binary != BinaryAsTold {
+		return d, nil
 	}
 	server := &pb.ServerMetadataResponse{}
 	err = ask(ctx, "", &pb.ServerMetadataRequest{}, server)
@@ -64,9 +70,6 @@ func (p *Pool) describeREST(ctx context.Context, ask upstream.Ask, l upstream.Li
 		return nil, err
 	}
 	d.Binary = slices.Contains(server.GetExtensions(), binaryExtension)
-	if d.Model.Decoupled {
-		return nil, errDecoupled
-	}
 	return d, nil
 }
 

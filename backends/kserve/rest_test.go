@@ -33,6 +33,7 @@ type web struct {
 	version  string // that metadata and answers name
 	metadata string // empty: that of the model
 	binary   bool
+	always   Binary // what the pool is told of it
 	// script may answer inference run, from 1 on, by itself, and tells whether it has.
 	script func(run int64, w http.ResponseWriter, r *http.Request) bool
 	runs   atomic.Int64
@@ -166,7 +167,7 @@ const headLength = "Inference-Header-Content-Length"
 // openWeb opens a pool over a server that speaks REST.
 func openWeb(t *testing.T, s *web) *bench {
 	t.Helper()
-	b := openBench(t, address(s.server), Options{Protocol: REST})
+	b := openBench(t, address(s.server), Options{Protocol: REST, Binary: s.always})
 	b.pool.Want(nil)
 	return b
 }
@@ -184,6 +185,8 @@ func TestRESTServers(t *testing.T) {
 		"MLServer":             {&web{index: `[{"name":"m","version":null,"state":"READY","reason":""}]`}, nil, "application/json"},
 		"KServe's, which list": {&web{list: `{"models":["m"]}`}, nil, "application/json"},
 		"nothing but models":   {&web{}, []string{"m"}, "application/json"},
+		"binary, unsaid":       {&web{always: BinaryAlways}, []string{"m"}, "application/octet-stream"},
+		"binary, not wanted":   {&web{always: BinaryNever, binary: true}, []string{"m"}, "application/json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newWeb(t, tc.s)

@@ -38,6 +38,17 @@ func protocolOf(name string) kserve.Protocol {
 	return kserve.GRPC
 }
 
+// binaryOf is whether a pool's servers are taken to understand binary tensors.
+func binaryOf(name string) kserve.Binary {
+	switch name {
+	case config.BinaryAlways:
+		return kserve.BinaryAlways
+	case config.BinaryNever:
+		return kserve.BinaryNever
+	}
+	return kserve.BinaryAsTold
+}
+
 // signaturesOf are what a configuration says that models take and give.
 func signaturesOf(said []config.KServeSignature) []kserve.Signature {
 	specs := func(tensors []config.KServeTensor) []infer.Spec {
@@ -68,7 +79,7 @@ func openKServe(c *config.Pool, env Env) (*backends.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := kserve.New(kserve.Options{Options: opts, Protocol: protocolOf(o.Protocol), Signatures: signaturesOf(o.Signatures)}, env.Memory, env.Upstream, env.Log.Named("kserve").With(zap.String("pool", c.Name)))
+	p, err := kserve.New(kserve.Options{Options: opts, Protocol: protocolOf(o.Protocol), Binary: binaryOf(o.Binary), Signatures: signaturesOf(o.Signatures)}, env.Memory, env.Upstream, env.Log.Named("kserve").With(zap.String("pool", c.Name)))
 	if err != nil {
 		return nil, err
 	}

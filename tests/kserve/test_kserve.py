@@ -21,7 +21,7 @@ X = numpy.arange(8, dtype=numpy.float32).reshape(2, 4)
 # Each model: the versions by which it can be asked, and what it multiplies by.
 MODELS = (
     ("double", ("", "1"), 2), ("triple", ("", "v3"), 3), ("scorer", ("", "1"), 2),
-    ("double-rest", ("", "1"), 2), ("triple-rest", ("", "v3"), 3), ("scorer-rest", ("", "1"), 2), ("scorer-v1", ("", "1"), 2), ("plain", ("", "1"), 2),
+    ("double-rest", ("", "1"), 2), ("triple-rest", ("", "v3"), 3), ("scorer-rest", ("", "1"), 2), ("scorer-binary", ("", "1"), 2), ("scorer-v1", ("", "1"), 2), ("plain", ("", "1"), 2),
 )
 gateway = None
 
@@ -39,6 +39,7 @@ pools:
   - {{name: sdk, kind: kserve, protocol: grpc, endpoints: [{{address: "{sdk.grpc}"}}]}}
   - {{name: mlserver-rest, kind: kserve, protocol: rest, endpoints: [{{address: "{mlserver.http}"}}]}}
   - {{name: sdk-rest, kind: kserve, protocol: rest, endpoints: [{{address: "{sdk.http}"}}]}}
+  - {{name: sdk-binary, kind: kserve, protocol: rest, binary: always, endpoints: [{{address: "{sdk.http}"}}]}}
   - name: sdk-v1
     kind: kserve
     protocol: v1
@@ -56,6 +57,8 @@ models:
     targets: [{{version: v3, pool: mlserver-rest, upstream: {{model: triple}}}}]
   - name: scorer-rest
     targets: [{{version: "1", pool: sdk-rest, upstream: {{model: double}}}}]
+  - name: scorer-binary
+    targets: [{{version: "1", pool: sdk-binary, upstream: {{model: double}}}}]
   - name: scorer-v1
     targets: [{{version: "1", pool: sdk-v1, upstream: {{model: double}}}}]
     batching: {{max_batch_size: 16}}
