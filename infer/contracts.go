@@ -73,7 +73,7 @@ type VersionStatus struct {
 	Name    string
 	Version string
 	State   State
-	Reason  string // why it is not ready, for operators
+	Reason  string // why it is not ready, or what is wrong all the same, for operators
 	Model   *Model // nil until described
 }
 

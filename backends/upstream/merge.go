@@ -141,7 +141,7 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 	}
 	v := p.versions[key]
 	s := infer.VersionStatus{Name: key.name, Version: key.version, State: infer.Unavailable}
-	var reasons []string
+	var reasons, differs []string
 	for i, r := range reports {
 		e := p.endpoints[i]
 		if r == nil {
@@ -158,9 +158,10 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 		case ready && r.healthy:
 			s.State = infer.Ready
 		case at.desc != nil && !fits:
-			odd[e] = fmt.Sprintf("it describes version %.32q of model %.64q otherwise than others and gets no requests for it: %s",
-				key.version, key.name, v.desc.difference(at.desc))
+			how := v.desc.difference(at.desc)
+			odd[e] = fmt.Sprintf("it describes version %.32q of model %.64q otherwise than others and gets no requests for it: %s", key.version, key.name, how)
 			reasons = append(reasons, "another endpoint describes it otherwise")
+			differs = append(differs, how)
 		case at.state != infer.Unavailable && r.healthy && s.State == infer.Unavailable:
 			s.State = infer.Loading
 		case !r.healthy:
@@ -171,6 +172,9 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 	}
 	if s.State == infer.Ready {
 		s.Model = v.model
+		if len(differs) > 0 {
+			s.Reason = fmt.Sprintf("%d of %d endpoints describe it otherwise and get no requests for it: %s", len(differs), len(reports), differs[0])
+		}
 		return s
 	}
 	s.Reason = strings.Join(slices.Compact(reasons), "; ")

@@ -118,6 +118,9 @@ func TestServersAreReplacedOneByOne(t *testing.T) {
 	b.await("the changed one says why it gets nothing", func() bool {
 		return strings.Contains(b.at(one, "m").Reason, `input "x" is INT64 [-1,-1] instead of FP32 [-1,-1]`)
 	})
+	if want := `1 of 2 endpoints describe it otherwise and get no requests for it: input "x" is INT64 [-1,-1] instead of FP32 [-1,-1]`; b.status("m", "1").Reason != want {
+		t.Errorf("the version is ready: %s; want %s", b.status("m", "1").Reason, want)
+	}
 	if got := b.model("m"); got.Inputs[0].DType != tensor.FP32 {
 		t.Errorf("the version takes %v while a server has it as it was", got.Inputs[0].DType)
 	}

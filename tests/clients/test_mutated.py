@@ -93,8 +93,9 @@ class Sender:
         if sent.grpc:
             with grpc.insecure_channel(self.target, (("grpc.use_local_subchannel_pool", 1),)) as channel:
                 infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+                with contextlib.suppress(grpc.RpcError):
+                    infer(sent.body, timeout=DEADLINE)  # there is a connection now
                 calls = [infer.future(sent.body, timeout=DEADLINE) for _ in range(8)]
-                grpc.channel_ready_future(channel).result(PATIENCE)
                 time.sleep(pause)
                 for call in calls[::2]:
                     call.cancel()
@@ -142,7 +143,10 @@ class Sender:
     # HTTP, by hand: a client's library would not let most of this out.
 
     def connect(self):
-        self.sock = socket.create_connection(self.address, PATIENCE)
+        try:
+            self.sock = socket.create_connection(self.address, PATIENCE)
+        except OSError as error:
+            raise Wrong(f"nobody listens: {error}") from None
 
     def disconnect(self):
         if self.sock:
