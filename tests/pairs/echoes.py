@@ -24,6 +24,7 @@ class Model:
 MODELS = (
     *(Model(f"identity_{dtype}", (dtype,)) for dtype in DTYPES),
     Model("several", ("INT32", "FP32", "BYTES", "BOOL", "FP64")),
+    Model("batched", ("FP32", "BYTES")),
     Model("scalar", ("FP32", "INT64", "BOOL", "BYTES"), ()),
     Model("cube", ("FP32",), (-1, 2, -1)),
     Model("named_bytes", ("BYTES",), suffix="_bytes"),

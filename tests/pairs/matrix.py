@@ -33,7 +33,7 @@ class Server:
     """A Sluice in front of a kind of server, the names that the models have there, and whether each number is work for it."""
 
     def __init__(self, gateway, models=str, slow=False):
-        self.http, self.grpc = gateway.http, gateway.grpc
+        self.gateway, self.http, self.grpc, self.metrics = gateway, gateway.http, gateway.grpc, gateway.metrics
         self.v2 = v2.Client(gateway.http, gateway.grpc)
         self.close = self.v2.close
         self.model, self.slow = models, slow

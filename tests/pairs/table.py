@@ -5,7 +5,7 @@ import re
 import sluice
 
 PAGE = sluice.ROOT / "docs" / "guides" / "transcoding.md"
-BEGIN = re.compile(r"^<!-- ([a-z-]+): written by SLUICE_REWRITE=1 .* -->\n", re.MULTILINE)
+BEGIN = re.compile(r"^<!-- ([a-z0-9-]+): written by SLUICE_REWRITE=1 .* -->\n", re.MULTILINE)
 END = "<!-- end -->\n"
 
 
