@@ -52,10 +52,10 @@ func newBench(t *testing.T, opts puppet.TritonOptions) *bench {
 }
 
 // openBench opens a pool over a server at an address.
-func openBench(t *testing.T, address string, opts Options) *bench {
+func openBench(t *testing.T, address string, opts Options, others ...string) *bench {
 	t.Helper()
 	b := &bench{t: t, memory: infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<30)))}
-	opts.Name, opts.Endpoints = "test", []string{address}
+	opts.Name, opts.Endpoints = "test", append([]string{address}, others...)
 	if opts.Interval == 0 {
 		opts.Interval = 20 * time.Millisecond
 	}

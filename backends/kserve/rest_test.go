@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/internal/puppet/conformance"
@@ -38,6 +40,7 @@ type web struct {
 	script func(run int64, w http.ResponseWriter, r *http.Request) bool
 	runs   atomic.Int64
 	forms  atomic.Pointer[string] // of the last inference: its content type
+	looks  atomic.Int64
 }
 
 // newWeb starts a server.
@@ -92,6 +95,7 @@ func (s *web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimSuffix(r.URL.Path, "/versions/"+s.version)
 	switch path = strings.Replace(path, "/versions/"+s.version+"/", "/", 1); path {
 	case "/v2/health/live":
+		s.looks.Add(1)
 		answer(true, "null")
 	case "/v2":
 		answer(true, `{"name":"web","version":"1","extensions":[`+extensions+`]}`)
@@ -482,5 +486,50 @@ func TestRESTLarge(t *testing.T) {
 		if <-e.done; (e.err != nil) != (i%2 == 1) {
 			t.Errorf("request %d: %v", i, e.err)
 		}
+	}
+}
+
+// TestLooksDoNotWait has the only connection for runs busy: the server is found healthy all the same.
+func TestLooksDoNotWait(t *testing.T) {
+	hold := make(chan struct{})
+	s := newWeb(t, &web{index: plainIndex, version: "1", script: func(int64, http.ResponseWriter, *http.Request) bool {
+		<-hold
+		return false
+	}})
+	b := openBench(t, address(s.server), Options{Protocol: REST, Options: upstream.Options{Connections: 1}})
+	m := b.has("m 1 ready")[0].Model
+	done := make(chan error, 1)
+	go func() { done <- b.answered(m) }()
+	for end := time.Now().Add(patience); s.runs.Load() == 0; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("the run does not start")
+		}
+	}
+	for from := s.looks.Load(); s.looks.Load() < from+6; runtime.Gosched() {
+		if all := b.has("m 1 ready"); len(all) != 1 {
+			t.Fatal("the model is gone")
+		}
+	}
+	close(hold)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRESTGoesElsewhere has one of two servers gone: nobody notices.
+func TestRESTGoesElsewhere(t *testing.T) {
+	first, second := newWeb(t, &web{index: plainIndex, version: "1"}), newWeb(t, &web{index: plainIndex, version: "1"})
+	opts := Options{Protocol: REST, Options: upstream.Options{Interval: time.Hour}}
+	b := openBench(t, address(first.server), opts, address(second.server))
+	m := b.has("m 1 ready")[0].Model
+	first.server.CloseClientConnections()
+	first.server.Close()
+	for range 20 {
+		if err := b.answered(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if first.runs.Load() > 0 || second.runs.Load() != 20 {
+		t.Errorf("the servers were asked %d and %d times", first.runs.Load(), second.runs.Load())
 	}
 }

@@ -44,11 +44,14 @@ func newCall(a *attempt) call {
 // client is a pool's way to one server.
 type client struct {
 	grpc *h2.Client
-	rest *h1.Client // in place of grpc, where the dialect says so
+	// In place of grpc, where the dialect says so: one for runs, and one for looks, which must not wait until a run is
+	// over and gives its connection back.
+	rest, looks *h1.Client
 }
 
 func (c client) close(ctx context.Context) {
 	if c.rest != nil {
+		c.looks.Close(ctx)
 		c.rest.Close(ctx)
 		return
 	}

@@ -147,9 +147,14 @@ func (p *Pool) add(address, authority string) (*endpoint, error) {
 // connect returns a client of a server, which connects with its first call.
 func (p *Pool) connect(address, authority string) (c client, err error) {
 	if p.opts.Dialect.REST != nil {
-		c.rest, err = h1.NewClient(h1.ClientOptions{
+		opts := h1.ClientOptions{
 			Address: address, Host: authority, TLS: p.opts.TLS, MaxConnections: p.opts.Connections, MaxBody: p.opts.MaxAnswer,
-		}, p.memory.Slabs, p.log)
+		}
+		if c.rest, err = h1.NewClient(opts, p.memory.Slabs, p.log); err != nil {
+			return c, err
+		}
+		opts.MaxConnections = describers
+		c.looks, err = h1.NewClient(opts, p.memory.Slabs, p.log)
 		return c, err
 	}
 	c.grpc, err = h2.NewClient(h2.ClientOptions{

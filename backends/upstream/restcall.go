@@ -176,7 +176,7 @@ func (e *endpoint) askREST(ctx context.Context, question, answer proto.Message) 
 		call.Header = []wire.Header{{Name: headerType, Value: []byte("application/json")}}
 		call.Body.AppendOwned(slab.View{B: q.Body})
 	}
-	if err := e.client.rest.Start(call); err != nil {
+	if err := e.client.looks.Start(call); err != nil {
 		return err
 	}
 	select {
