@@ -160,6 +160,43 @@ func TestRegionsThatCannotBe(t *testing.T) {
 	})
 }
 
+// TestRegionsOfRefusedRequestsAreForgotten has a decoder refuse a request that speaks of a region, and then read one that
+// speaks of none: they may be of different clients.
+func TestRegionsOfRefusedRequestsAreForgotten(t *testing.T) {
+	mem := newMemory()
+	m := sharing()
+	m.Inputs = m.Inputs[:1]
+	overREST, overGRPC := NewDecoder(mem.Slabs), NewMessageDecoder(mem.Slabs)
+	decode := func(rest bool, params string) (*infer.Request, *infer.Error) {
+		req := mem.NewRequest()
+		if rest {
+			body := `{"inputs":[{"name":"a","shape":[4],"datatype":"FP32","parameters":{` + params + `},"data":[1,2,3,4]}]}`
+			move(&req.Body, bodyOf(mem.Slabs, []byte(body), 0))
+			return req, overREST.Decode(Source{Model: m, Body: &req.Body, HeaderLen: NoHeader}, req, &Head{})
+		}
+		in := &inputMsg{Name: "a", Datatype: "FP32", Shape: []int64{4}, Contents: &pb.InferTensorContents{Fp32Contents: []float32{1, 2, 3, 4}}}
+		if params != "" {
+			in.Parameters = map[string]*pb.InferParameter{regionName: stringParam("r"), regionSize: stringParam("16")}
+		}
+		move(&req.Body, bodyOf(mem.Slabs, marshalMessage(t, request(nil, in)), 0))
+		return req, overGRPC.Decode(Source{Model: m, Body: &req.Body}, req, &Head{})
+	}
+	for _, rest := range []bool{true, false} {
+		for _, params := range []string{`"shared_memory_region":"r"`, `"shared_memory_byte_size":16,"shared_memory_region":"r"`} {
+			bad, err := decode(rest, params)
+			if err == nil {
+				t.Fatalf("over REST %v: a region beside data is taken", rest)
+			}
+			bad.Release()
+			good, err := decode(rest, "")
+			if err != nil || good.Regions || good.Inputs[0].Region != nil || good.Inputs[0].Data.Size() != 16 {
+				t.Errorf("over REST %v: the request behind it: %v", rest, err)
+			}
+			good.Release()
+		}
+	}
+}
+
 // parseText reads a message of the type of like.
 func parseText(t *testing.T, like proto.Message, s string) proto.Message {
 	t.Helper()
