@@ -8,6 +8,9 @@ type TFServingOptions struct {
 	// Models are asked for beside those that targets name. Never empty where
 	// the pool discovers.
 	Models []string
+	// Labels are those that servers may have on the versions of models that are
+	// discovered. Default none.
+	Labels []string
 	// Slots is the batches outstanding at one endpoint for one model version
 	// that merges. 0, the default (auto): 2.
 	Slots int
@@ -37,9 +40,13 @@ func TFServing() Kind {
 		k.Keys = append(k.Keys, key)
 		if key.Name == "endpoints" {
 			name := Key{Type: String, Check: checkName, Doc: "A model's name at the servers."}
+			label := Key{Type: String, Check: checkName, Doc: "A label."}
 			k.Keys = append(k.Keys, Key{
 				Name: "models", Type: List, Item: &name,
 				Doc: "The models that discover serves every version of: TensorFlow Serving does not tell which it has. Those that targets name need not be here.",
+			}, Key{
+				Name: "labels", Type: List, Item: &label,
+				Doc: "The labels that the servers may have on versions. Each is looked up every health.interval, and clients reach a version that discover serves by its labels too. Targets have labels of their own.",
 			})
 		}
 	}

@@ -75,6 +75,8 @@ type VersionStatus struct {
 	State   State
 	Reason  string // why it is not ready, or what is wrong all the same, for operators
 	Model   *Model // nil until described
+	// Labels are names that the pool's servers have for the version, beside its own.
+	Labels []string
 }
 
 // Catalog knows the models of a pool. Its methods may block.

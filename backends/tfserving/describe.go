@@ -24,7 +24,7 @@ func (p *Pool) describe(ctx context.Context, ask upstream.Ask, l upstream.Listed
 	}
 	q := &pb.GetModelMetadataRequest{
 		ModelSpec:     &pb.ModelSpec{Name: l.Name, VersionChoice: &pb.ModelSpec_Version{Version: wrapperspb.Int64(number)}},
-		MetadataField: []string{"signature_def"},
+		MetadataField: []string{signatureField},
 	}
 	answer := &pb.GetModelMetadataResponse{}
 	if err := ask(ctx, metadataPath, q, answer); err != nil {

@@ -10,7 +10,8 @@
 //
 // Every run is a Predict, of the signature that the request asks for: TensorFlow Serving runs signatures that classify and
 // regress by Predict too, on the serialized Examples that the front has made of such a request. A request that came as
-// PredictRequest goes as it came but for its model_spec, which names the version by number: labels are the gateway's.
+// PredictRequest goes as it came but for its model_spec, which names the version by number: a label is the
+// gateway's to resolve, whether the configuration has it or a server does ([Options].Labels).
 //
 // Nothing tells how requests merge. They do where the configuration says so, and every input and output of every signature
 // has a free first axis.

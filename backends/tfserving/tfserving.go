@@ -21,6 +21,8 @@ const (
 	statusPath   = "/tensorflow.serving.ModelService/GetModelStatus"
 	metadataPath = "/tensorflow.serving.PredictionService/GetModelMetadata"
 	predictPath  = "/tensorflow.serving.PredictionService/Predict"
+
+	signatureField = "signature_def" // of metadata; there is no other
 )
 
 // Options configures a Pool.
@@ -29,6 +31,8 @@ type Options struct {
 	Upstream upstream.Options
 	// Models are asked for beside those that the configuration's targets name. Default none.
 	Models []string
+	// Labels are asked for at every look, of every model. Default none.
+	Labels []string
 }
 
 // Pool is servers that serve the same models. It implements [infer.Catalog].
@@ -37,6 +41,7 @@ type Pool struct {
 
 	// Immutable after New.
 	models []string
+	labels []string // sorted
 	wanted *upstream.Wants[backends.Wanted]
 	log    *zap.Logger
 
@@ -48,7 +53,7 @@ type Pool struct {
 
 // New starts to look at servers. It does not wait for them.
 func New(opts Options, memory *infer.Memory, metrics *backends.Metrics, log *zap.Logger) (*Pool, error) {
-	p := &Pool{models: slices.Clone(opts.Models), wanted: upstream.NewWants[backends.Wanted](), log: log}
+	p := &Pool{models: slices.Clone(opts.Models), labels: slices.Sorted(slices.Values(opts.Labels)), wanted: upstream.NewWants[backends.Wanted](), log: log}
 	p.mu.left = map[[2]string]string{}
 	opts.Upstream.Dialect = upstream.Dialect{Look: p.look, Describe: p.describe, NewCodec: newCodec}
 	var err error
@@ -93,7 +98,9 @@ func (p *Pool) look(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, e
 	for i, w := range wanted {
 		places <- struct{}{}
 		all.Go(func() {
-			lists[i], errs[i] = versions(ctx, ask, w)
+			if lists[i], errs[i] = versions(ctx, ask, w); errs[i] == nil {
+				errs[i] = p.label(ctx, ask, lists[i])
+			}
 			<-places
 		})
 	}
@@ -138,4 +145,34 @@ func versions(ctx context.Context, ask upstream.Ask, w backends.Wanted) ([]upstr
 		all = append(all, l)
 	}
 	return all, nil
+}
+
+// label notes which versions of a model have the pool's labels. A status does not tell, but metadata are also of the
+// version that a label is on.
+func (p *Pool) label(ctx context.Context, ask upstream.Ask, versions []upstream.Listed) error {
+	if !slices.ContainsFunc(versions, func(l upstream.Listed) bool { return l.State == infer.Ready }) {
+		return nil
+	}
+	for _, label := range p.labels {
+		q := &pb.GetModelMetadataRequest{
+			ModelSpec:     &pb.ModelSpec{Name: versions[0].Name, VersionChoice: &pb.ModelSpec_VersionLabel{VersionLabel: label}},
+			MetadataField: []string{signatureField},
+		}
+		answer := &pb.GetModelMetadataResponse{}
+		var refused *upstream.StatusError
+		err := ask(ctx, metadataPath, q, answer)
+		switch {
+		case errors.As(err, &refused):
+			continue // it is on none
+		case err != nil:
+			return fmt.Errorf("label %.64q of model %.64q: %w", label, versions[0].Name, err)
+		}
+		number := strconv.FormatInt(answer.GetModelSpec().GetVersion().GetValue(), 10)
+		for i := range versions {
+			if versions[i].Number == number {
+				versions[i].Labels = append(versions[i].Labels, label)
+			}
+		}
+	}
+	return nil
 }

@@ -57,7 +57,7 @@ func newBench(t *testing.T, opts puppet.TFServingOptions) *bench {
 	b := &bench{t: t, server: server, log: log, memory: infer.NewMemory(slab.NewPool(slab.Options{}, slab.NewBudget(1<<30)))}
 	b.pool, err = New(Options{Upstream: upstream.Options{
 		Name: "test", Endpoints: []string{server.Address()}, Interval: 20 * time.Millisecond,
-	}}, b.memory, backends.NewMetrics(nil), zap.New(core))
+	}, Labels: []string{"stable", "canary"}}, b.memory, backends.NewMetrics(nil), zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +178,30 @@ func TestVersionsComeAndGo(t *testing.T) {
 	b.has("m 2 ready, m 3 unavailable")
 	b.want("other")
 	b.has("other 1 ready")
+}
+
+// TestLabelsMove has the labels of a server, of which one moves to another version, and of which one is on none.
+func TestLabelsMove(t *testing.T) {
+	one, two := puppet.TFEcho("m"), puppet.TFEcho("m")
+	two.Version = 2
+	b := newBench(t, puppet.TFServingOptions{Models: []puppet.TFModel{one, two}})
+	b.want("m")
+	labels := func(want string) {
+		t.Helper()
+		b.awaits("m 1 ready, m 2 ready", func(all []infer.VersionStatus) bool {
+			return strings.Join(all[0].Labels, ",")+"; "+strings.Join(all[1].Labels, ",") == want
+		})
+	}
+	labels("; ")
+	b.server.Label("m", "stable", 1)
+	b.server.Label("m", "other", 1)
+	labels("stable; ")
+	b.server.Label("m", "canary", 1)
+	labels("canary,stable; ")
+	b.server.Label("m", "stable", 2)
+	labels("canary; stable")
+	b.server.Label("m", "canary", 7)
+	labels("; stable")
 }
 
 // TestNobodyNamesModels has neither targets nor models of the pool.

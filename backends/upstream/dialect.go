@@ -115,6 +115,8 @@ type Listed struct {
 	State infer.State
 	// Reason says why the version is not ready.
 	Reason string
+	// Labels are names that the server has for the version, beside its own; sorted.
+	Labels []string
 	// Terms is what its description depends on beside the server, in whatever numbers the dialect has for it: other
 	// terms have the version described again.
 	Terms int64

@@ -53,6 +53,7 @@ type seen struct {
 	listed bool        // as ready, by the server
 	number string      // how the server calls it
 	terms  int64       // as it is listed now
+	labels []string    // as it is listed now
 	state  infer.State // ready once it is described, unless its ready calls fail
 	reason string
 	desc   *Description   // nil until it is described
@@ -235,7 +236,7 @@ func sort(all []Listed, old map[id]seen) map[id]seen {
 			if s = old[key]; !s.listed || s.number != l.Number {
 				s = seen{listed: true, number: l.Number, state: infer.Loading, reason: "it is being looked at"}
 			}
-			s.terms = l.Terms
+			s.terms, s.labels = l.Terms, l.Labels
 		}
 		now[key] = s
 	}
@@ -351,7 +352,7 @@ func (e *endpoint) described(ctx context.Context, key id, old seen) seen {
 	}
 	var refused *StatusError
 	said := errors.As(err, &refused) || errors.Is(err, ErrUnusable)
-	now := seen{listed: true, number: old.number, terms: old.terms}
+	now := seen{listed: true, number: old.number, terms: old.terms, labels: old.labels}
 	switch {
 	case err == nil && old.desc != nil && old.desc.Same(d) && old.desc.Instances == d.Instances && old.desc.terms == d.terms:
 		return old

@@ -130,7 +130,12 @@ func (e *unreachedError) Error() string {
 }
 
 func (l *listing) equal(o *listing) bool {
-	return (l.err == nil) == (o.err == nil) && slices.Equal(l.versions, o.versions)
+	return (l.err == nil) == (o.err == nil) && slices.EqualFunc(l.versions, o.versions, sameStatus)
+}
+
+func sameStatus(a, b infer.VersionStatus) bool {
+	return a.Name == b.Name && a.Version == b.Version && a.State == b.State && a.Reason == b.Reason && a.Model == b.Model &&
+		slices.Equal(a.Labels, b.Labels)
 }
 
 // mergeVersion puts together what the endpoints say of a version, and notes who describes it otherwise.
@@ -157,6 +162,9 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 		case !there:
 		case ready && r.healthy:
 			s.State = infer.Ready
+			if s.Labels == nil { // servers that disagree are about to agree
+				s.Labels = at.labels
+			}
 		case at.desc != nil && !fits:
 			how := v.desc.difference(at.desc)
 			odd[e] = fmt.Sprintf("it describes version %.32q of model %.64q otherwise than others and gets no requests for it: %s", key.version, key.name, how)

@@ -228,6 +228,7 @@ func (b *builder) discovered(i int) {
 		v := versionView{
 			name: s.Version, pool: b.cfg.Pools[i].Name, at: i, upstream: config.Upstream{Model: s.Name, Version: s.Version},
 		}
+		v.labels = s.Labels
 		v.stand(s, config.Batching{}, config.Queue{})
 		view := &views[len(views)-1]
 		view.versions = append(view.versions, v)
@@ -243,7 +244,12 @@ func (b *builder) discovered(i int) {
 func (b *builder) weigh(m *modelView) {
 	o := b.cfg.Override(m.name)
 	for i := range m.versions {
-		m.versions[i].disabled = slices.Contains(o.Disabled, m.versions[i].name)
+		v := &m.versions[i]
+		v.disabled = slices.Contains(o.Disabled, v.name)
+		// Servers that move a label one after the other have it on two versions for a while: it goes to the higher one.
+		v.labels = slices.DeleteFunc(slices.Clone(v.labels), func(label string) bool {
+			return slices.ContainsFunc(m.versions[i+1:], func(o versionView) bool { return slices.Contains(o.labels, label) })
+		})
 	}
 	for i := len(m.versions) - 1; i >= 0; i-- {
 		if v := &m.versions[i]; v.state == infer.Ready && !v.disabled {

@@ -35,7 +35,7 @@ func openTFServing(c *config.Pool, env Env) (*backends.Pool, error) {
 		return nil, err
 	}
 	log := env.Log.Named("tfserving").With(zap.String("pool", c.Name))
-	p, err := tfserving.New(tfserving.Options{Upstream: opts, Models: o.Models}, env.Memory, env.Upstream, log)
+	p, err := tfserving.New(tfserving.Options{Upstream: opts, Models: o.Models, Labels: o.Labels}, env.Memory, env.Upstream, log)
 	if err != nil {
 		return nil, err
 	}

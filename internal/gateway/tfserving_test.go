@@ -54,6 +54,36 @@ func TestTFServingDiscovers(t *testing.T) {
 	waitFor(t, "version 1 answers again", func() bool { status, version := r.infer("m"); return status == 200 && version == "1" })
 }
 
+// TestTFServingLabels serves what is discovered by the labels of its servers, which move one after the other.
+func TestTFServingLabels(t *testing.T) {
+	one, two := puppet.TFEcho("m"), puppet.TFEcho("m")
+	two.Version = 2
+	var servers []*puppet.TFServing
+	for range 2 {
+		s := tfServing(t, puppet.TFServingOptions{Models: []puppet.TFModel{one, two}})
+		s.Label("m", "stable", 1)
+		servers = append(servers, s)
+	}
+	r := start(t, tfPool(", discover: true, models: [m], labels: [stable]", servers[0].Address(), servers[1].Address()))
+	by := func(version string) func() bool {
+		return func() bool {
+			status, body := r.call("http", "POST", "/v2/models/m/versions/stable/infer", ask)
+			return status == 200 && strings.Contains(body, `"model_version":"`+version+`"`)
+		}
+	}
+	waitFor(t, "the label is known", by("1"))
+	servers[0].Label("m", "stable", 2)
+	waitFor(t, "the label has begun to move", by("2"))
+	servers[1].Label("m", "stable", 2)
+	waitFor(t, "version 1 has no label any more", func() bool {
+		_, body := r.call("admin", "GET", "/v1/models/m", "")
+		return strings.Count(body, "stable") == 1
+	})
+	if !by("2")() {
+		t.Error("the label does not lead to version 2")
+	}
+}
+
 // TestTFServingTargets has targets that call the model and its versions otherwise, one of them by a label, and requests
 // that merge because the configuration says so. A reload names another model.
 func TestTFServingTargets(t *testing.T) {

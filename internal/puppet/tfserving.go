@@ -23,8 +23,6 @@ import (
 type TFServingOptions struct {
 	// Models are served.
 	Models []TFModel
-	// Labels are the versions of models by their names, and by their labels.
-	Labels map[string]map[string]int64
 	// Script is asked about each Predict before it runs, on a goroutine of the call's own; nil: all succeed. run
 	// counts from 1.
 	Script func(run int64, q *pb.PredictRequest) TFVerdict
@@ -70,12 +68,14 @@ type TFServing struct {
 	mu struct {
 		sync.Mutex
 		models []TFModel
+		labels map[[2]string]int64 // versions by models' names and labels
 	}
 }
 
 // StartTFServing listens on a port of its own and serves until Close.
 func StartTFServing(opts TFServingOptions) (*TFServing, error) {
 	t := &TFServing{opts: opts, pool: slab.NewPool(slab.Options{}, slab.NewBudget(8<<30))}
+	t.mu.labels = map[[2]string]int64{}
 	for _, m := range opts.Models {
 		t.Put(m)
 	}
@@ -150,29 +150,42 @@ func (t *TFServing) Put(m TFModel) {
 	t.mu.models = append(t.mu.models, m)
 }
 
+// Label puts a label on a version of a model, and takes it from another.
+func (t *TFServing) Label(model, label string, version int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.labels[[2]string{model, label}] = version
+}
+
+// labelled returns the version that a label is on.
+func (t *TFServing) labelled(model, label string) (version int64, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	version, ok = t.mu.labels[[2]string{model, label}]
+	return version, ok
+}
+
 // find returns the version that a spec asks for, which is the highest where it names none.
 func (t *TFServing) find(spec *pb.ModelSpec) (*TFModel, error) {
 	if spec.GetName() == "" {
 		return nil, status.Error(codes.InvalidArgument, "ModelSpec has no name specified.")
 	}
-	what, number := fmt.Sprintf("Latest(%s)", spec.GetName()), spec.GetVersion()
 	switch choice := spec.GetVersionChoice().(type) {
 	case *pb.ModelSpec_VersionLabel:
-		v, ok := t.opts.Labels[spec.GetName()][choice.VersionLabel]
+		v, ok := t.labelled(spec.GetName(), choice.VersionLabel)
 		if !ok {
 			return nil, status.Error(codes.InvalidArgument, "Unrecognized servable version label: "+choice.VersionLabel)
 		}
-		what, number = fmt.Sprintf("Specific(%s, %d)", spec.GetName(), v), nil
-		return t.available(spec.GetName(), &v, what)
+		return t.available(spec.GetName(), &v)
 	case *pb.ModelSpec_Version:
-		v := number.GetValue()
-		return t.available(spec.GetName(), &v, fmt.Sprintf("Specific(%s, %d)", spec.GetName(), v))
+		v := choice.Version.GetValue()
+		return t.available(spec.GetName(), &v)
 	}
-	return t.available(spec.GetName(), nil, what)
+	return t.available(spec.GetName(), nil)
 }
 
 // available returns a version that runs, the highest for nil.
-func (t *TFServing) available(name string, version *int64, what string) (*TFModel, error) {
+func (t *TFServing) available(name string, version *int64) (*TFModel, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found *TFModel
@@ -186,6 +199,10 @@ func (t *TFServing) available(name string, version *int64, what string) (*TFMode
 		}
 	}
 	if found == nil {
+		what := fmt.Sprintf("Latest(%s)", name)
+		if version != nil {
+			what = fmt.Sprintf("Specific(%s, %d)", name, *version)
+		}
 		return nil, status.Error(codes.NotFound, "Servable not found for request: "+what)
 	}
 	one := *found

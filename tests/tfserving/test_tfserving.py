@@ -38,7 +38,7 @@ server = gateway = None
 
 def setUpModule():
     global server, gateway
-    server = tfserving.TFServing(labels={"half_plus_two:stable": 1, "half_plus_two:canary": 2})
+    server = tfserving.TFServing(labels={"half_plus_two:stable": 1, "half_plus_two:canary": 2, "mixed:only": 1})
     unittest.addModuleCleanup(server.close)
     folder = tempfile.TemporaryDirectory(prefix="tfserving-")
     unittest.addModuleCleanup(folder.cleanup)
@@ -49,6 +49,7 @@ pools:
     kind: tfserving
     discover: true
     models: [{", ".join(MODELS)}]
+    labels: [only, none]
     health: {{interval: 100ms, timeout: 5s}}
     endpoints: [{{address: "{server.grpc}"}}]
 models:
@@ -190,6 +191,7 @@ class TestStubs(Case):
             with self.subTest(**named):
                 answer = self.same(lambda front: front.predict("half_plus_two", x=x, **named))
                 self.assertEqual(list(answer.outputs["y"].float_val), [y])
+        self.same(lambda front: front.predict("mixed", label="only", signature="product", x=x[None]))
         answer = self.through.predict("halves", x=x)
         self.assertEqual((answer.model_spec.name, answer.model_spec.version.value, answer.outputs["y"].float_val[0]), ("halves", 41, 2.5))
 
