@@ -72,7 +72,8 @@ type Place struct {
 	Remote   *Remote
 	outcomes *telemetry.CounterRow
 
-	refused atomic.Bool
+	refused  atomic.Bool
+	nonsense atomic.Int32 // answers that made none, in a row
 
 	// Guarded by Fleet.mu.
 	ready bool
@@ -244,6 +245,13 @@ func (f *Fleet) SetVersions(r *Remote, all []VersionAt) {
 // news.
 func (p *Place) Refuse() bool { return !p.refused.Load() && !p.refused.Swap(true) }
 
+// mostNonsense is how many answers in a row may make no sense before other places are preferred. A single one may be due
+// to what a client has asked.
+const mostNonsense = 5
+
+// Nonsense notes that an answer made no sense. It tells whether that has the place count as one that refuses, as of now.
+func (p *Place) Nonsense() bool { return p.nonsense.Add(1) >= mostNonsense && p.Refuse() }
+
 // Refused returns the places at a server that have turned a request away.
 func (f *Fleet) Refused(r *Remote) []*Place {
 	f.mu.Lock()
@@ -261,6 +269,7 @@ func (f *Fleet) Refused(r *Remote) []*Place {
 
 // Trust gives a place its requests again: the server was seen to have the version after it had refused one.
 func (p *Place) Trust() {
+	p.nonsense.Store(0)
 	p.refused.Store(false)
 	p.Version.fleet.Room()
 }
@@ -292,6 +301,9 @@ func (p *Place) Leave(rows int64, code infer.Code, took int64, hint uint32) {
 	p.Remote.inFlight.Add(-rows)
 	p.Remote.duration.ObserveAt(hint, took)
 	p.outcomes.At(int(code)).AddAt(hint, 1)
+	if code == infer.OK && p.nonsense.Load() > 0 {
+		p.nonsense.Store(0)
+	}
 	if code.Outcome() == infer.Failed {
 		p.Remote.failures.Add(1)
 	}

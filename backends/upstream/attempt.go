@@ -211,6 +211,9 @@ func (a *attempt) answered(burst *infer.Burst) {
 	if err != nil {
 		code = err.Code
 	}
+	if code == infer.BadBackend {
+		nonsense(a.place, err)
+	}
 	if !a.call.heard() {
 		a.place.Remote.Unheard()
 	}

@@ -96,6 +96,17 @@ func turnedAway(place *backends.Place) {
 	place.Remote.Runner.(*endpoint).hurry()
 }
 
+// nonsense has the others take the version's requests when an endpoint goes on answering what makes no sense.
+func nonsense(place *backends.Place, err *infer.Error) {
+	if !place.Nonsense() {
+		return
+	}
+	e := place.Remote.Runner.(*endpoint)
+	e.pool.log.Warn("an endpoint answers nonsense", zap.String("endpoint", e.address),
+		zap.String("model", place.Version.Name), zap.String("version", place.Version.Number), zap.Error(err))
+	e.hurry()
+}
+
 // judgeLocal is judge for what the client found by itself.
 func judgeLocal(call *h2.Call) *infer.Error {
 	switch call.Status {

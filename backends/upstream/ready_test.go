@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/backends/upstream"
@@ -129,4 +130,29 @@ func TestServersAreReplacedOneByOne(t *testing.T) {
 		s := b.status("m", "1")
 		return s.State == infer.Ready && s.Model.Inputs[0].DType == tensor.Int64 && used(s.Model)[one.Address()]
 	})
+}
+
+// TestNonsenseMovesTheTraffic has one of two servers answer what makes no sense.
+func TestNonsenseMovesTheTraffic(t *testing.T) {
+	models := []puppet.TritonModel{echo("m", 0)}
+	odd := serve(t, puppet.TritonOptions{Models: models, Script: func(int64, *puppet.TritonRequest) puppet.TritonVerdict {
+		return puppet.TritonVerdict{Nonsense: []byte{0xff}}
+	}})
+	well := serve(t, puppet.TritonOptions{Models: models})
+	b := newBench(t, upstream.Options{Interval: time.Hour}, odd, well)
+	m := b.model("m")
+	b.await("both have it", func() bool { return len(used(m)) == 2 })
+	failed, begun := 0, time.Now()
+	for i := range uint32(500) {
+		err := b.direct(m, i).wait()
+		if code(err) == infer.BadBackend {
+			failed++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// It is looked at ten times a second at most, found ready, and asked five times more.
+	if most := 15 + 5*int(time.Since(begun)/(100*time.Millisecond)); failed < 5 || failed > most {
+		t.Errorf("%d of 500 calls had an answer that makes no sense, want 5 to %d", failed, most)
+	}
 }

@@ -190,6 +190,9 @@ func (l *leg) Answered(call *h2.Call, by h2.Drainer) {
 	if err != nil {
 		code = err.Code
 	}
+	if code == infer.BadBackend {
+		nonsense(x.place, err)
+	}
 	if call.Local {
 		x.place.Remote.Unheard()
 	}
