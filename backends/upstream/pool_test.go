@@ -201,15 +201,19 @@ func TestUnhealthyEndpointGetsNothing(t *testing.T) {
 // TestCallsThatRunOutAreNoAnswers has calls at a frozen endpoint end one after the other, as those do whose deadlines pass.
 func TestCallsThatRunOutAreNoAnswers(t *testing.T) {
 	frozen := serve(t, puppet.TritonOptions{Models: []puppet.TritonModel{echo("m", 0)}})
-	b := newBench(t, upstream.Options{Timeout: 20 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 1}, frozen)
+	b := newBench(t, upstream.Options{Timeout: 50 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 3}, frozen)
 	m := b.model("m")
 	frozen.Stall()
 	defer frozen.Resume()
-	calls := make([]*probe, 500)
-	for i := range calls {
-		calls[i] = b.direct(m, uint32(i))
+	var calls []*probe
+	for i := range uint32(300) {
+		a := b.direct(m, i)
+		if a.err != nil {
+			break // it was noticed by now
+		}
+		calls = append(calls, a)
 	}
-	tick := time.NewTicker(time.Millisecond)
+	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	noticed := false
 	for _, a := range calls {
