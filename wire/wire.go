@@ -1,7 +1,7 @@
 // Package wire is what a REST handler sees of the transport that carried a request: [Exchange]. The
 // transports are its children, wire/h1 and wire/h2; they know HTTP and gRPC framing and nothing of
-// inference, and handlers know nothing of them. What both say alike stands here, too: how they refuse, and
-// which options they take.
+// inference, and handlers know nothing of them. What both do alike stands here, too: how they refuse, which
+// options they take, and how they end by force.
 //
 // # Concurrency
 //

@@ -34,7 +34,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"infer", "the vocabulary and the contracts between the layers", []string{"tensor", "slab"}},
 		{"config", "file schema, sources and origins, defaults, validation, diff, watch", nil},
 
-		{"wire", "Exchange: what a REST handler sees, whichever transport carried it; what transports say alike", []string{"slab"}},
+		{"wire", "Exchange: what a REST handler sees, whichever transport carried it; what transports do alike", []string{"slab"}},
 		{"wire/codec", "content codings between bytes and slabs", []string{"slab"}},
 		{"wire/h1", "HTTP/1.1: hardened front and client", []string{"wire", "wire/codec", "slab", "internal/line"}},
 		{"wire/h2", "HTTP/2 engine, server and client", []string{"wire", "wire/codec", "slab", "internal/line"}},

@@ -375,9 +375,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// forceTime is how long handlers have to return once their clients are cut off.
-const forceTime = 500 * time.Millisecond
-
+// force cuts off who is still served.
 func (s *Server) force(ended <-chan struct{}) error {
 	s.mu.Lock()
 	s.hurry(0)
@@ -388,16 +386,7 @@ func (s *Server) force(ended <-chan struct{}) error {
 		c.watch.gone(wire.Reset)
 		_ = c.sock.Close()
 	}
-	timer := time.NewTimer(forceTime)
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-timer.C:
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return fmt.Errorf("h1: %d connections were still in use at the end of the grace", len(all))
+	return wire.Forced("h1", len(all), ended)
 }
 
 // addrKey is whom a connection counts for: an IPv4 address or an IPv6 /64; the zero key is nobody.

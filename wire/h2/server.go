@@ -2,7 +2,6 @@ package h2
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -245,25 +244,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// forceTime is how long handlers have to return once their clients are cut off.
-const forceTime = 500 * time.Millisecond
-
+// force cuts off who is still served.
 func (s *Server) force(ended <-chan struct{}) error {
 	all := s.snapshot()
 	for _, c := range all {
 		c.forced.Store(true)
 		_ = c.sock.Close()
 	}
-	timer := time.NewTimer(forceTime)
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-timer.C:
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return fmt.Errorf("h2: %d connections were still in use at the end of the grace", len(all))
+	return wire.Forced("h2", len(all), ended)
 }
 
 // serveStream serves a stream on a goroutine of its own.
