@@ -137,14 +137,16 @@ func (b *bench) answered(m *infer.Model) error {
 
 // edge is the edge of a call.
 type edge struct {
-	tag  uint32 // of what was asked
-	rows int64  // of it, 0: one
-	err  error
-	done chan struct{}
+	failed *infer.Error // how the call ended
+	tag    uint32       // of what was asked
+	rows   int64        // of it, 0: one
+	err    error
+	done   chan struct{}
 }
 
 // Done implements [infer.Continuation].
 func (e *edge) Done(c *infer.Call, _ *infer.Burst) {
+	e.failed = c.Error
 	e.err = puppet.Answered(c, max(e.rows, 1), width, e.tag)
 	close(e.done)
 }
