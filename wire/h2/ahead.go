@@ -4,7 +4,7 @@ import "github.com/sluice-serving/sluice/wire/h2/frame"
 
 const (
 	// mostAhead is how many frames of a message are expected at once.
-	mostAhead = 14
+	mostAhead = 28
 	// mostAheadBytes bounds their data: if they turn out to be others, all of them must fit a wide buffer, with an
 	// ordinary one behind them.
 	mostAheadBytes = wideSize - inputSize - mostAhead*frame.HeadSize

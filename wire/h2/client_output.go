@@ -56,13 +56,24 @@ func (c *ClientConn) enqueue(s *clientStream) { c.queueOf(s).Append(&s.place, s)
 // unqueue takes a stream out, wherever it is. It runs under mu.
 func (c *ClientConn) unqueue(s *clientStream) { c.queueOf(s).Remove(&s.place) }
 
+// full tells whether streams are to wait. The end of a large message goes along: a write of its own, and what it wakes,
+// would cost more. It runs under mu.
+func (c *ClientConn) full() bool {
+	m := &c.mu
+	if m.out == nil || m.out.size() < outputFull {
+		return false
+	}
+	first := m.long.First()
+	return first == nil || m.out.size()+first.left() > outputFull+outputFull/4
+}
+
 // pump turns the queue into frames until the output is full or nothing more may be sent. It runs under mu.
 func (c *ClientConn) pump() {
 	m := &c.mu
 	if m.ended || m.failed {
 		return
 	}
-	for !m.starved && (m.out == nil || m.out.size() < outputFull) {
+	for !m.starved && !c.full() {
 		s := c.nextToSend()
 		if s == nil {
 			return

@@ -12,7 +12,7 @@ const (
 	// costs about as much.
 	copyBelow = 8 << 10
 	// outputFull is how much may lie in the output before streams wait in the queue.
-	outputFull = 256 << 10
+	outputFull = 512 << 10
 	// outputFullPlain is the same where views are copied because vectors are of no use: with TLS each would
 	// be a record and a system call of its own.
 	outputFullPlain = 64 << 10
@@ -93,13 +93,18 @@ func (c *Conn) output() *output {
 	return c.mu.out
 }
 
-// full tells whether streams are to wait. It runs under mu.
+// full tells whether streams are to wait. The end of a large answer goes along: a write of its own, and what it wakes,
+// would cost more. It runs under mu.
 func (c *Conn) full() bool {
 	most := outputFull
 	if c.raw == nil {
 		most = outputFullPlain
 	}
-	return c.mu.out != nil && c.mu.out.size() >= most
+	if c.mu.out == nil || c.mu.out.size() < most {
+		return false
+	}
+	first := c.mu.long.first
+	return first == nil || c.mu.out.size()+first.send.body.left > most+most/4
 }
 
 // sendQueue holds streams that have something to send, first come, first served.

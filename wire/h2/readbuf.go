@@ -10,7 +10,7 @@ const (
 	inputSize = 32 << 10
 	// wideSize is the buffer that a long message's frames are read to, as many as there are: each read that
 	// empties the socket has the kernel tell the peer, and wakes it. Nobody holds one while he waits.
-	wideSize = 256 << 10
+	wideSize = 512 << 10
 )
 
 const (

@@ -213,7 +213,7 @@ func (r *rawSock) writeVector(fd uintptr, vec [][]byte) (int, error) {
 }
 
 // simple is read or write, and vectored readv or writev. The descriptor does not block, and so the scheduler is not told
-// of the call: it would take the thread's place away from it after 20 us, which is less than what a quarter of a
+// of the call: it would take the thread's place away from it after 20 us, which is less than what half a
 // megabyte takes, and a thread that has to win its place back costs more than the others' wait.
 func simple(call, fd uintptr, b []byte) (int, error) {
 	raceWrites(call)
