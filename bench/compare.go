@@ -27,6 +27,7 @@ type Block struct {
 	P999    time.Duration `json:"p999_ns"`
 	Foreign float64       `json:"foreign"` // share of the machine that other work used meanwhile
 	Extra   float64       `json:"extra,omitempty"`
+	Lag     time.Duration `json:"lag_ns,omitempty"` // how late the generator of an open loop was, at the 99th percentile
 	// Disturbed blocks are left out: over the limit of foreign work, or with a generator that was late.
 	Disturbed bool `json:"disturbed"`
 }
@@ -294,6 +295,7 @@ func blockOf(r *Report) (Block, error) {
 		P99:     r.Latency.Quantile(0.99),
 		P999:    r.Latency.Quantile(0.999),
 		Foreign: r.CPU.Foreign(),
+		Lag:     r.Lag.Quantile(0.99),
 		// Its latencies would be the generator's.
 		Disturbed: r.Late() != nil,
 	}, nil

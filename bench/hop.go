@@ -241,8 +241,11 @@ func hopGoals(all []Comparison) []Goal {
 func tellBlock(w io.Writer) func(Block) {
 	return func(b Block) {
 		mark := ""
+		if b.Lag > 0 {
+			mark = fmt.Sprintf("  generator's lag %s", b.Lag.Round(time.Microsecond))
+		}
 		if b.Disturbed {
-			mark = "  disturbed, left out"
+			mark += "  disturbed, left out"
 		}
 		fmt.Fprintf(w, "round %2d  %-28s %8.2f us  %9.0f/s  p50 %-9s p99 %-9s other work %4.1f%%%s\n",
 			b.Round, b.Subject, b.Cost, b.PerSec, b.P50.Round(time.Microsecond), b.P99.Round(time.Microsecond), 100*b.Foreign, mark)

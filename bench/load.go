@@ -33,6 +33,9 @@ type Options struct {
 	// Drain is how long an open loop waits, after Duration, for what it has sent or owes, default 2 s. What is still
 	// unanswered then is recorded with its age.
 	Drain time.Duration `json:"drain"`
+	// Eager has the generator of an open loop stay awake from so long before each request is due, and ahead of others
+	// where the system allows: a processor that sleeps, or is somebody else's, would make it late. Default 0.
+	Eager time.Duration `json:"eager,omitempty"`
 	// Settle has a closed loop wait as long for what is still in flight, instead of hanging up on the server.
 	Settle bool `json:"settle,omitempty"`
 	// Timeout of one request, default 10 s; its connection is then closed and counts as an error.

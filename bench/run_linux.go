@@ -40,6 +40,9 @@ type driver struct {
 func run(ctx context.Context, opts Options) (Report, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if opts.Eager > 0 {
+		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0) // only the privileged may
+	}
 	d := &driver{opts: opts, epoll: -1, timer: -1, buf: make([]byte, 64<<10)}
 	d.fleet = newFleet(opts, d.write)
 	defer d.close()
@@ -278,7 +281,10 @@ func (d *driver) wait(now time.Duration) int {
 		}
 	}
 	if due, ok := f.next(now); ok && d.opts.Rate > 0 && f.rest > 0 && due < until {
-		d.arm(due, now)
+		if due-now <= d.opts.Eager {
+			return 0
+		}
+		d.arm(due-d.opts.Eager, now)
 	}
 	return int((until-now)/time.Millisecond) + 1
 }
