@@ -6,6 +6,7 @@ must be equal to what was seen.
 
 import concurrent.futures
 import contextlib
+import functools
 import json
 import pathlib
 import re
@@ -52,6 +53,17 @@ def configured(folder, address, **pool):
         {"name": model.name, "targets": [{"version": "1", "pool": "other"}], "batching": {"max_batch_size": 32 if model.name == "batched" else 1}}
         for model in echoes.MODELS]}))
     return started(arguments=("-c", file))
+
+
+@functools.cache
+def chained(protocol, address):
+    """A Sluice in front of one in front of the Triton."""
+    file = pathlib.Path(unittest.enterModuleContext(tempfile.TemporaryDirectory(prefix="pairs-"))) / "sluice.yaml"
+    file.write_text(json.dumps({"version": 1, "pools": [
+        {"name": "other", "kind": "kserve", "protocol": protocol, "discover": True, "endpoints": [{"address": address}]}]}))
+    server = matrix.Server(started(arguments=("-c", file)))
+    unittest.addModuleCleanup(server.close)
+    return server
 
 
 def started(*repositories, **options):
@@ -123,11 +135,13 @@ class TestPairs(matrix.Matrix, unittest.TestCase):
         sent = {"id": "r-7", "parameters": {"flag": True, "count": -(1 << 62), "share": 0.5, "word": "ö"}}
         one = numpy.ones((1, 1), numpy.float32)
         speakers = {name: client for name, client in clients.CLIENTS.items() if isinstance(client, clients.V2)}
+        near = servers["triton"]
         for name, client in speakers.items():
-            with self.subTest(client=name):
-                answer = servers["triton"].v2.send(v2.Case(client.form, "asked", [client.tensor("FP32", one, client.form)], **sent))
-                self.assertEqual((answer.ok, answer.id), (True, sent["id"]), answer)
-                self.assertEqual(json.loads(answer.outputs[0][3][0]), sent)
+            for way, behind in (("triton", near), ("kserve gRPC", chained("grpc", near.grpc)), ("kserve REST", chained("rest", near.http))):
+                with self.subTest(client=name, server=way):
+                    answer = behind.v2.send(v2.Case(client.form, "asked", [client.tensor("FP32", one, client.form)], **sent))
+                    self.assertEqual((answer.ok, answer.id), (True, sent["id"]), answer)
+                    self.assertEqual(json.loads(answer.outputs[0][3][0]), sent)
             for server, behind in servers.items():
                 with self.subTest(client=name, server=server):
                     case = v2.Case(client.form, behind.model("identity_FP32"), [client.tensor("FP32", one, client.form)], **sent)
