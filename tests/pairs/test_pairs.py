@@ -19,7 +19,7 @@ import numpy
 import sluice
 import triton
 import v2
-from pairs import clients, echoes, matrix, onnxechoes
+from pairs import clients, echoes, matrix, onnxechoes, serving
 from pairs.rows import Row
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -82,7 +82,7 @@ def batch(number):
     rows = number % 3 + 1
     words = [f"{number}:{i}" * (i + 1) for i in range(2 * rows)]
     return Row("", "batched", {"FP32": numpy.full((rows, 3), number / 7, numpy.float32), "BYTES": numpy.array(
-        [word.encode() for word in words], object).reshape(rows, 2)})
+        [word.encode() for word in words], object).reshape(rows, 2)}, wanted=(None, None, ("BYTES",))[number // 8 % 3])
 
 
 def rows_of_batches(server):
@@ -123,11 +123,12 @@ class TestPairs(matrix.Matrix, unittest.TestCase):
                 parts = [asked[i::16] for i in range(16)]
                 for part, outcomes in zip(parts, threads.map(ask, [behind.gateway] * 16, parts), strict=True):
                     for (client, row), outcome in zip(part, outcomes, strict=True):
-                        self.assertEqual(outcome.outputs, client.expected(row), outcome)
+                        if outcome is not None:  # over TensorFlow Serving's REST nobody can ask for some outputs
+                            self.assertEqual(outcome.outputs, client.expected(row), outcome)
         for server in ("triton", "tfserving"):
             with self.subTest(server=server):
                 runs, rows = rows_of_batches(servers[server])
-                self.assertEqual(rows, sum(len(row.tensors["FP32"]) for _, row in asked))
+                self.assertEqual(rows, sum(len(row.tensors["FP32"]) for client, row in asked if not (row.wanted and isinstance(client, serving.REST))))
                 if server == "triton":  # which takes its time
                     self.assertLess(runs, len(asked) / 2, "they did not run together")
 
