@@ -32,6 +32,8 @@ type Pool struct {
 	// Ask asks every server of the pool a question of generated messages that is no run, and returns their answers; nil:
 	// it has no servers that could be asked. The error is an [*infer.Error].
 	Ask func(ctx context.Context, path string, question proto.Message, answer func() proto.Message) ([]proto.Message, error)
+	// Traces tells that clients may ask for the trace settings of the servers, and change them.
+	Traces bool
 	// SharedMemory tells that clients share memory with the pool's only server.
 	SharedMemory bool
 	// Hold keeps what a model of the pool needs until the func that it returns is called, once, though the pool lists

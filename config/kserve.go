@@ -73,7 +73,7 @@ func KServe() Kind {
 	for _, key := range Triton().Keys { // what they share is meant alike
 		switch key.Name {
 		case "cancel_after", // these servers take being told
-			"shared_memory": // an extension of Triton's
+			"shared_memory", "trace_control": // extensions of Triton's
 			continue
 		case "connections":
 			key.Auto, key.Default = true, "auto"

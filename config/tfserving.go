@@ -31,8 +31,8 @@ func TFServing() Kind {
 	for _, key := range Triton().Keys { // what they share is meant alike
 		switch key.Name {
 		case "repository_control", // nothing tells these servers to load one model
-			"cancel_after",  // they take being told
-			"shared_memory": // they have none
+			"cancel_after",                   // they take being told
+			"shared_memory", "trace_control": // they have none
 			continue
 		case "slots":
 			key.Doc = "Batches outstanding at one endpoint for one model version whose requests merge. auto: 2, since nobody knows how many the server runs."

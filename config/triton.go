@@ -19,6 +19,8 @@ type TritonOptions struct {
 	// CancelAfter is how long a request may still run that nobody waits for any
 	// more, before its server is told. Default 1 s.
 	CancelAfter time.Duration
+	// TraceControl passes trace settings on to the servers.
+	TraceControl bool
 	// Health says how endpoints are watched.
 	Health Health
 	// TLS is off where nothing of it is given.
@@ -100,6 +102,10 @@ func Triton() Kind {
 				Doc: "Passes on to all servers what operators, and clients who show the admin token, ask to load and unload. They need explicit model control.",
 			},
 			cancelAfterKey(),
+			{
+				Name: "trace_control", Type: Bool, Default: "false",
+				Doc: "Lets clients read the trace settings of the servers, and those who show the admin token change them, at all servers alike.",
+			},
 			healthKey(),
 			upstreamTLSKey(),
 		},

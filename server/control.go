@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"google.golang.org/grpc/metadata"
-
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
@@ -64,10 +62,7 @@ func (e *inference) control(t target) {
 	}
 	control := &e.server.control
 	if err := control.admits(string(e.x.Header(headerAuthorization))); err != nil {
-		if err.Code == infer.Unauthenticated {
-			e.header(headerAuthenticate, []byte(bearer))
-		}
-		e.refuse(err)
+		e.refuseControl(err)
 		return
 	}
 	if err := e.name(t); err != nil {
@@ -93,6 +88,14 @@ func (e *inference) control(t target) {
 		return
 	}
 	e.tell(http.StatusOK, []byte("{}"))
+}
+
+// refuseControl answers that this client may not change what it wants to.
+func (e *inference) refuseControl(err *infer.Error) {
+	if err.Code == infer.Unauthenticated {
+		e.header(headerAuthenticate, []byte(bearer))
+	}
+	e.refuse(err)
 }
 
 // await returns what do returns, whose context ends when the client hangs up.
@@ -131,12 +134,8 @@ func (i *inferenceService) RepositoryModelUnload(ctx context.Context, q *pb.Repo
 
 // control loads or unloads what a message names.
 func (i *inferenceService) control(ctx context.Context, verb kserve.Verb, q kserve.ControlMessage) error {
-	authorization := ""
-	if v := metadata.ValueFromIncomingContext(ctx, headerAuthorization); len(v) == 1 {
-		authorization = v[0]
-	}
 	control := &i.server.control
-	if err := control.admits(authorization); err != nil {
+	if err := control.admits(authorizationOf(ctx)); err != nil {
 		return err
 	}
 	name, err := kserve.ControlTarget(verb, q)

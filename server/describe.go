@@ -22,18 +22,14 @@ func backendOf(m *infer.Model) string {
 // maxQuestion bounds the bodies of requests that infer nothing.
 const maxQuestion = 1 << 20
 
-// errExtensions refuses what Triton has and this server has not.
-var errExtensions = infer.Errorf(infer.Unsupported,
-	"this server does not have this extension: settings of tracing and logging are not supported")
-
 // describe answers everything but inference.
 func (e *inference) describe(t target) {
 	switch t.op {
 	case opUnknown:
 		e.refusePath()
 		return
-	case opUnsupported:
-		e.refuse(errExtensions)
+	case opTrace, opLogging:
+		e.settings(t)
 		return
 	case opLoad, opUnload:
 		e.control(t)
@@ -64,7 +60,7 @@ func (e *inference) describe(t target) {
 		ready := e.server.front.Ready()
 		e.tell(statusIf(ready, http.StatusServiceUnavailable), kserve.ServerReady(ready))
 	case opServerMetadata:
-		e.tell(http.StatusOK, kserve.ServerMetadata(productName, e.server.opts.Version, kserve.Extensions(e.server.aside.shares())))
+		e.tell(http.StatusOK, kserve.ServerMetadata(productName, e.server.opts.Version, e.server.aside.extensions()))
 	case opServingModels, opServingStatus, opServingMetadata:
 		e.describeServing(t)
 	case opAllStats:

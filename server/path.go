@@ -26,7 +26,8 @@ const (
 	opRegionStatus
 	opRegister
 	opUnregister
-	opUnsupported // Triton's further extensions
+	opTrace
+	opLogging
 
 	// Of TensorFlow Serving's API.
 	opPredict
@@ -66,10 +67,10 @@ var (
 	segUnload     = []byte("unload")
 	segSystem     = []byte("systemsharedmemory")
 	segCUDA       = []byte("cudasharedmemory")
+	segLogging    = []byte("logging")
+	segTrace      = []byte("trace")
+	pathSetting   = []byte("/setting")
 )
-
-// extensions are the first segments, or last ones of a model's path, of what Triton has beyond inference.
-var extensions = [][]byte{[]byte("trace"), []byte("logging")}
 
 // cut takes the next segment off a path that begins with a slash or is empty.
 func cut(path []byte) (segment, rest []byte, ok bool) {
@@ -115,8 +116,14 @@ func parsePath(path []byte) target {
 		return parseRepository(rest)
 	case bytes.Equal(kind, segSystem), bytes.Equal(kind, segCUDA):
 		return parseRegions(rest, bytes.Equal(kind, segCUDA))
-	case isExtension(kind):
-		return target{op: opUnsupported}
+	case bytes.Equal(kind, segLogging):
+		if len(rest) == 0 {
+			return target{op: opLogging}
+		}
+	case bytes.Equal(kind, segTrace):
+		if bytes.Equal(rest, pathSetting) {
+			return target{op: opTrace}
+		}
 	}
 	return target{}
 }
@@ -144,8 +151,8 @@ func parseModel(path []byte) target {
 	switch {
 	case !ok:
 		t.op = opModelMetadata
-	case isExtension(what):
-		t.op = opUnsupported
+	case bytes.Equal(what, segTrace) && bytes.Equal(end, pathSetting) && len(t.version) == 0:
+		t.op = opTrace
 	case len(end) > 0:
 	case bytes.Equal(what, segInfer):
 		t.op = opInfer
@@ -189,15 +196,6 @@ func parseControl(path []byte) target {
 		return target{op: opUnload, model: name}
 	}
 	return target{}
-}
-
-func isExtension(segment []byte) bool {
-	for _, x := range extensions {
-		if bytes.Equal(segment, x) {
-			return true
-		}
-	}
-	return false
 }
 
 // unescape undoes percent-encoding, once, into scratch if there is any. It tells whether the escapes were valid.

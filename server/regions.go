@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -21,12 +22,19 @@ import (
 // regions is passed on to that one. Where there is none, this server answers as one to which nobody has registered a
 // region: tools ask for the list and clear it before they begin.
 
-// Aside is how questions reach the servers behind that are no inference and that only they can answer. The zero value
-// reaches none.
+// Aside is what lies beside inference: questions that only the servers behind can answer, and the log. Without Shares
+// and Traces they reach no server.
 type Aside struct {
 	// Shares tells whether there is a server that shares memory with clients, which Regions asks.
 	Shares  func() bool
 	Regions func(ctx context.Context, path string, question, answer proto.Message) error
+	// Traces tells whether there are servers whose trace settings clients may ask for. Trace tells those of the servers
+	// that have a model, or of all of them where it has no name, and changes them first if there are settings.
+	Traces func() bool
+	Trace  func(ctx context.Context, model string, settings map[string]*pb.TraceSettingRequest_SettingValue) (*pb.TraceSettingResponse, error)
+	// Level is the least level that this process logs, and SetLevel changes it.
+	Level    func() zapcore.Level
+	SetLevel func(zapcore.Level)
 }
 
 var (
@@ -91,6 +99,12 @@ func kindOf(cuda bool) regionKind {
 
 // shares tells whether there is a server that shares memory with clients.
 func (a *Aside) shares() bool { return a.Shares != nil && a.Shares() }
+
+// traces tells whether there are trace settings to ask for.
+func (a *Aside) traces() bool { return a.Traces != nil && a.Traces() }
+
+// extensions are those that server metadata lists.
+func (a *Aside) extensions() []string { return kserve.Extensions(a.shares(), a.traces()) }
 
 // askRegions passes a question on to that server.
 func (s *Server) askRegions(ctx context.Context, path string, question, answer proto.Message) *infer.Error {

@@ -24,7 +24,7 @@ func (i *inferenceService) ServerReady(context.Context, *pb.ServerReadyRequest) 
 
 func (i *inferenceService) ServerMetadata(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
 	return &pb.ServerMetadataResponse{
-		Name: productName, Version: i.server.opts.Version, Extensions: kserve.Extensions(i.server.aside.shares()),
+		Name: productName, Version: i.server.opts.Version, Extensions: i.server.aside.extensions(),
 	}, nil
 }
 
@@ -65,14 +65,6 @@ func (i *inferenceService) ModelStatistics(_ context.Context, q *pb.ModelStatist
 
 func (i *inferenceService) RepositoryIndex(_ context.Context, q *pb.RepositoryIndexRequest) (*pb.RepositoryIndexResponse, error) {
 	return kserve.RepositoryIndexMessage(i.server.front.Versions(), q.GetReady()), nil
-}
-
-func (i *inferenceService) TraceSetting(context.Context, *pb.TraceSettingRequest) (*pb.TraceSettingResponse, error) {
-	return nil, errExtensions
-}
-
-func (i *inferenceService) LogSettings(context.Context, *pb.LogSettingsRequest) (*pb.LogSettingsResponse, error) {
-	return nil, errExtensions
 }
 
 // named returns the version that a message names.

@@ -13,8 +13,8 @@ import (
 
 var (
 	errNoControl = infer.Errorf(infer.Forbidden,
-		"clients may not load or unload models on this server: that takes the admin token, and listen.admin.token is not set")
-	errControlToken = infer.Errorf(infer.Unauthenticated, "loading and unloading models takes the admin token, as a bearer token")
+		"clients may not load or unload models, or change settings, on this server: that takes the admin token, and listen.admin.token is not set")
+	errControlToken = infer.Errorf(infer.Unauthenticated, "loading and unloading models, and changing settings, takes the admin token, as a bearer token")
 )
 
 // control is what clients of the data ports may do to the models that are loaded.

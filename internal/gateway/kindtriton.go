@@ -42,7 +42,7 @@ func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
 		return nil, err
 	}
 	pool := upstreamPool("triton", p)
-	pool.Ask, pool.SharedMemory = p.Ask, opts.SharedMemory
+	pool.Ask, pool.SharedMemory, pool.Traces = p.Ask, opts.SharedMemory, o.TraceControl
 	return pool, nil
 }
 

@@ -12,11 +12,15 @@ import (
 // Everything in this file answers questions that no inference waits for, so it is written by encoding/json.
 
 // Extensions returns the extensions of the protocol that this package speaks, as server metadata lists them. Regions
-// tells whether there is a server that shares memory with clients.
-func Extensions(regions bool) []string {
-	all := []string{"classification", "model_configuration", "model_repository", "binary_tensor_data", "parameters", "statistics"}
+// tells whether there is a server that shares memory with clients, traces whether there are some that tell their trace
+// settings.
+func Extensions(regions, traces bool) []string {
+	all := []string{"classification", "model_configuration", "model_repository", "binary_tensor_data", "parameters", "statistics", "logging"}
 	if regions {
 		all = append(all, "system_shared_memory", "cuda_shared_memory")
+	}
+	if traces {
+		all = append(all, "trace")
 	}
 	return all
 }

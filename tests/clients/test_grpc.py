@@ -63,7 +63,7 @@ class TestMetadata(Case):
         self.assertTrue(metadata.version)
         for extension in ("binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"):
             self.assertIn(extension, metadata.extensions)
-        for extension in ("system_shared_memory", "cuda_shared_memory", "trace", "logging"):
+        for extension in ("system_shared_memory", "cuda_shared_memory", "trace"):
             self.assertNotIn(extension, metadata.extensions)
 
     def test_model(self):
@@ -360,8 +360,7 @@ class TestRefusals(Case):
         for name, call, word in (
             ("system register", lambda: self.client.register_system_shared_memory("r", "/r", 64), "shares no memory"),
             ("cuda register", lambda: self.client.register_cuda_shared_memory("r", b"aGFuZGxl", 0, 64), "shares no memory"),
-            ("trace", self.client.get_trace_settings, "not supported"),
-            ("log", self.client.get_log_settings, "not supported"),
+            ("trace", self.client.get_trace_settings, "trace_control"),
         ):
             with self.subTest(name=name), self.refused("UNIMPLEMENTED", word):
                 call()

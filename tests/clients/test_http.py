@@ -59,7 +59,7 @@ class TestMetadata(Case):
         self.assertTrue(metadata["version"])
         for extension in ("binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"):
             self.assertIn(extension, metadata["extensions"])
-        for extension in ("system_shared_memory", "cuda_shared_memory", "trace", "logging"):
+        for extension in ("system_shared_memory", "cuda_shared_memory", "trace"):
             self.assertNotIn(extension, metadata["extensions"])
 
     def test_model(self):

@@ -166,7 +166,6 @@ class TestPerfAnalyzer(unittest.TestCase):
                             (unsupported, "shares no memory", lambda c=client: c.register_cuda_shared_memory("mine", b"aGFuZGxl", 0, 64)),
                             (unsupported, "tracing", lambda c=client: c.get_trace_settings()),
                             (unsupported, "tracing", lambda c=client: c.update_trace_settings(settings={"trace_level": "OFF"})),
-                            (unsupported, "logging", lambda c=client: c.get_log_settings()),
                         ):
                             with self.assertRaises(tritonclient.http.InferenceServerException) as raised:
                                 call()
