@@ -39,12 +39,18 @@ func TestProxyProtocol(t *testing.T) {
 	if err := r.reload(); err != nil {
 		t.Fatal(err)
 	}
-	http.DefaultClient.CloseIdleConnections()
-	if status, text := r.infer("m"); status != 0 {
-		t.Errorf("without a header: %d %s", status, text)
-	}
-
 	address := r.g.Addresses()["http"]
+	bare, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bare.Close()
+	if _, err := io.WriteString(bare, "GET /v2/health/live HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := io.ReadAll(bare); len(b) > 0 {
+		t.Errorf("without a header: %q", b)
+	}
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return introduced(ctx, address, 1) }}
 	defer tr.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: tr}).Post("http://"+address+"/v2/models/m/infer", "application/json", strings.NewReader(ask))
