@@ -72,7 +72,10 @@ func (call *Call) HeaderAt(i int) (name, value []byte) {
 
 // HeaderValue returns the first value of a header field of the answer, without regard to the name's case, nil if
 // there is none. It is valid until Reset.
-func (call *Call) HeaderValue(name string) []byte { return call.in.head.find(call.in.buf, name) }
+func (call *Call) HeaderValue(name string) []byte {
+	v, _ := call.in.head.find(call.in.buf, name)
+	return v
+}
 
 // Cancel ends the call unless it is over, and the connection that it is on. It may be called from any goroutine:
 // between Reset and Start too, which then answers at once, and after Answered, when it does nothing. If the call

@@ -22,8 +22,7 @@ type answerHead struct {
 	encodings uint8 // how many Content-Encoding fields
 	encoding  span
 
-	n      int
-	fields [mostHeaders]field
+	headerFields
 }
 
 // reset prepares for a head at the start of the buffer. The fields stay: n bounds them.
@@ -112,17 +111,11 @@ func (h *answerHead) field(off int, line []byte) *Fault {
 	if n == 0 || n == len(line) || line[n] != ':' {
 		return &faultName
 	}
-	value := trim(line[n+1:])
-	if !plainValue(value) {
+	value, at, ok := h.put(off, line, n)
+	if !ok {
 		return &faultValue
 	}
-	start := off + n + 1
-	if len(value) > 0 {
-		start = off + cap(line) - cap(value)
-	}
-	h.fields[h.n] = field{uint16(off), uint16(n), uint16(start), uint16(len(value))}
-	h.n++
-	return h.note(line[:n], value, span{uint16(start), uint16(len(value))})
+	return h.note(line[:n], value, at)
 }
 
 // note keeps what the transport itself needs of a field.
@@ -183,14 +176,3 @@ func (h *answerHead) finish() *Fault {
 
 // persists tells whether the server lets the connection be used again.
 func (h *answerHead) persists() bool { return !h.close && (h.minor > 0 || h.keep) }
-
-// find returns the first value of the field called name, nil if there is none.
-func (h *answerHead) find(buf []byte, name string) []byte {
-	for i := range h.fields[:h.n] {
-		f := &h.fields[i]
-		if int(f.nameLen) == len(name) && sameName(buf[f.name:f.name+f.nameLen], name) {
-			return span{f.value, f.valueLen}.in(buf)
-		}
-	}
-	return nil
-}

@@ -2,12 +2,6 @@ package h1
 
 import "bytes"
 
-// field is where a header field lies in the buffer of its head.
-type field struct {
-	name, nameLen   uint16
-	value, valueLen uint16
-}
-
 // span is where a part of the request line lies.
 type span struct{ off, len uint16 }
 
@@ -40,8 +34,7 @@ type head struct {
 	host     span
 	author   span // authority of an absolute target
 
-	n      int
-	fields [mostHeaders]field
+	headerFields
 }
 
 type headLimits struct {
@@ -207,17 +200,11 @@ func (h *head) field(off int, line []byte, lim headLimits) *refusal {
 	if h.n == lim.fields {
 		return &refuseHeaderCount
 	}
-	value := trim(line[n+1:])
-	if !plainValue(value) {
+	value, at, ok := h.put(off, line, n)
+	if !ok {
 		return &refuseValue
 	}
-	start := off + n + 1
-	if len(value) > 0 {
-		start = off + cap(line) - cap(value)
-	}
-	h.fields[h.n] = field{uint16(off), uint16(n), uint16(start), uint16(len(value))}
-	h.n++
-	return h.note(line[:n], value, span{uint16(start), uint16(len(value))})
+	return h.note(line[:n], value, at)
 }
 
 // note keeps what the transport itself needs of a field.
@@ -391,28 +378,4 @@ func twin(name []byte) bool {
 		return true
 	}
 	return false
-}
-
-// find returns the value of the field called name, in lower case or not, and how many there are.
-func (h *head) find(buf []byte, name string) (value []byte, count int) {
-	for i := range h.fields[:h.n] {
-		f := &h.fields[i]
-		if int(f.nameLen) != len(name) || !sameName(buf[f.name:f.name+f.nameLen], name) {
-			continue
-		}
-		if count == 0 {
-			value = buf[f.value : f.value+f.valueLen : f.value+f.valueLen]
-		}
-		count++
-	}
-	return value, count
-}
-
-func sameName(b []byte, name string) bool {
-	for i := range b {
-		if lower(b[i]) != lower(name[i]) {
-			return false
-		}
-	}
-	return true
 }
