@@ -58,8 +58,8 @@ type Exchange interface {
 	ReadBody(body *slab.List, limit int64) error
 
 	// Wait blocks until done yields. If the client goes meanwhile, or has gone already, it calls w.HangUp
-	// once and goes on waiting: whoever w cancels makes done yield. Wait takes what done yields, and HangUp
-	// is not called after Wait has returned.
+	// and goes on waiting: whoever w cancels makes done yield. Each way of going is told once at most, and nothing
+	// after Reset. Wait takes what done yields, and HangUp is not called after Wait has returned.
 	Wait(done <-chan struct{}, w Watcher)
 
 	// Reply takes the answer. It returns before the bytes are written; r may be reused then, and its Body,

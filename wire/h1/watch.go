@@ -21,6 +21,7 @@ const (
 	watchNone    uint32 = iota
 	watchArmed          // somebody waits
 	watchTelling        // HangUp is being called
+	watchHalf           // Finished was told, Reset may follow
 	watchTold
 )
 
@@ -35,26 +36,32 @@ func (h *watch) begin(w wire.Watcher) {
 
 // end returns when nobody will call HangUp any more.
 func (h *watch) end() {
-	if !h.state.CompareAndSwap(watchArmed, watchNone) {
-		for h.state.Load() != watchTold { // HangUp does not block
-			runtime.Gosched()
-		}
-		h.state.Store(watchNone)
+	for !h.state.CompareAndSwap(watchArmed, watchNone) && !h.state.CompareAndSwap(watchHalf, watchNone) &&
+		!h.state.CompareAndSwap(watchTold, watchNone) {
+		runtime.Gosched() // HangUp does not block
 	}
 	h.watcher = nil
 }
 
 // gone notes that the client went, and tells who waits.
 func (h *watch) gone(how wire.HangUp) {
-	if h.how.Load() != uint32(wire.Reset) {
+	if how == wire.Reset {
 		h.how.Store(uint32(how))
+	} else {
+		h.how.CompareAndSwap(0, uint32(how))
 	}
 	h.tell(how)
 }
 
+// tell tells who waits, unless that was done. Who comes while another one tells leaves it to that one.
 func (h *watch) tell(how wire.HangUp) {
-	if h.state.CompareAndSwap(watchArmed, watchTelling) {
+	for h.state.CompareAndSwap(watchArmed, watchTelling) || how == wire.Reset && h.state.CompareAndSwap(watchHalf, watchTelling) {
 		h.watcher.HangUp(how)
-		h.state.Store(watchTold)
+		if how == wire.Reset {
+			h.state.Store(watchTold)
+			return
+		}
+		h.state.Store(watchHalf)
+		how = wire.HangUp(h.how.Load())
 	}
 }

@@ -3,6 +3,7 @@
 package h1
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -44,6 +45,57 @@ func TestHangUpsAreTold(t *testing.T) {
 			t.Logf("told after %v at most", worst)
 			if worst > 250*time.Millisecond {
 				t.Errorf("told after %v", worst)
+			}
+		})
+	}
+}
+
+// TestResetBehindHalfClose has requests go on after a half-close, which the client's reset, or the end of the grace,
+// still has to reach.
+func TestResetBehindHalfClose(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		leave func(k *harness, c net.Conn)
+	}{
+		{"reset", func(k *harness, c net.Conn) { reset(k.t, c) }},
+		{"grace", func(k *harness, _ net.Conn) {
+			over, cancel := context.WithCancel(context.Background())
+			cancel()
+			if err := k.srv.Shutdown(over); err == nil {
+				k.t.Error("no connection was in use")
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			told, enter := make(chan wire.HangUp, 3), make(chan struct{})
+			k := newHarness(t, Options{}, handlerFunc(func(x wire.Exchange) {
+				done := make(chan struct{}, 1)
+				close(enter)
+				x.Wait(done, hangUpFunc(func(how wire.HangUp) {
+					if told <- how; how == wire.Reset {
+						done <- struct{}{}
+					}
+				}))
+				x.Reply(&wire.Reply{Status: 204})
+			}))
+			c := k.dial()
+			send(t, c, get(""))
+			<-enter
+			if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []wire.HangUp{wire.Finished, wire.Reset} {
+				if want == wire.Reset {
+					test.leave(k, c)
+				}
+				select {
+				case how := <-told:
+					if how != want {
+						t.Errorf("told %d, want %d", how, want)
+					}
+				case <-time.After(10 * time.Second):
+					t.Fatalf("%d was not told", want)
+				}
 			}
 		})
 	}
