@@ -67,9 +67,9 @@
 //
 //	object      holders                                                  reused
 //	Stream      the table until both sides have ended, the handler        when all have let go
-//	            from its call until Reply, Serve of a stream of messages
-//	            until it returns, the reader while it reads the body,
-//	            whoever tells a watcher
+//	            from its call until Reply, Serve of a plain request or a
+//	            stream of messages until it returns, the reader while it
+//	            reads the body, whoever tells a watcher
 //	message     the stream; a handler moves what it keeps                 -
 //	answer      the stream until its views are in the output, then the    when written, or the
 //	            output                                                    connection ended

@@ -29,6 +29,7 @@ func (c *Conn) openExchange(s *Stream, end bool) {
 		s.body.end()
 	}
 	c.hold(s)
+	c.serves(s)
 	go s.run()
 }
 

@@ -105,6 +105,7 @@ type mirror struct {
 	hangups chan wire.HangUp
 	parts   chan string // of the answer to /parts
 	took    chan bool   // what each said
+	seen    chan string // of the request to /after, once its answer has left
 }
 
 func (m *mirror) Serve(x wire.Exchange) {
@@ -122,6 +123,15 @@ func (m *mirror) Serve(x wire.Exchange) {
 		panic("as asked")
 	case "/parts":
 		m.inParts(x, &r)
+		return
+	case "/after":
+		c := x.(*exchange).s.c
+		x.Reply(&r)
+		c.Flush()
+		select {
+		case m.seen <- x.Remote() + " " + string(x.Path()) + " " + string(x.Header("X-Sent")):
+		default:
+		}
 		return
 	case "/early":
 		r.Status = 503
@@ -194,7 +204,7 @@ type rig struct {
 func newRig(t testing.TB, opts Options) *rig {
 	t.Helper()
 	r := &rig{t: t, echo: newEcho(), closed: map[Reason]int{}, said: map[Reason]int{}}
-	r.mirror = &mirror{release: make(chan struct{}, 1), hangups: r.echo.hangups, parts: make(chan string), took: make(chan bool)}
+	r.mirror = &mirror{release: make(chan struct{}, 1), hangups: r.echo.hangups, parts: make(chan string), took: make(chan bool), seen: make(chan string, 1)}
 	r.pool = slab.NewPool(slab.Options{}, slab.NewBudget(256<<20))
 	opts.Metrics = Metrics{
 		ConnClosed: func(why Reason) { r.count(r.closed, why) },

@@ -190,10 +190,7 @@ func (c *Conn) openCall(s *Stream, h *head, end bool) {
 func (c *Conn) openStreaming(s *Stream, end bool) {
 	s.inbox.ended = end
 	c.hold(s)
-	c.mu.Lock()
-	s.st.serving = true
-	c.mu.pins++
-	c.mu.Unlock()
+	c.serves(s)
 	go s.run()
 }
 

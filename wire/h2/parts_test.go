@@ -126,3 +126,29 @@ func TestPartsGoAsFastAsTheClientReads(t *testing.T) {
 		})
 	}
 }
+
+// TestRequestStaysForItsHandler has a handler look at its request when the answer has left, as who logs it does.
+func TestRequestStaysForItsHandler(t *testing.T) {
+	r := newRig(t, Options{})
+	client := plain(t)
+	for range 20 {
+		req, err := http.NewRequestWithContext(deadline(t), "GET", "http://"+r.addr+"/after", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Sent", "this")
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		select {
+		case got := <-r.mirror.seen:
+			if !strings.HasPrefix(got, "127.0.0.1:") || !strings.HasSuffix(got, " /after this") {
+				t.Errorf("the handler saw %q", got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("the handler did not come so far")
+		}
+	}
+}

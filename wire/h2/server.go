@@ -265,13 +265,23 @@ func (s *Server) serveStream(st *Stream) {
 		return
 	case st.grpc:
 		s.serveCall(st)
+		c.Flush()
 	default:
 		s.serveExchange(st)
+		c.Flush()
+		c.served(st)
 	}
-	c.Flush()
 }
 
-// served lets go of a stream of messages whose handler has returned.
+// serves has a stream stay as it is until its handler has returned, though it may have been answered before.
+func (c *Conn) serves(st *Stream) {
+	c.mu.Lock()
+	st.st.serving = true
+	c.mu.pins++
+	c.mu.Unlock()
+}
+
+// served lets go of a stream whose handler has returned.
 func (c *Conn) served(st *Stream) {
 	c.mu.Lock()
 	st.st.serving = false

@@ -63,8 +63,9 @@ type streamState struct {
 	broken   bool // gone by the client's doing
 	watcher  wire.Watcher
 
+	serving bool // Serve has not returned; of plain requests and streams of messages
+
 	// Of streams of messages.
-	serving     bool // Serve has not returned
 	waiting     bool // somebody is in sendAll
 	tellingSent bool // somebody is in sentWatcher
 	sentAgain   bool // and is to go there again
