@@ -46,7 +46,7 @@ func openTriton(c *config.Pool, env Env) (*backends.Pool, error) {
 	return pool, nil
 }
 
-// upstreamOptions are the options of a pool of servers over gRPC.
+// upstreamOptions are the options of a pool of servers elsewhere.
 func upstreamOptions(c *config.Pool, o *config.TritonOptions) (upstream.Options, error) {
 	opts := upstream.Options{
 		Name: c.Name, Slots: o.Slots, Connections: o.Connections, RepositoryControl: o.RepositoryControl, CancelAfter: o.CancelAfter,
@@ -63,7 +63,7 @@ func upstreamOptions(c *config.Pool, o *config.TritonOptions) (upstream.Options,
 	return opts, err
 }
 
-// upstreamPool is a pool of servers over gRPC, as the gateway knows it.
+// upstreamPool is a pool of servers elsewhere, as the gateway knows it.
 func upstreamPool(kind string, p *upstream.Pool) *backends.Pool {
 	return &backends.Pool{
 		Kind: kind, Slots: p.Fleet(), Catalog: p, Endpoints: p.Fleet().Status, Changed: p.Changed(),
