@@ -46,19 +46,31 @@ type asked struct{ done chan struct{} }
 // Answered implements [h2.Answered].
 func (a *asked) Answered(*h2.Call, h2.Drainer) { close(a.done) }
 
-// ask asks the server a question of generated messages and waits for the answer, as long as ctx allows.
+// ask asks the server a question of generated messages and waits for the answer, as long as ctx allows. What never
+// reached the server, because a connection ended, is asked again. An error that is not the server's word is no
+// [StatusError].
 func ask(ctx context.Context, client *h2.Client, slabs *slab.Pool, path string, question, answer proto.Message) error {
 	message, err := proto.Marshal(question)
 	if err != nil {
 		return fmt.Errorf("encode a question: %w", err)
 	}
+	for try := 1; ; try++ {
+		again, err := askOnce(ctx, client, slabs, path, message, answer)
+		if !again || try == mostTries {
+			return err
+		}
+	}
+}
+
+// askOnce asks once, and tells whether the question may be asked again since the server has not seen it.
+func askOnce(ctx context.Context, client *h2.Client, slabs *slab.Pool, path string, message []byte, answer proto.Message) (again bool, err error) {
 	a := &asked{done: make(chan struct{})}
 	call := &h2.Call{Path: path, Done: a}
 	call.Reset()
 	call.Message.AppendOwned(slab.View{B: message})
 	conn, err := client.Start(call)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if conn != nil {
 		conn.Flush()
@@ -70,14 +82,17 @@ func ask(ctx context.Context, client *h2.Client, slabs *slab.Pool, path string, 
 		<-a.done
 	}
 	defer call.Reset() // gives the answer back
-	if call.Status != h2.OK {
-		if ctx.Err() != nil {
-			return fmt.Errorf("no answer in time: %w", ctx.Err())
-		}
-		return &StatusError{call.Status, call.Text}
+	switch {
+	case call.Status == h2.OK:
+	case ctx.Err() != nil:
+		return false, fmt.Errorf("no answer in time: %w", ctx.Err())
+	case call.Local:
+		return call.Status == h2.Unavailable && !call.Sent, errors.New(call.Text)
+	default:
+		return false, &StatusError{call.Status, call.Text}
 	}
 	if err := proto.Unmarshal(call.Answer.Flatten(slabs), answer); err != nil {
-		return fmt.Errorf("the answer cannot be read: %w", err)
+		return false, fmt.Errorf("the answer cannot be read: %w", err)
 	}
-	return nil
+	return false, nil
 }

@@ -176,7 +176,7 @@ func (release) Done(c *infer.Call, _ *infer.Burst) { c.Release() }
 func TestUnhealthyEndpointGetsNothing(t *testing.T) {
 	models := []puppet.TritonModel{echo("m", 0)}
 	frozen, well := serve(t, puppet.TritonOptions{Models: models}), serve(t, puppet.TritonOptions{Models: models})
-	b := newBench(t, upstream.Options{Timeout: 30 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 2}, frozen, well)
+	b := newBench(t, upstream.Options{Timeout: 100 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 2}, frozen, well)
 	m := b.model("m")
 	unhealthy := func() bool {
 		st := b.pool.Fleet().Status()[0]
