@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync/atomic"
 	"time"
@@ -123,7 +124,7 @@ func (m *misfit) misbehave(ctx context.Context, conn net.Conn) {
 		if refused {
 			m.crowd.refused.Add(1)
 			m.settle()
-			if pause(ctx, time.Second) != nil {
+			if pause(ctx, time.Second/2+rand.N(time.Second)) != nil {
 				return
 			}
 			m.talk.ask(0)

@@ -192,7 +192,7 @@ func (sc *scene) measure(ctx context.Context) (Block, error) {
 	}
 	r, err := RunProcess(ctx, sc.opts.Self, Options{
 		Target: st.gateway.Target, GRPC: call, Body: answer, Connections: 4, Streams: 16, Rate: sc.opts.Rate,
-		Warmup: 500 * time.Millisecond, Duration: sc.opts.Block, Eager: 100 * time.Microsecond,
+		Warmup: 500 * time.Millisecond, Duration: sc.opts.Block, Eager: 300 * time.Microsecond,
 		Processes: st.gateway.Processes(), Beside: append([]int{os.Getpid()}, st.healthy.Processes()...),
 	})
 	if err != nil {

@@ -171,8 +171,10 @@ func idleCommand(ctx context.Context, self Self, args []string, stdout, stderr i
 
 const pressureText = `A gateway of one thread serves healthy calls in an open loop while others misbehave: clients that send a large message
 and then read nothing of the answer, or one byte a second, or that ask for a model whose upstream has stopped (SIGSTOP).
-A client that is refused asks again after a second. Every block starts a gateway of its own, and measures once each client
-has had its message taken or was refused. Memory is the most that the gateway ever had resident (VmHWM).`
+A client that is refused asks again after half a second to one and a half. Every block starts a gateway of its own, and
+measures once each client has had its message taken or was refused. The generator of the healthy calls stays awake for 300
+us before each is due, ahead of other processes where it may (SCHED_FIFO), and blocks in which it was late all the same are
+left out. Memory is the most that the gateway ever had resident (VmHWM).`
 
 func pressureCommand(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
 	fs := flags("pressure", "pressure [-clients 200] [-results DIR]", stderr)

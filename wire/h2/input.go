@@ -98,7 +98,11 @@ func (c *Conn) aim() {
 		}
 	}
 	in.aim(room, in.data.left)
-	if s != nil && c.raw != nil && s.kind != Streaming {
+	switch {
+	case s == nil || c.raw == nil || s.kind == Streaming:
+	case s.msg.waits:
+		in.long = in.w == 0 // what is held of it comes in one go
+	default:
 		in.guess(room)
 	}
 }
