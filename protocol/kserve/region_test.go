@@ -239,3 +239,67 @@ func TestRegisteringRegions(t *testing.T) {
 		})
 	}
 }
+
+// FuzzRegions holds that what is accepted of tensors in regions, over REST or gRPC, is what the server is asked: each
+// input has its data or a region, and the message is one that protobuf reads.
+func FuzzRegions(f *testing.F) {
+	f.Add([]byte(`{"inputs":[{"name":"a","shape":[4],"datatype":"FP32","parameters":{"shared_memory_region":"r","shared_memory_byte_size":16}},` +
+		`{"name":"b","shape":[1],"datatype":"INT8","data":[1]},{"name":"s","shape":[0],"datatype":"BYTES","data":[]}],` +
+		`"outputs":[{"name":"y","parameters":{"shared_memory_region":"r","shared_memory_byte_size":1,"shared_memory_offset":9}}]}`))
+	msg := request([]string{"x"}, &inputMsg{Name: "a", Datatype: "FP32", Shape: []int64{4}, Parameters: inRegion(16, 3)},
+		inputOf("b", "INT8", 1), &inputMsg{Name: "s", Datatype: "BYTES", Shape: []int64{1}, Parameters: inRegion(4, 0)})
+	f.Add(marshalMessage(f, msg))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		mem := newMemory()
+		for _, rest := range []bool{true, false} {
+			req, head := mem.NewRequest(), Head{}
+			move(&req.Body, bodyOf(mem.Slabs, body, 0))
+			src := Source{Model: sharing(), Body: &req.Body, HeaderLen: NoHeader}
+			var err *infer.Error
+			if rest {
+				err = NewDecoder(mem.Slabs).Decode(src, req, &head)
+			} else {
+				err = NewMessageDecoder(mem.Slabs).Decode(src, req, &head)
+			}
+			if err == nil {
+				checkRegionRequest(t, mem, req)
+			}
+			req.Release()
+		}
+		if err := mem.Check(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// checkRegionRequest sends a request that was accepted to a server.
+func checkRegionRequest(t *testing.T, mem *infer.Memory, req *infer.Request) {
+	t.Helper()
+	c := mem.NewCall(req)
+	defer c.Release()
+	var out slab.List
+	defer out.Release()
+	if err := NewRequestEncoder(mem.Slabs).EncodeCall(sharing(), c, "m", "1", &out); err != nil {
+		t.Fatal(err)
+	}
+	got := &pb.ModelInferRequest{}
+	if err := proto.Unmarshal(flat(&out), got); err != nil || len(got.GetInputs()) != len(req.Inputs) {
+		t.Fatalf("%d inputs became %v, %v", len(req.Inputs), got, err)
+	}
+	withData := 0
+	for i := range req.Inputs {
+		in, sent := &req.Inputs[i], got.GetInputs()[i]
+		p := sent.GetParameters()
+		switch {
+		case in.Region == nil && p[regionName] != nil, in.Region != nil && string(in.Region.Name) != p[regionName].GetStringParam():
+			t.Errorf("input %d in %+v became %v", i, in.Region, sent)
+		case in.Region == nil && sent.GetContents() == nil:
+			withData++
+		case in.Region != nil && (in.Data.Size() > 0 || in.Region.Size < 0 || in.Region.Offset < 0 || in.Region.Size+in.Region.Offset < 0):
+			t.Errorf("input %d has %d bytes, and lies in %+v", i, in.Data.Size(), in.Region)
+		}
+	}
+	if n := len(got.GetRawInputContents()); n != withData {
+		t.Errorf("%d inputs have data, and %d came", withData, n)
+	}
+}
