@@ -62,14 +62,7 @@ func TestEventsOfADecoupledModel(t *testing.T) {
 			if x.replies != 1 || x.contentType != "text/event-stream; charset=utf-8" || x.header("Sluice-Version") != "1" {
 				t.Errorf("%d answers of type %s, headers %q", x.replies, x.contentType, x.answerHeaders)
 			}
-			s.conserves(t, 1)
-			if n := s.metric.Outcomes("repeat", "1")[tc.outcome]; n != 1 {
-				t.Errorf("outcomes %v, want %v", s.metric.Outcomes("repeat", "1"), tc.outcome)
-			}
-			until(t, "the backend has let go", func() bool { return s.puppet.Check() == nil })
-			if n := s.puppet.Stats().Overruns; n != 0 {
-				t.Errorf("%d pulls too many", n)
-			}
+			s.toldOnce(t, tc.outcome)
 		})
 	}
 }

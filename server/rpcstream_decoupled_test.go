@@ -50,15 +50,21 @@ func TestWhatADecoupledModelSays(t *testing.T) {
 			if got := briefs(all); err != nil || got != tc.want {
 				t.Errorf("answered %q, want %q; %v", got, tc.want, err)
 			}
-			s.conserves(t, 1)
-			if n := s.metric.Outcomes("repeat", "1")[tc.outcome]; n != 1 {
-				t.Errorf("outcomes %v, want %v", s.metric.Outcomes("repeat", "1"), tc.outcome)
-			}
-			until(t, "the backend has let go", func() bool { return s.puppet.Check() == nil })
-			if n := s.puppet.Stats().Overruns; n != 0 {
-				t.Errorf("%d pulls too many", n)
-			}
+			s.toldOnce(t, tc.outcome)
 		})
+	}
+}
+
+// toldOnce checks that the model repeat was asked once, how that ended, and that nothing of it is left.
+func (s *streaming) toldOnce(t *testing.T, want infer.Outcome) {
+	t.Helper()
+	s.conserves(t, 1)
+	if n := s.metric.Outcomes("repeat", "1")[want]; n != 1 {
+		t.Errorf("outcomes %v, want %v", s.metric.Outcomes("repeat", "1"), want)
+	}
+	until(t, "the backend has let go", func() bool { return s.puppet.Check() == nil })
+	if n := s.puppet.Stats().Overruns; n != 0 {
+		t.Errorf("%d pulls too many", n)
 	}
 }
 
