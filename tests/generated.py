@@ -29,7 +29,7 @@ def tensor(random, name, datatype, shape):
 def good(random, form, model=None):
     """A request that every server has to answer."""
     model = model or random.choice(("identity", "identity", "digits", "optional", "picky", "accumulate"))
-    case = Case(form, model, [], made_for=model)
+    case = Case(form, model, [])
     rows = random.randrange(1, 5)
     match model:
         case "identity":
@@ -205,7 +205,12 @@ def rows_that_differ(random, case):
 @fault()
 def negative_dim(random, case):
     one = any_input(random, case)
-    one.shape[random.randrange(len(one.shape))] = random.choice((-1, -2, -(1 << 63)))
+    one.shape[random.randrange(len(one.shape))] = random.choice((-1, -2))
+
+
+@fault(*OVER_GRPC, models=("accumulate",))
+def most_negative_rows(random, case):
+    case.inputs[0].shape = [-(1 << 63), 1]
 
 
 OVERFLOWING = (
@@ -887,9 +892,18 @@ def generate(random, count):
             yield broken(random, name, random.choice(FAULTS[name][0]))
 
 
-def broken(random, name, form):
+def each_at(random, models, forms, times):
+    """Each fault a number of times in each of some forms at each of some models, where it can be had so."""
+    for name, (of_fault, at, _) in FAULTS.items():
+        for form in forms:
+            for model in models:
+                if form in of_fault and (at is None or model in at):
+                    yield from (broken(random, name, form, model) for _ in range(times))
+
+
+def broken(random, name, form, model=None):
     _, models, function = FAULTS[name]
-    case = good(random, form, random.choice(models) if models else None)
+    case = good(random, form, model or (random.choice(models) if models else None))
     case.label = name
     function(random, case)
     return case

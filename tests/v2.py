@@ -64,7 +64,6 @@ class Case:
     parameters: dict = dataclasses.field(default_factory=dict)
     outputs: list = None  # of (name, parameters)
     label: str = "good"
-    made_for: str = ""  # the model of the good request that it was made from
 
     # What is wrong with the message rather than with what it says.
     edit: object = None  # over HTTP: document text -> document text; over gRPC: message -> None
