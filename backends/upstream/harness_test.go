@@ -3,7 +3,6 @@ package upstream_test
 import (
 	"context"
 	"errors"
-	"runtime"
 	"testing"
 	"time"
 
@@ -99,7 +98,7 @@ func (b *bench) model(name string) *infer.Model {
 // await waits until something holds.
 func (b *bench) await(what string, holds func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(patience); !holds(); runtime.Gosched() {
+	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			b.t.Fatalf("in vain: %s", what)
 		}

@@ -176,7 +176,8 @@ func (release) Done(c *infer.Call, _ *infer.Burst) { c.Release() }
 func TestUnhealthyEndpointGetsNothing(t *testing.T) {
 	models := []puppet.TritonModel{echo("m", 0)}
 	frozen, well := serve(t, puppet.TritonOptions{Models: models}), serve(t, puppet.TritonOptions{Models: models})
-	b := newBench(t, upstream.Options{Timeout: 100 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 2}, frozen, well)
+	// The one that is well has to answer its looks in time, on a busy machine too.
+	b := newBench(t, upstream.Options{Timeout: 500 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 2}, frozen, well)
 	m := b.model("m")
 	unhealthy := func() bool {
 		st := b.pool.Fleet().Status()[0]
@@ -209,6 +210,7 @@ func TestCallsThatRunOutAreNoAnswers(t *testing.T) {
 	for i := range uint32(300) {
 		a := b.direct(m, i)
 		if a.err != nil {
+			_ = a.wait()
 			break // it was noticed by now
 		}
 		calls = append(calls, a)
