@@ -142,9 +142,9 @@ cover: parts ## Go tests with coverage; the profile is .cache/cover.out
 bench: bench-hop bench-batch ## every comparison
 
 .PHONY: bench-hop
-bench-hop: build proxies ## what it costs to terminate a request, and to pass a gRPC call on, beside other proxies
-	bin/sluice bench hop -results bench/results
-	bin/sluice bench proxy -results bench/results
+bench-hop: build proxies ## what it costs to terminate a request, and to pass a gRPC call on, beside other proxies; 12 minutes
+	bin/sluice bench hop -block 1s -max-time 90s -results bench/results
+	bin/sluice bench proxy -block 600ms -max-time 90s -results bench/results
 
 .PHONY: bench-batch
 bench-batch: build onnxruntime ## what batching brings
