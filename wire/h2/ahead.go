@@ -85,6 +85,24 @@ func (in *framing) guess(room []byte) {
 	in.ahead, in.long = a, false // nothing needs a wide buffer
 }
 
+// taker is a connection, which takes what is read of DATA frames.
+type taker interface {
+	dataFrame(h frame.Head) *fault
+	landed(n int)
+}
+
+// guessed takes n bytes behind the frame that was being read: c gets those that were read to where they belong.
+func (in *framing) guessed(n int, c taker) (f *fault) {
+	for right := in.sort(n); right > 0 && f == nil; right-- {
+		h, k := in.expected()
+		if f = c.dataFrame(h); f == nil {
+			c.landed(k)
+		}
+	}
+	in.surprise()
+	return f
+}
+
 // sort takes n bytes that were read behind direct, and returns how many frames of them are what was expected. What
 // is not goes to the buffer.
 func (in *framing) sort(n int) (right int) {

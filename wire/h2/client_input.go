@@ -167,7 +167,7 @@ func (c *ClientConn) arrived(n int) *fault {
 	}
 	in.direct = nil
 	if in.ahead != nil {
-		return c.guessed(n)
+		return in.guessed(n, c)
 	}
 	in.w += n
 	return nil
@@ -185,20 +185,6 @@ func (c *ClientConn) landed(k int) {
 	if s.msg.n += k; s.many && s.msg.complete() {
 		c.wholeMessage(s)
 	}
-}
-
-// guessed takes n bytes behind the frame that was being read, which were read to where they belong if the guess was
-// right.
-func (c *ClientConn) guessed(n int) (f *fault) {
-	in := &c.in
-	for right := in.sort(n); right > 0 && f == nil; right-- {
-		h, k := in.expected()
-		if f = c.dataFrame(h); f == nil {
-			c.landed(k)
-		}
-	}
-	in.surprise()
-	return f
 }
 
 // process handles what is in the buffer, as far as it is whole.
