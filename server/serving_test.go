@@ -138,6 +138,8 @@ func TestServingOverREST(t *testing.T) {
 		{"another method", "GET", echo + ":predict", ``, 405, `{"error":"this path takes POST"}`},
 		{"another method on a question", "POST", echo, ``, 405, `{"error":"this path takes GET, HEAD"}`},
 		{"no such verb", "POST", echo + ":explain", two, 404, `{"error":"there is nothing at this path"}`},
+		{"no verb", "POST", echo + ":", two, 404, `{"error":"there is nothing at this path"}`},
+		{"no verb, asked for the status", "GET", echo + ":", "", 404, `{"error":"there is nothing at this path"}`},
 		{"more behind", "POST", echo + "/metadata:predict", two, 404, `{"error":`},
 		{"no version", "POST", echo + "/versions/:predict", two, 404, `{"error":`},
 		{"no label", "GET", echo + "/labels", "", 404, `{"error":`},

@@ -25,7 +25,7 @@ func parseServing(path []byte) target {
 	t, rest, ok := parseServed(rest)
 	switch {
 	case !ok:
-	case len(verb) > 0:
+	case verb != nil:
 		t.op = servingVerb(rest, verb)
 	case len(rest) == 0:
 		t.op = opServingStatus
@@ -35,7 +35,7 @@ func parseServing(path []byte) target {
 	return t
 }
 
-// cutVerb cuts a path's last segment at its colon. The verb is all behind it, "" where there is none.
+// cutVerb cuts a path's last segment at its colon. The verb is all behind it, nil where there is no colon.
 func cutVerb(path []byte) (before, verb []byte) {
 	at := bytes.LastIndexByte(path, ':')
 	if at < 0 || bytes.IndexByte(path[at:], '/') >= 0 {
