@@ -243,6 +243,8 @@ func TestCallsThatAreRefused(t *testing.T) {
 		{"messages in protobuf, named", post("/test.Echo/Unary", "content-type", "application/grpc+proto;x=y", "te", "trailers"), "\x00\x00\x00\x00\x00", []string{":status: 200", "grpc-status: 0"}},
 		{"gRPC-Web, which is another protocol", post("/small", "content-type", "application/grpc-web+proto"), "x", []string{":status: 200", "content-type: text/plain"}},
 		{"metadata too large", call("Unary", "x-big", big), "\x00\x00\x00\x00\x00", []string{"grpc-status: 8"}},
+		{"path too large", post("/" + big), "x", []string{":status: 431"}},
+		{"path of a call too large, behind which nothing says that it is one", post("/"+big, "content-type", "application/grpc", "te", "trailers"), "\x00\x00\x00\x00\x00", []string{":status: 431"}},
 		{"no message", call("Unary"), "", []string{"grpc-status: 13"}},
 		{"half a prefix", call("Unary"), "\x00\x00", []string{"grpc-status: 13"}},
 		{"half a message", call("Unary"), "\x00\x00\x00\x00\x05abc", []string{"grpc-status: 13"}},

@@ -280,7 +280,11 @@ func readHead(f *hpack.Fields) head {
 	if h.authority < 0 {
 		h.authority = h.host
 	}
-	h.ok = h.method >= 0 && h.path >= 0 && h.scheme >= 0 && validPath(f.Value(h.path), f.Value(h.method))
+	if h.path < 0 {
+		h.ok = f.Over() && h.method >= 0 && h.scheme >= 0 // a path that was dropped is refused for its size
+		return h
+	}
+	h.ok = h.method >= 0 && h.scheme >= 0 && validPath(f.Value(h.path), f.Value(h.method))
 	return h
 }
 
