@@ -175,17 +175,18 @@ func (p *Pool) named(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, 
 
 // ready asks which of the named models take requests.
 func ready(ctx context.Context, ask upstream.Ask, names []string) ([]upstream.Listed, error) {
-	var all []upstream.Listed
-	for _, name := range names {
-		l := upstream.Listed{Name: name, Version: DefaultVersion, State: infer.Ready}
+	all := make([]upstream.Listed, len(names))
+	err := upstream.Each(len(names), func(i int) error {
+		l := upstream.Listed{Name: names[i], Version: DefaultVersion, State: infer.Ready}
 		why, err := v2grpc.Ready(ctx, ask, l)
-		if err != nil {
-			return nil, err
-		}
 		if why != "" {
 			l.State, l.Reason = infer.Unavailable, why
 		}
-		all = append(all, l)
+		all[i] = l
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }

@@ -80,9 +80,6 @@ func (p *Pool) Want(models []backends.Wanted) {
 // errUnnamed says that nobody knows what a server has.
 var errUnnamed = errors.New("it cannot tell which models it has, and neither a target nor the pool's models name one")
 
-// askers is how many models a look asks about at a time.
-const askers = 8
-
 // look asks how the versions of the models stand that are wanted.
 func (p *Pool) look(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, error) {
 	wanted, err := p.wanted.Get(ctx)
@@ -92,23 +89,15 @@ func (p *Pool) look(ctx context.Context, ask upstream.Ask) ([]upstream.Listed, e
 	case len(wanted) == 0:
 		return nil, errUnnamed
 	}
-	lists, errs := make([][]upstream.Listed, len(wanted)), make([]error, len(wanted))
-	places := make(chan struct{}, askers)
-	var all sync.WaitGroup
-	for i, w := range wanted {
-		places <- struct{}{}
-		all.Go(func() {
-			if lists[i], errs[i] = versions(ctx, ask, w); errs[i] == nil {
-				errs[i] = p.label(ctx, ask, lists[i])
-			}
-			<-places
-		})
-	}
-	all.Wait()
-	for _, err := range errs {
-		if err != nil { // one is as good as all
-			return nil, err
+	lists := make([][]upstream.Listed, len(wanted))
+	err = upstream.Each(len(wanted), func(i int) (err error) {
+		if lists[i], err = versions(ctx, ask, wanted[i]); err == nil {
+			err = p.label(ctx, ask, lists[i])
 		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return slices.Concat(lists...), nil
 }

@@ -67,6 +67,9 @@ func (t *turns) wait(f *inflow, id uint32, n, now int64, raw *rawSock) bool {
 // came takes n bytes that came on a stream, and gives the next ones their turns.
 func (t *turns) came(f *inflow, n int64, out func() *output) {
 	if f.owed == 0 {
+		if f.wants > 0 { // it came within the window that the stream started with
+			f.wants = max(f.wants-n, 1) // no less: the stream still waits
+		}
 		return
 	}
 	n = min(n, f.owed)

@@ -72,6 +72,17 @@ func TestTurns(t *testing.T) {
 			f[1].recvWindow = 600
 			r.came(&f[0], 1000, r.output)
 		}, "3:400 "},
+		{"part of it comes before its turn", func(r *turnsRig, f *flows) {
+			f[1].recvWindow = 100 // of 600
+			r.came(&f[1], 500, r.output)
+			r.came(&f[0], 1000, r.output)
+			r.came(&f[1], 500, r.output)
+		}, "3:400 5:1000 "},
+		{"all of it comes before its turn", func(r *turnsRig, f *flows) {
+			r.came(&f[1], 1000, r.output)
+			r.gone(&f[1], r.output)
+			r.came(&f[0], 1000, r.output)
+		}, "5:1000 "},
 		{"the window has all of it", func(r *turnsRig, f *flows) {
 			f[1].recvWindow = 6000
 			r.came(&f[0], 1000, r.output)
