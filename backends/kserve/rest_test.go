@@ -262,11 +262,11 @@ func TestRESTRefusals(t *testing.T) {
 		{429, `{"error":"busy"}`, infer.Overloaded, "busy"},
 		{500, `{"error":"oops"}`, infer.Internal, "oops"},
 		{501, `{"error":"how?"}`, infer.Unsupported, "how?"},
-		{502, `<html>`, infer.Internal, "the model server answered 502 and did not say why"},
+		{502, `<html>`, infer.BadBackend, `pool "test": the model server answered 502 and did not say why`},
 		{503, `{"error":"later"}`, infer.NotReady, "later"},
 		{504, `{"error":"late"}`, infer.Deadline, "late"},
-		{302, ``, infer.Internal, "the model server answered 302 and did not say why"},
-		{204, ``, infer.Internal, "the model server answered 204 and did not say why"},
+		{302, ``, infer.BadBackend, `pool "test": the model server answered 302 and did not say why`},
+		{204, ``, infer.BadBackend, `pool "test": the model server answered 204 and did not say why`},
 	} {
 		t.Run(strconv.Itoa(tc.status), func(t *testing.T) {
 			s := newWeb(t, &web{index: plainIndex, script: func(_ int64, w http.ResponseWriter, _ *http.Request) bool {

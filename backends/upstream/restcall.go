@@ -75,8 +75,11 @@ func (c *restCall) answer(place *backends.Place) (Answer, *infer.Error) {
 	case c.Status != 200:
 		status, text := e.refused(&c.Call)
 		err := judged(place, status, text)
-		if c.Status == 413 {
+		switch {
+		case c.Status == 413:
 			err.Code, err.Retry, err.After = infer.TooLarge, infer.Never, 0
+		case c.Status < 400, c.Status == 502: // no server of models says so, but what stands in its place
+			err.Code = infer.BadBackend
 		}
 		return Answer{}, err
 	}
