@@ -29,8 +29,7 @@ type PressureOptions struct {
 	Message int
 	// InFlight is the gateway's budget of bytes in flight, default 128 MiB.
 	InFlight int64
-	// Rate of the healthy calls, default 997 a second: in step with the kernel's tick, which samples who uses the
-	// processors, a generator would be seen at every call or at none, and the share of other work be anything.
+	// Rate of the healthy calls, default 997 a second, which does not stay in step with the kernel's tick.
 	Rate float64
 	// Block is the measured time of a block, default 3 s; it begins when those who misbehave have settled.
 	Block time.Duration
