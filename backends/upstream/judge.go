@@ -16,7 +16,6 @@ import (
 // How runs end of which a server said nothing that counts. The variables are never written.
 var (
 	errRowsLost   = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model's outputs do not have one row for each row of the batch"}
-	errNoOutputs  = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server's answer has none of the model's outputs"}
 	errLost       = &infer.Error{Code: infer.BackendLost, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the connection to the model server was lost while the model ran", After: time.Second}
 	errUnsent     = &infer.Error{Code: infer.NoEndpoint, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "no model server could be reached", After: time.Second}
 	errFull       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "too many requests wait for a connection to the model server", After: time.Second}
