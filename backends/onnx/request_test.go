@@ -32,16 +32,6 @@ func testdata(t testing.TB, models map[string]string) string {
 	return root
 }
 
-func write(t testing.TB, path string, data []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, data, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestBadRequestsAreRefused(t *testing.T) {
 	b := newBench(t, Options{Repository: testdata(t, map[string]string{"relu": "", "text": "", "lookup": ""})})
 	relu, text := b.model(t, "relu", "1"), b.model(t, "text", "1")
