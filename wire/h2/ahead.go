@@ -91,6 +91,20 @@ type taker interface {
 	landed(n int)
 }
 
+// arrived takes n bytes that were read: c gets those that were read to where they belong.
+func (in *framing) arrived(n int, c taker) *fault {
+	if k := min(n, len(in.direct)); k > 0 {
+		c.landed(k)
+		n -= k
+	}
+	in.direct = nil
+	if in.ahead != nil {
+		return in.guessed(n, c)
+	}
+	in.w += n
+	return nil
+}
+
 // guessed takes n bytes behind the frame that was being read: c gets those that were read to where they belong.
 func (in *framing) guessed(n int, c taker) (f *fault) {
 	for right := in.sort(n); right > 0 && f == nil; right-- {

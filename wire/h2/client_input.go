@@ -158,19 +158,9 @@ func (c *ClientConn) aim() {
 
 // arrived takes n bytes that were read.
 func (c *ClientConn) arrived(n int) *fault {
-	in := &c.in
 	c.in.now = c.client.clock()
-	c.timer.heard, c.timer.pinged = in.now, 0
-	if k := min(n, len(in.direct)); k > 0 {
-		c.landed(k)
-		n -= k
-	}
-	in.direct = nil
-	if in.ahead != nil {
-		return in.guessed(n, c)
-	}
-	in.w += n
-	return nil
+	c.timer.heard, c.timer.pinged = c.in.now, 0
+	return c.in.arrived(n, c)
 }
 
 // landed takes k bytes of a DATA frame that were read to where they belong.

@@ -50,7 +50,7 @@ func (c *Conn) fill() *fault {
 		in.now = c.srv.at(in.nowTime)
 		if n > 0 {
 			c.timer.heard = in.now
-			return c.arrived(n)
+			return c.in.arrived(n, c)
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -105,21 +105,6 @@ func (c *Conn) aim() {
 	default:
 		in.guess(room)
 	}
-}
-
-// arrived takes n bytes that were read.
-func (c *Conn) arrived(n int) *fault {
-	in := &c.in
-	if k := min(n, len(in.direct)); k > 0 {
-		c.landed(k)
-		n -= k
-	}
-	in.direct = nil
-	if in.ahead != nil {
-		return in.guessed(n, c)
-	}
-	in.w += n
-	return nil
 }
 
 // landed takes k bytes of a DATA frame that were read to where they belong.
