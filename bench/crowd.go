@@ -2,48 +2,95 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"os/exec"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/tensor"
 )
 
-// enter sends the clients in and returns when each has had its message taken or was refused, or after ten seconds: in a
-// gateway that makes them wait they may.
-func (c *crowd) enter(ctx context.Context, n int, target, admin string, message []byte, slow bool) error {
-	c.slow = slow
+// CrowdOptions are clients that send large messages and then read nothing, or next to nothing.
+type CrowdOptions struct {
+	Target  string `json:"target"`
+	Clients int    `json:"clients"`
+	Model   string `json:"model"`
+	Message int    `json:"message"` // bytes of tensor that each asks with
+	Slow    bool   `json:"slow"`    // they read a byte a second
+}
+
+// crowdLine is what a crowd's process says: once that it has settled, and how it stands whenever it is asked.
+type crowdLine struct {
+	Error   string `json:"error,omitempty"`
+	Sent    int64  `json:"sent"`    // clients whose message was taken whole
+	Refused int64  `json:"refused"` // answers of RESOURCE_EXHAUSTED and the like, each followed by another try
+}
+
+// crowd is a process full of such clients. It yields to every other: clients have machines of their own elsewhere, and
+// what theirs do to the processors here is not what is measured.
+type crowd struct {
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	say  *json.Encoder
+	hear *json.Decoder
+
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+	most atomic.Int64 // bytes in flight that were seen
+}
+
+// enter starts the process and returns when each client has had its message taken or was refused, or after ten seconds: in
+// a gateway that makes them wait they may.
+func (c *crowd) enter(ctx context.Context, self Self, admin string, opts CrowdOptions) error {
+	c.cmd = self.command(ctx, "crowd")
+	out, err := c.cmd.StdoutPipe()
+	if err == nil {
+		c.in, err = c.cmd.StdinPipe()
+	}
+	if err == nil {
+		err = c.cmd.Start()
+	}
+	if err != nil {
+		c.cmd = nil
+		return fmt.Errorf("start a crowd: %w", err)
+	}
+	c.say, c.hear = json.NewEncoder(c.in), json.NewDecoder(out)
 	ctx, c.stop = context.WithCancel(ctx)
 	c.wg.Go(func() { c.watch(ctx, admin) })
-	opts := &Options{Target: target, Streams: 1, GRPC: &GRPC{Path: pb.GRPCInferenceService_ModelInfer_FullMethodName, Message: message}}
-	data := prefixed(message)
-	settled := make(chan struct{}, n)
-	failed := make(chan error, n)
-	for range n {
-		c.wg.Go(func() {
-			m := &misfit{crowd: c, talk: newRPC(opts, data), target: target, settled: settled}
-			if err := m.live(ctx); err != nil && ctx.Err() == nil {
-				failed <- err
-			}
-		})
+	_, err = c.ask(opts)
+	return err
+}
+
+// ask says something to the process and reads what it says to that.
+func (c *crowd) ask(v any) (line crowdLine, err error) {
+	if err = c.say.Encode(v); err == nil {
+		err = c.hear.Decode(&line)
 	}
-	timer := time.NewTimer(10 * time.Second)
-	defer timer.Stop()
-	for range n {
-		select {
-		case <-settled:
-		case err := <-failed:
-			return err
-		case <-timer.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err == nil && line.Error != "" {
+		err = errors.New(line.Error)
 	}
-	return nil
+	if err != nil {
+		return line, fmt.Errorf("ask a crowd: %w", err)
+	}
+	return line, nil
+}
+
+// tally is how the clients stand.
+func (c *crowd) tally() (crowdLine, error) { return c.ask(struct{}{}) }
+
+// processes are those of the crowd.
+func (c *crowd) processes() []int {
+	if c.cmd == nil {
+		return nil
+	}
+	return []int{c.cmd.Process.Pid}
 }
 
 // watch notes the gateway's bytes in flight while the clients are there.
@@ -67,17 +114,90 @@ func raise(v *atomic.Int64, n int64) {
 	}
 }
 
-// leave ends the clients.
+// leave ends the process.
 func (c *crowd) leave() {
+	if c.cmd == nil {
+		return
+	}
 	if c.stop != nil {
 		c.stop()
+		c.wg.Wait()
 	}
-	c.wg.Wait()
+	_ = c.in.Close()
+	_ = c.cmd.Wait()
+}
+
+// serveCrowd is the other end of a crowd. It ends with its input.
+func serveCrowd(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	yield()
+	ctx, stop := context.WithCancel(ctx)
+	c := &clients{}
+	defer c.wg.Wait()
+	defer stop()
+	hear, say := json.NewDecoder(stdin), json.NewEncoder(stdout)
+	var opts CrowdOptions
+	err := hear.Decode(&opts)
+	if err == nil {
+		err = c.enter(ctx, opts)
+	}
+	for err == nil {
+		if err := say.Encode(crowdLine{Sent: c.sent.Load(), Refused: c.refused.Load()}); err != nil {
+			return fmt.Errorf("say how the crowd stands: %w", err)
+		}
+		var question struct{}
+		if hear.Decode(&question) != nil {
+			return nil
+		}
+	}
+	return errors.Join(err, say.Encode(crowdLine{Error: err.Error()}))
+}
+
+// clients are those of one process.
+type clients struct {
+	wg      sync.WaitGroup
+	slow    bool
+	sent    atomic.Int64
+	refused atomic.Int64
+}
+
+// enter sends them in and returns when they have settled.
+func (c *clients) enter(ctx context.Context, o CrowdOptions) error {
+	message, err := InferMessage(o.Model, "x", tensor.FP32, o.Message)
+	if err != nil {
+		return err
+	}
+	c.slow = o.Slow
+	opts := &Options{Target: o.Target, Streams: 1, GRPC: &GRPC{Path: pb.GRPCInferenceService_ModelInfer_FullMethodName, Message: message}}
+	data := prefixed(message)
+	settled := make(chan struct{}, o.Clients)
+	failed := make(chan error, o.Clients)
+	for range o.Clients {
+		c.wg.Go(func() {
+			m := &misfit{crowd: c, talk: newRPC(opts, data), target: o.Target, settled: settled}
+			if err := m.live(ctx); err != nil && ctx.Err() == nil {
+				failed <- err
+			}
+		})
+	}
+	timer := time.NewTimer(10 * time.Second)
+	defer timer.Stop()
+	for range o.Clients {
+		select {
+		case <-settled:
+		case err := <-failed:
+			return err
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // misfit is one of the clients.
 type misfit struct {
-	crowd   *crowd
+	crowd   *clients
 	talk    *rpc
 	target  string
 	settled chan struct{}

@@ -68,6 +68,8 @@ func command(ctx context.Context, self Self, name string, args []string, stdout,
 		return generate(ctx, os.Stdin, stdout)
 	case "upstream":
 		return serveUpstream(ctx)
+	case "crowd":
+		return serveCrowd(ctx, os.Stdin, stdout)
 	case "bare", "edge", "relay":
 		if len(args) != 1 {
 			return usageError{fmt.Errorf("bench %s: one argument", name)}

@@ -9,9 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -193,7 +192,7 @@ func (sc *scene) measure(ctx context.Context) (Block, error) {
 	r, err := RunProcess(ctx, sc.opts.Self, Options{
 		Target: st.gateway.Target, GRPC: call, Body: answer, Connections: 4, Streams: 16, Rate: sc.opts.Rate,
 		Warmup: 500 * time.Millisecond, Duration: sc.opts.Block, Eager: 300 * time.Microsecond,
-		Processes: st.gateway.Processes(), Beside: append([]int{os.Getpid()}, st.healthy.Processes()...),
+		Processes: st.gateway.Processes(), Beside: slices.Concat([]int{os.Getpid()}, st.healthy.Processes(), st.crowd.processes()),
 	})
 	if err != nil {
 		return Block{}, err
@@ -234,11 +233,9 @@ func (sc *scene) press(ctx context.Context, st *stage) error {
 			return fmt.Errorf("stop an upstream: %w", err)
 		}
 	}
-	message, err := InferMessage(model, "x", tensor.FP32, sc.opts.Message)
-	if err != nil {
-		return err
-	}
-	return st.crowd.enter(ctx, sc.opts.Clients, st.gateway.Target, st.admin, message, sc.name == slowScene)
+	return st.crowd.enter(ctx, sc.opts.Self, st.admin, CrowdOptions{
+		Target: st.gateway.Target, Clients: sc.opts.Clients, Model: model, Message: sc.opts.Message, Slow: sc.name == slowScene,
+	})
 }
 
 // observe adds to a block what the gateway's memory was.
@@ -253,10 +250,16 @@ func (sc *scene) observe(ctx context.Context, st *stage, b *Block) error {
 		return err
 	}
 	sc.inFlight = max(sc.inFlight, float64(max(now, st.crowd.most.Load()))/(1<<20))
-	if sent := st.crowd.sent.Load(); sc.sent == 0 || sent < sc.sent {
-		sc.sent = sent
+	if sc.name != calmScene {
+		stands, err := st.crowd.tally()
+		if err != nil {
+			return err
+		}
+		if sc.sent == 0 || stands.Sent < sc.sent {
+			sc.sent = stands.Sent
+		}
+		sc.refused = max(sc.refused, stands.Refused)
 	}
-	sc.refused = max(sc.refused, st.crowd.refused.Load())
 	return st.gateway.Alive()
 }
 
@@ -306,16 +309,6 @@ func parseInFlight(status []byte) (int64, error) {
 		}
 		return n, nil
 	}
-}
-
-// crowd is clients that send large messages and then read nothing, or next to nothing.
-type crowd struct {
-	stop    context.CancelFunc
-	wg      sync.WaitGroup
-	slow    bool
-	sent    atomic.Int64 // clients whose message was taken whole
-	refused atomic.Int64 // answers of RESOURCE_EXHAUSTED and the like, each followed by another try
-	most    atomic.Int64 // bytes in flight that were seen
 }
 
 // pressureGoals holds the table against what is promised.

@@ -21,7 +21,7 @@ type Usage struct {
 	Target    time.Duration `json:"target_ns"`    // the measured processes
 	Beside    time.Duration `json:"beside_ns"`    // processes that take part and are not measured
 	Generator time.Duration `json:"generator_ns"` // the process that sent
-	Busy      time.Duration `json:"busy_ns"`      // all processes and what the host stole
+	Busy      time.Duration `json:"busy_ns"`      // whatever kept the machine from being idle: all processes, and what the host gave to others
 }
 
 // Foreign is the share of the machine that neither side of the measurement used.
@@ -39,7 +39,7 @@ type cpuReading struct {
 	target    time.Duration
 	beside    time.Duration
 	generator time.Duration
-	busy      time.Duration
+	idle      time.Duration
 }
 
 func readCPU(targets, beside []int) (r cpuReading, err error) {
@@ -52,7 +52,7 @@ func readCPU(targets, beside []int) (r cpuReading, err error) {
 	if r.generator, err = processTime(os.Getpid()); err != nil {
 		return r, err
 	}
-	if r.busy, err = machineTime(); err != nil {
+	if r.idle, err = idleTime(); err != nil {
 		return r, err
 	}
 	r.at = time.Now()
@@ -71,13 +71,14 @@ func processTimes(pids []int) (sum time.Duration, err error) {
 }
 
 func (r cpuReading) since(begin cpuReading) Usage {
+	elapsed, cores := r.at.Sub(begin.at), runtime.NumCPU()
 	return Usage{
-		Elapsed:   r.at.Sub(begin.at),
-		Cores:     runtime.NumCPU(),
+		Elapsed:   elapsed,
+		Cores:     cores,
 		Target:    r.target - begin.target,
 		Beside:    r.beside - begin.beside,
 		Generator: r.generator - begin.generator,
-		Busy:      r.busy - begin.busy,
+		Busy:      elapsed*time.Duration(cores) - (r.idle - begin.idle),
 	}
 }
 
@@ -110,27 +111,30 @@ func processTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// machineTime is the CPU time of everything on the machine, with what the host gave to others (steal).
-func machineTime() (time.Duration, error) {
+// idleTime is how long the machine's processors, taken together, had nothing to do. The kernel measures that in
+// nanoseconds, by when they fall asleep and wake, and tells it in hundredths of a second; what it says of the time that they
+// were busy is a guess, at ticks of some milliseconds, which is wrong by tens of percent for work that recurs in step with them.
+// Time that the host gave to others is not idle.
+func idleTime() (time.Duration, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0, fmt.Errorf("read the machine's CPU time: %w", err)
+		return 0, fmt.Errorf("read how long the machine was idle: %w", err)
 	}
-	return parseMachineTime(string(b))
+	return parseIdleTime(string(b))
 }
 
-func parseMachineTime(stat string) (time.Duration, error) {
+func parseIdleTime(stat string) (time.Duration, error) {
 	line, _, _ := strings.Cut(stat, "\n")
 	fields := strings.Fields(line)
 	if len(fields) < 9 || fields[0] != "cpu" {
-		return 0, fmt.Errorf("read the machine's CPU time: %q", line)
+		return 0, fmt.Errorf("read how long the machine was idle: %q", line)
 	}
 	const tick = time.Second / 100
 	var sum time.Duration
-	for _, i := range []int{1, 2, 3, 6, 7, 8} { // user nice system irq softirq steal, without idle and iowait
+	for _, i := range []int{4, 5} { // idle, and idle while it waits for a disk
 		n, err := strconv.ParseInt(fields[i], 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("read the machine's CPU time: %w", err)
+			return 0, fmt.Errorf("read how long the machine was idle: %w", err)
 		}
 		sum += time.Duration(n) * tick
 	}
@@ -146,7 +150,8 @@ func awaitQuiet(ctx context.Context, patience time.Duration, share float64) erro
 	const look = 200 * time.Millisecond
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
-	before, err := machineTime()
+	at := time.Now()
+	before, err := idleTime()
 	for end := time.Now().Add(patience); err == nil && time.Now().Before(end); {
 		select {
 		case <-ticker.C:
@@ -154,13 +159,14 @@ func awaitQuiet(ctx context.Context, patience time.Duration, share float64) erro
 			return ctx.Err()
 		}
 		var now time.Duration
-		if now, err = machineTime(); err != nil {
+		if now, err = idleTime(); err != nil {
 			break
 		}
-		if float64(now-before) < share*float64(look)*float64(runtime.NumCPU()) {
+		cores := time.Duration(runtime.NumCPU())
+		if busy := time.Since(at)*cores - (now - before); float64(busy) < share*float64(look*cores) {
 			return nil
 		}
-		before = now
+		before, at = now, time.Now()
 	}
 	return err
 }
