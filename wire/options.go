@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// UnixPrefix marks the address of a unix socket: its path stands behind it.
+const UnixPrefix = "unix:"
+
 // Positive returns an error if an option, named with its package, is not above 0.
 func Positive(option string, d time.Duration) error {
 	if d <= 0 {

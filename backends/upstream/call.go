@@ -7,7 +7,7 @@ import (
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
-	"github.com/sluice-serving/sluice/wire/h1"
+	"github.com/sluice-serving/sluice/wire/h1/h1client"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -46,7 +46,7 @@ type client struct {
 	grpc *h2.Client
 	// In place of grpc, where the dialect says so: one for runs, and one for looks, which must not wait until a run is
 	// over and gives its connection back.
-	rest, looks *h1.Client
+	rest, looks *h1client.Client
 }
 
 func (c client) close(ctx context.Context) {

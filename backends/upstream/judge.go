@@ -9,7 +9,7 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/wire/h1"
+	"github.com/sluice-serving/sluice/wire/h1/h1client"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -28,14 +28,14 @@ var (
 // refusal says why the client does not take a call.
 func (e *endpoint) refusal(err error) *infer.Error {
 	switch {
-	case errors.Is(err, h2.ErrClientDown), errors.Is(err, h1.ErrClientDown):
+	case errors.Is(err, h2.ErrClientDown), errors.Is(err, h1client.ErrDown):
 		if e.remote.Suspect() {
 			e.hurry()
 		}
 		return errUnsent
-	case errors.Is(err, h2.ErrClientFull), errors.Is(err, h1.ErrClientFull):
+	case errors.Is(err, h2.ErrClientFull), errors.Is(err, h1client.ErrFull):
 		return errFull
-	case errors.Is(err, h1.ErrCallMalformed):
+	case errors.Is(err, h1client.ErrMalformed):
 		return errUnnameable
 	case errors.Is(err, h2.ErrCallIsTooLarge):
 		return errTooLarge

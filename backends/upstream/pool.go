@@ -15,7 +15,7 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/wire/h1"
+	"github.com/sluice-serving/sluice/wire/h1/h1client"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -147,14 +147,14 @@ func (p *Pool) add(address, authority string) (*endpoint, error) {
 // connect returns a client of a server, which connects with its first call.
 func (p *Pool) connect(address, authority string) (c client, err error) {
 	if p.opts.Dialect.REST != nil {
-		opts := h1.ClientOptions{
+		opts := h1client.Options{
 			Address: address, Host: authority, TLS: p.opts.TLS, MaxConnections: p.opts.Connections, MaxBody: p.opts.MaxAnswer,
 		}
-		if c.rest, err = h1.NewClient(opts, p.memory.Slabs, p.log); err != nil {
+		if c.rest, err = h1client.New(opts, p.memory.Slabs, p.log); err != nil {
 			return c, err
 		}
 		opts.MaxConnections = describers
-		c.looks, err = h1.NewClient(opts, p.memory.Slabs, p.log)
+		c.looks, err = h1client.New(opts, p.memory.Slabs, p.log)
 		return c, err
 	}
 	c.grpc, err = h2.NewClient(h2.ClientOptions{

@@ -13,7 +13,7 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
-	"github.com/sluice-serving/sluice/wire/h1"
+	"github.com/sluice-serving/sluice/wire/h1/h1client"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -29,7 +29,7 @@ const mostRefusal = 64 << 10
 
 // restCall is a call over REST.
 type restCall struct {
-	h1.Call
+	h1client.Call
 	attempt *attempt // who is told of the end
 
 	// Immutable.
@@ -93,8 +93,8 @@ func (c *restCall) reset() {
 	c.Body.Release()
 }
 
-// Answered implements [h1.Answered]. The members of a batch are answered in one burst.
-func (c *restCall) Answered(*h1.Call) {
+// Answered implements [h1client.Answered]. The members of a batch are answered in one burst.
+func (c *restCall) Answered(*h1client.Call) {
 	p := c.attempt.pool // c is not ours any more when the attempt was told
 	burst := p.bursts.Get().(*infer.Burst)
 	burst.Begin()
@@ -104,25 +104,25 @@ func (c *restCall) Answered(*h1.Call) {
 }
 
 // judgeFault makes an error of a call that has no answer.
-func judgeFault(call *h1.Call) *infer.Error {
+func judgeFault(call *h1client.Call) *infer.Error {
 	switch call.Fault.Kind {
-	case h1.FaultCancelled:
+	case h1client.FaultCancelled:
 		return infer.ErrClientGone
-	case h1.FaultUnreached, h1.FaultLost:
+	case h1client.FaultUnreached, h1client.FaultLost:
 		if !call.Sent {
 			return errUnsent
 		}
 		return errLost
-	case h1.FaultTooLarge, h1.FaultMemory:
+	case h1client.FaultTooLarge, h1client.FaultMemory:
 		return errCalm
-	case h1.FaultInternal:
+	case h1client.FaultInternal:
 		return infer.ErrInternal
 	}
 	return errNonsense
 }
 
 // refused returns the status of gRPC that the status of a refusal stands for, and the server's words.
-func (e *endpoint) refused(call *h1.Call) (status h2.Status, text string) {
+func (e *endpoint) refused(call *h1client.Call) (status h2.Status, text string) {
 	if call.Answer.Size() <= mostRefusal {
 		text = e.pool.opts.Dialect.REST.Refusal(call.Answer.Flatten(e.pool.memory.Slabs))
 	}
@@ -161,8 +161,8 @@ func statusOf(status int) h2.Status {
 // answered is told that a question was answered over REST.
 type answered struct{ done chan struct{} }
 
-// Answered implements [h1.Answered].
-func (a *answered) Answered(*h1.Call) { close(a.done) }
+// Answered implements [h1client.Answered].
+func (a *answered) Answered(*h1client.Call) { close(a.done) }
 
 // askREST asks the server a question of generated messages over REST and waits for the answer, as long as ctx allows.
 func (e *endpoint) askREST(ctx context.Context, question, answer proto.Message) error {
@@ -172,7 +172,7 @@ func (e *endpoint) askREST(ctx context.Context, question, answer proto.Message) 
 		return &StatusError{h2.Unimplemented, "over REST there is no such question"}
 	}
 	a := &answered{done: make(chan struct{})}
-	call := &h1.Call{Method: "GET", Path: q.Path, Done: a, Coded: true}
+	call := &h1client.Call{Method: "GET", Path: q.Path, Done: a, Coded: true}
 	call.Reset()
 	if q.Body != nil {
 		call.Method = "POST"

@@ -22,7 +22,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		"gpu", "router", "batching", "backends", "backends/*", "autoscale", "server", "admin",
 	}
 	codec := []string{"infer", "tensor", "slab"}
-	backend := []string{"backends", "infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*"}
+	backend := []string{"backends", "infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*", "wire/*/h?client"}
 	measured := []string{
 		"config", "infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
 		"batching/sim", "internal/puppet", "internal/gateway",
@@ -36,7 +36,9 @@ func Table() []Row { //nolint:revive // function-length: a table
 
 		{"wire", "Exchange: what a REST handler sees, whichever transport carried it; what transports do alike", []string{"slab"}},
 		{"wire/codec", "content codings between bytes and slabs", []string{"slab"}},
-		{"wire/h1", "HTTP/1.1: hardened front and client", []string{"wire", "wire/codec", "slab", "internal/line"}},
+		{"wire/h1", "HTTP/1.1: the hardened front", []string{"wire", "wire/codec", "slab"}},
+		{"wire/h1/syntax", "characters, fields and chunks, as both roles of HTTP/1.1 read them", nil},
+		{"wire/h1/h1client", "HTTP/1.1: the client", []string{"wire", "wire/codec", "wire/h1/syntax", "slab", "internal/line"}},
 		{"wire/h2", "HTTP/2 engine, server and client", []string{"wire", "wire/codec", "slab", "internal/line"}},
 		{"wire/h2/services", "gRPC services served from their generated stubs", []string{"wire", "wire/h2", "slab"}},
 		{"wire/h2/*", "parts of the HTTP/2 engine", []string{"slab"}},

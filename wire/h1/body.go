@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/sluice-serving/sluice/wire/h1/syntax"
 )
 
 // drainBytes bounds what is read and dropped of a body that nobody wants.
@@ -22,7 +24,7 @@ type body struct {
 	begun   bool  // some of it was read
 	failed  *refusal
 	expect  bool // the client waits for 100 (Continue)
-	chunks  chunkLines
+	chunks  syntax.Chunks
 
 	started  time.Time // when reading from the socket began
 	received int64     // since then
@@ -107,32 +109,33 @@ func (b *body) receive(p []byte) (int, *refusal) {
 // nextChunk reads up to the start of the next chunk or, behind the last one, past the trailers.
 func (b *body) nextChunk() *refusal {
 	for {
-		limit, tooLong := b.chunks.longest()
-		line, r := b.line(limit, tooLong.refusal())
+		limit, tooLong := b.chunks.Longest()
+		line, r := b.line(limit, chunkRefusal(tooLong))
 		if r != nil {
 			return r
 		}
-		size, wrong := b.chunks.take(line)
+		size, wrong := b.chunks.Take(line)
 		switch {
 		case wrong != 0:
-			return wrong.refusal()
+			return chunkRefusal(wrong)
 		case size > 0:
 			b.left = size
 			return nil
-		case b.chunks.stage == atEnd:
+		case b.chunks.Over():
 			b.end = true
 			return nil
 		}
 	}
 }
 
-func (e chunkError) refusal() *refusal {
+// chunkRefusal returns the refusal for what is wrong with a line.
+func chunkRefusal(e syntax.ChunkError) *refusal {
 	switch e {
-	case chunkExtension:
+	case syntax.ChunkExtension:
 		return &refuseChunkExt
-	case chunkMany:
+	case syntax.ChunkMany:
 		return &refuseChunks
-	case chunkTrailer:
+	case syntax.ChunkTrailer:
 		return &refuseTrailer
 	}
 	return &refuseChunk

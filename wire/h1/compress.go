@@ -10,7 +10,7 @@ func (x *exchange) compress(r *wire.Reply) {
 	if r.Body.Size() < x.c.srv.opts.MinCompress || bodiless(r.Status) {
 		return
 	}
-	list, n := x.head().find(x.c.req.buf, "accept-encoding")
+	list, n := x.head().Find(x.c.req.buf, "accept-encoding")
 	if n != 1 {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h1/syntax"
 )
 
 // request is a head and the buffer that it lies in. It is pooled: a connection has one only while it has
@@ -27,7 +28,7 @@ const (
 	smallBuffer = 8 << 10
 	// largeBuffer holds the largest head that options allow, and leaves room to read a body's framing.
 	largeBuffer = 64<<10 - 1
-	bodyRoom    = maxTrailerBytes
+	bodyRoom    = syntax.MaxTrailerBytes
 )
 
 // state of a connection for those who do not serve it.
@@ -381,14 +382,14 @@ func (c *conn) refuse(r *refusal) {
 	}
 	var id []byte
 	if c.req != nil {
-		if v, n := c.req.head.find(c.req.buf, "x-request-id"); n == 1 {
+		if v, n := c.req.head.Find(c.req.buf, "x-request-id"); n == 1 {
 			id = v
 		}
 	}
 	body := wire.AppendRefusal(nil, r.text, r.code, wire.AppendRequestID(nil, id))
 	c.writeBefore()
 	answer := r.appendHead(make([]byte, 0, 512), len(body))
-	if c.req == nil || string(c.req.head.method.in(c.req.buf)) != "HEAD" {
+	if c.req == nil || string(c.req.head.method.In(c.req.buf)) != "HEAD" {
 		answer = append(answer, body...)
 	}
 	_, _ = c.Conn.Write(answer) // the connection ends either way

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h1/syntax"
 )
 
 // exchange is the request that a connection serves, as handlers see it.
@@ -23,12 +24,12 @@ type exchange struct {
 
 func (x *exchange) head() *head { return &x.c.req.head }
 
-func (x *exchange) Method() []byte { return x.head().method.in(x.c.req.buf) }
+func (x *exchange) Method() []byte { return x.head().method.In(x.c.req.buf) }
 
-func (x *exchange) Path() []byte { return x.head().path.in(x.c.req.buf) }
+func (x *exchange) Path() []byte { return x.head().path.In(x.c.req.buf) }
 
 func (x *exchange) Query() []byte {
-	q := x.head().query.in(x.c.req.buf)
+	q := x.head().query.In(x.c.req.buf)
 	if len(q) == 0 {
 		return nil
 	}
@@ -36,7 +37,7 @@ func (x *exchange) Query() []byte {
 }
 
 func (x *exchange) Header(name string) []byte {
-	v, n := x.head().find(x.c.req.buf, name)
+	v, n := x.head().Find(x.c.req.buf, name)
 	if n == 0 || n > 1 && !listed(name) {
 		return nil
 	}
@@ -49,7 +50,7 @@ func listed(name string) bool {
 		"accept", "accept-encoding", "accept-language", "cache-control", "connection", "cookie", "forwarded",
 		"pragma", "te", "trailer", "tracestate", "upgrade", "via", "x-forwarded-for",
 	} {
-		if equalFold([]byte(name), l) {
+		if syntax.EqualFold([]byte(name), l) {
 			return true
 		}
 	}
@@ -113,7 +114,7 @@ func (x *exchange) answer(r *wire.Reply) (encoded bool) {
 		h := &r.Headers[i]
 		switch {
 		case own(h.Name):
-		case equalFold([]byte(h.Name), "content-encoding"):
+		case syntax.EqualFold([]byte(h.Name), "content-encoding"):
 			encoded = true
 			fallthrough
 		default:
@@ -132,7 +133,7 @@ func bodiless(status int) bool { return status < 200 || status == 204 || status 
 // own tells whether a field is the transport's.
 func own(name string) bool {
 	for _, o := range [...]string{"content-length", "transfer-encoding", "connection", "date", "keep-alive"} {
-		if len(name) == len(o) && equalFold([]byte(name), o) {
+		if len(name) == len(o) && syntax.EqualFold([]byte(name), o) {
 			return true
 		}
 	}
@@ -186,7 +187,7 @@ func (s *Server) panicked(what string, p any) {
 // fail answers an exchange whose handler did not.
 func (x *exchange) fail() {
 	why := &refuseInternal
-	id, _ := x.head().find(x.c.req.buf, "x-request-id")
+	id, _ := x.head().Find(x.c.req.buf, "x-request-id")
 	text := wire.AppendRefusal(nil, why.text, why.code, wire.AppendRequestID(nil, id))
 	r := wire.Reply{Status: why.status, ContentType: "application/json", Close: true}
 	r.Body.AppendOwned(slab.View{B: text})

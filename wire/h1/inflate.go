@@ -16,7 +16,7 @@ func (x *exchange) contentEncoding() (codec.Coding, *refusal) {
 	default:
 		return 0, &refuseEncoding
 	}
-	v, _ := x.head().find(x.c.req.buf, "content-encoding")
+	v, _ := x.head().Find(x.c.req.buf, "content-encoding")
 	if len(v) == 0 {
 		return codec.Identity, nil
 	}

@@ -10,15 +10,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
-)
 
-// unixPrefix marks the address of a unix socket.
-const unixPrefix = "unix:"
+	"github.com/sluice-serving/sluice/wire"
+)
 
 // Listen listens on address: HOST:PORT, or unix:PATH. A socket that nobody listens on any more, which a
 // killed process leaves behind, is replaced.
 func Listen(address string) (net.Listener, error) {
-	path, ok := strings.CutPrefix(address, unixPrefix)
+	path, ok := strings.CutPrefix(address, wire.UnixPrefix)
 	if !ok {
 		ln, err := net.Listen("tcp", address)
 		if err != nil {

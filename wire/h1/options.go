@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h1/syntax"
 )
 
 // Options configures a Server.
@@ -72,11 +73,7 @@ type Options struct {
 	Metrics Metrics
 }
 
-const (
-	mostHeaderBytes = 48 << 10
-	mostHeaders     = 100
-	mostTarget      = 12 << 10
-)
+const mostTarget = 12 << 10
 
 // EnsureDefaults fills in what is not set.
 func (o *Options) EnsureDefaults() {
@@ -86,7 +83,7 @@ func (o *Options) EnsureDefaults() {
 	o.WriteIdle = cmp.Or(o.WriteIdle, 30*time.Second)
 	o.BodyRate = cmp.Or(o.BodyRate, 1<<10)
 	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, 16<<10)
-	o.MaxHeaders = cmp.Or(o.MaxHeaders, mostHeaders)
+	o.MaxHeaders = cmp.Or(o.MaxHeaders, syntax.MostFields)
 	o.MaxTarget = cmp.Or(o.MaxTarget, 8<<10)
 	o.MaxConnections = cmp.Or(o.MaxConnections, 10000)
 	o.MinCompress = cmp.Or(o.MinCompress, 1<<10)
@@ -101,8 +98,8 @@ func (o *Options) Validate() error {
 		wire.Positive("h1: BodyGrace", o.BodyGrace),
 		wire.Positive("h1: WriteIdle", o.WriteIdle),
 		wire.Within("h1: BodyRate", o.BodyRate, 1, 1<<30),
-		wire.Within("h1: MaxHeaderBytes", o.MaxHeaderBytes, 256, mostHeaderBytes),
-		wire.Within("h1: MaxHeaders", o.MaxHeaders, 1, mostHeaders),
+		wire.Within("h1: MaxHeaderBytes", o.MaxHeaderBytes, 256, syntax.MostBytes),
+		wire.Within("h1: MaxHeaders", o.MaxHeaders, 1, syntax.MostFields),
 		wire.Within("h1: MaxTarget", o.MaxTarget, 16, mostTarget),
 		wire.Within("h1: MaxConnections", o.MaxConnections, 1, 1<<30),
 		wire.Within("h1: MaxConnectionsPerIP", o.MaxConnectionsPerIP, 0, 1<<30),

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-)
 
-const unixPrefix = "unix:"
+	"github.com/sluice-serving/sluice/wire"
+)
 
 // errNotH2 is a server that speaks TLS and no HTTP/2.
 var errNotH2 = errors.New("h2: the server does not speak HTTP/2 over TLS")
@@ -52,7 +52,7 @@ func (cl *Client) open() (net.Conn, error) {
 		Control:         controlSocket,
 	}
 	network, address := "tcp", cl.opts.Address
-	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+	if path, ok := strings.CutPrefix(address, wire.UnixPrefix); ok {
 		network, address = "unix", path
 	}
 	sock, err := d.DialContext(ctx, network, address)

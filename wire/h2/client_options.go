@@ -97,7 +97,7 @@ func (o *ClientOptions) EnsureDefaults() {
 }
 
 func authority(address string) string {
-	if strings.HasPrefix(address, unixPrefix) {
+	if strings.HasPrefix(address, wire.UnixPrefix) {
 		return "localhost"
 	}
 	return address
@@ -105,7 +105,7 @@ func authority(address string) string {
 
 // Validate tells what is out of range. It expects the defaults to be filled in.
 func (o *ClientOptions) Validate() error {
-	if o.Address == "" || o.Address == unixPrefix {
+	if o.Address == "" || o.Address == wire.UnixPrefix {
 		return fmt.Errorf("h2: Address is %q, must be host:port or unix:PATH", o.Address)
 	}
 	return cmp.Or(

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // also serves ln until the test ends.
@@ -39,7 +41,7 @@ func listenUnix(t *testing.T, r *rig) ClientOptions {
 		t.Fatal(err)
 	}
 	r.also(ln)
-	return ClientOptions{Address: unixPrefix + path}
+	return ClientOptions{Address: wire.UnixPrefix + path}
 }
 
 // listenTLS has r serve TLS, and returns how to reach it.
@@ -74,13 +76,13 @@ func TestClientOverUnixSocket(t *testing.T) {
 	opts.MinBackoff = time.Millisecond
 	opts.MaxBackoff = time.Millisecond
 	b := newAsker(t, opts)
-	if err := os.Remove(strings.TrimPrefix(opts.Address, unixPrefix)); err != nil {
+	if err := os.Remove(strings.TrimPrefix(opts.Address, wire.UnixPrefix)); err != nil {
 		t.Fatal(err)
 	}
 	if call := b.ask(b.call("/test.Echo/Unary", nil)); call.Status != Unavailable || call.Sent {
 		t.Errorf("without a socket: status %d %q, sent %v", call.Status, call.Text, call.Sent)
 	}
-	listen, err := net.Listen("unix", strings.TrimPrefix(opts.Address, unixPrefix))
+	listen, err := net.Listen("unix", strings.TrimPrefix(opts.Address, wire.UnixPrefix))
 	if err != nil {
 		t.Fatal(err)
 	}

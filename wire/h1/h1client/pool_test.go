@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"context"
@@ -61,12 +61,12 @@ func (a *asker) age(n, left int) {
 	}
 	cl.mu.pruner.Reset(0) // it is set for as long as one is idle
 	cl.mu.Unlock()
-	eventually(a.t, "what is not needed is closed", func() bool { return a.cl.Stats() == ClientStats{Connections: left, Idle: left} })
+	eventually(a.t, "what is not needed is closed", func() bool { return a.cl.Stats() == Stats{Connections: left, Idle: left} })
 }
 
 func TestClientUsesTheLastConnectionFirst(t *testing.T) {
 	g := newGate(t)
-	a := newAsker(t, ClientOptions{Address: g.addr, IdleTimeout: time.Hour})
+	a := newAsker(t, Options{Address: g.addr, IdleTimeout: time.Hour})
 	calls := g.meet(a, 4)
 	for range calls {
 		g.open <- struct{}{}
@@ -74,7 +74,7 @@ func TestClientUsesTheLastConnectionFirst(t *testing.T) {
 	for _, call := range calls {
 		a.await(call)
 	}
-	if st := a.cl.Stats(); st != (ClientStats{Connections: 4, Idle: 4}) {
+	if st := a.cl.Stats(); st != (Stats{Connections: 4, Idle: 4}) {
 		t.Fatalf("the client holds %+v", st)
 	}
 	from := func() string {
@@ -96,16 +96,16 @@ func TestClientUsesTheLastConnectionFirst(t *testing.T) {
 
 func TestClientQueuesCalls(t *testing.T) {
 	g := newGate(t)
-	a := newAsker(t, ClientOptions{Address: g.addr, MaxConnections: 2, MaxWaiting: 3})
+	a := newAsker(t, Options{Address: g.addr, MaxConnections: 2, MaxWaiting: 3})
 	busy := g.meet(a, 2)
 	var order []*Call
 	for range 3 {
 		order = append(order, a.start(a.call("GET", "/wait", nil)))
 	}
-	if err := a.cl.Start(a.call("GET", "/", nil)); !errors.Is(err, ErrClientFull) {
+	if err := a.cl.Start(a.call("GET", "/", nil)); !errors.Is(err, ErrFull) {
 		t.Fatalf("one call more than may wait: %v", err)
 	}
-	if st := a.cl.Stats(); st != (ClientStats{Connections: 2, Waiting: 3}) {
+	if st := a.cl.Stats(); st != (Stats{Connections: 2, Waiting: 3}) {
 		t.Fatalf("the client holds %+v", st)
 	}
 	order[1].Cancel()
@@ -130,7 +130,7 @@ func TestClientQueuesCalls(t *testing.T) {
 
 func TestClientCancels(t *testing.T) {
 	g := newGate(t)
-	a := newAsker(t, ClientOptions{Address: g.addr})
+	a := newAsker(t, Options{Address: g.addr})
 	early := a.call("GET", "/", nil)
 	early.Cancel()
 	if a.ask(early); early.Fault != &faultCancelled || early.Sent {
@@ -159,11 +159,11 @@ func TestClientCannotConnect(t *testing.T) {
 	}
 	addr := ln.Addr().String()
 	_ = ln.Close()
-	a := newAsker(t, ClientOptions{Address: addr, MinBackoff: 300 * time.Millisecond, MaxBackoff: 300 * time.Millisecond})
+	a := newAsker(t, Options{Address: addr, MinBackoff: 300 * time.Millisecond, MaxBackoff: 300 * time.Millisecond})
 	if call := a.ask(a.call("GET", "/", nil)); call.Fault != &faultDown || call.Sent {
 		t.Errorf("nobody listens: %v, sent %v", call.Fault, call.Sent)
 	}
-	if err := a.cl.Start(a.call("GET", "/", nil)); !errors.Is(err, ErrClientDown) {
+	if err := a.cl.Start(a.call("GET", "/", nil)); !errors.Is(err, ErrDown) {
 		t.Errorf("right after: %v", err)
 	}
 	if ln, err = net.Listen("tcp", addr); err != nil {
@@ -189,7 +189,7 @@ func TestClientTriesEachCallOnce(t *testing.T) {
 			readRequest(c)
 		}
 	})
-	a := newAsker(t, ClientOptions{Address: addr, MinBackoff: time.Nanosecond, MaxBackoff: time.Nanosecond})
+	a := newAsker(t, Options{Address: addr, MinBackoff: time.Nanosecond, MaxBackoff: time.Nanosecond})
 	for i := range int64(20) {
 		call := a.ask(a.call("GET", "/", nil))
 		if call.Fault == nil || call.Fault.Kind != FaultLost && call.Fault.Kind != FaultUnreached {
@@ -209,7 +209,7 @@ func TestClientSurvivesIdleCloses(t *testing.T) {
 		_ = c.Close()
 		closed.Add(1)
 	})
-	a := newAsker(t, ClientOptions{Address: addr, IdleTimeout: time.Minute})
+	a := newAsker(t, Options{Address: addr, IdleTimeout: time.Minute})
 	for i := range int64(20) {
 		wantBody(t, a.ask(a.call("POST", "/", pattern(10))), []byte("ok"))
 		eventually(t, "the server has closed", func() bool { return closed.Load() == i+1 })
@@ -230,7 +230,7 @@ func TestClientSurvivesTheEndOfAnUnusedConnection(t *testing.T) {
 			io.WriteString(c, okShort)
 		}
 	})
-	a := newAsker(t, ClientOptions{Address: addr, MinBackoff: time.Minute, MaxBackoff: time.Minute})
+	a := newAsker(t, Options{Address: addr, MinBackoff: time.Minute, MaxBackoff: time.Minute})
 	a.cl.mu.Lock()
 	a.cl.mu.dialing++
 	a.cl.running.Add(1)
@@ -255,7 +255,7 @@ func TestClientIsNotSureOfLostCalls(t *testing.T) {
 				}
 				end(c)
 			})
-			a := newAsker(t, ClientOptions{Address: addr})
+			a := newAsker(t, Options{Address: addr})
 			a.ask(a.call("POST", "/", pattern(10)))
 			if call := a.ask(a.call("POST", "/", pattern(10))); call.Fault != &faultSilent || !call.Sent || call.Status != 0 {
 				t.Errorf("fault %v, sent %v", call.Fault, call.Sent)
@@ -280,7 +280,7 @@ func TestClientTakesEarlyAnswers(t *testing.T) {
 				after(c, over)
 			})
 			defer close(over)
-			a := newAsker(t, ClientOptions{Address: addr})
+			a := newAsker(t, Options{Address: addr})
 			call := a.ask(a.call("POST", "/", make([]byte, 16<<20)))
 			if strings.HasPrefix(name, "it resets") {
 				// The answer may have been lost on the way, or not.
@@ -298,7 +298,7 @@ func TestClientTakesEarlyAnswers(t *testing.T) {
 
 func TestClientCloses(t *testing.T) {
 	g := newGate(t)
-	a := newAsker(t, ClientOptions{Address: g.addr, MaxConnections: 2})
+	a := newAsker(t, Options{Address: g.addr, MaxConnections: 2})
 	calls := g.meet(a, 2)
 	waits := a.start(a.call("GET", "/wait", nil))
 	g.open <- struct{}{} // one is answered, and the one that waits takes its connection
@@ -313,7 +313,7 @@ func TestClientCloses(t *testing.T) {
 	if a.await(fourth); fourth.Fault != &faultClosed || fourth.Sent {
 		t.Errorf("waiting: %v, sent %v", fourth.Fault, fourth.Sent)
 	}
-	if err := a.cl.Start(a.call("GET", "/", nil)); !errors.Is(err, ErrClientClosed) {
+	if err := a.cl.Start(a.call("GET", "/", nil)); !errors.Is(err, ErrClosed) {
 		t.Errorf("a call after Close: %v", err)
 	}
 	g.open <- struct{}{} // another is answered although the client closes
@@ -337,7 +337,7 @@ func TestClientCloses(t *testing.T) {
 }
 
 func TestClientOptionsAreChecked(t *testing.T) {
-	for name, opts := range map[string]ClientOptions{
+	for name, opts := range map[string]Options{
 		"no address":     {},
 		"no path":        {Address: "unix:"},
 		"host":           {Address: "a:1", Host: "a b"},
@@ -355,7 +355,7 @@ func TestClientOptionsAreChecked(t *testing.T) {
 		"shortest wait":  {Address: "a:1", MinBackoff: -1},
 		"default header": {Address: "a/b"},
 	} {
-		if _, err := NewClient(opts, nil, nil); err == nil {
+		if _, err := New(opts, nil, nil); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -363,8 +363,8 @@ func TestClientOptionsAreChecked(t *testing.T) {
 
 // TestClientSurvivesPanics has whoever takes an answer panic.
 func TestClientSurvivesPanics(t *testing.T) {
-	k := newHarness(t, Options{}, handlerFunc(echo))
-	a := newAsker(t, ClientOptions{Address: k.addr})
+	addr := newOurs(t, echo)
+	a := newAsker(t, Options{Address: addr})
 	call := a.call("GET", "/", nil)
 	took := make(chan struct{}, 1)
 	call.Done = panics(took)
@@ -399,8 +399,8 @@ func (f *follower) Answered(call *Call) {
 }
 
 func TestClientCallsFromAnswers(t *testing.T) {
-	k := newHarness(t, Options{}, handlerFunc(echo))
-	a := newAsker(t, ClientOptions{Address: k.addr})
+	addr := newOurs(t, echo)
+	a := newAsker(t, Options{Address: addr})
 	f := &follower{cl: a.cl, left: 1000, done: make(chan *Call, 1)}
 	call := a.call("POST", "/", pattern(100))
 	call.Done = f

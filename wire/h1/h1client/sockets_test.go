@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"bufio"
@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h1"
 )
 
 // secureServer is net/http over TLS, and what a client needs to believe it.
@@ -29,17 +32,17 @@ func TestClientSpeaksTLS(t *testing.T) {
 	srv, config := secureServer(t)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		config.MinVersion, config.MaxVersion = version, version
-		a := newAsker(t, ClientOptions{Address: srv.Listener.Addr().String(), TLS: config})
+		a := newAsker(t, Options{Address: srv.Listener.Addr().String(), TLS: config})
 		for _, size := range []int{1, 5000, 300_000} {
 			wantBody(t, a.ask(a.call("POST", "/echo", pattern(size))), pattern(size))
 			wantBody(t, a.ask(a.call("POST", "/chunks", pattern(size))), pattern(size))
 		}
-		if st := a.cl.Stats(); st != (ClientStats{Connections: 1, Idle: 1}) {
+		if st := a.cl.Stats(); st != (Stats{Connections: 1, Idle: 1}) {
 			t.Errorf("one call after the other was made over %+v", st)
 		}
 		wantBody(t, a.ask(a.call("GET", "/close", nil)), []byte("bye"))
 	}
-	stranger := newAsker(t, ClientOptions{Address: srv.Listener.Addr().String(), TLS: &tls.Config{}}) //nolint:gosec // the default minimum is TLS 1.2
+	stranger := newAsker(t, Options{Address: srv.Listener.Addr().String(), TLS: &tls.Config{}}) //nolint:gosec // the default minimum is TLS 1.2
 	if call := stranger.ask(stranger.call("GET", "/", nil)); call.Fault != &faultDown || call.Sent {
 		t.Errorf("a server whose certificate nobody signed: %v", call.Fault)
 	}
@@ -69,7 +72,7 @@ func TestClientPoisonsTLS(t *testing.T) {
 					}
 				}
 			})
-			a := newAsker(t, ClientOptions{Address: addr, TLS: config, IdleTimeout: time.Minute})
+			a := newAsker(t, Options{Address: addr, TLS: config, IdleTimeout: time.Minute})
 			wantBody(t, a.ask(a.call("POST", "/", nil)), []byte("0"))
 			close(taken)
 			<-said
@@ -80,13 +83,13 @@ func TestClientPoisonsTLS(t *testing.T) {
 }
 
 func TestClientSpeaksOverUnixSockets(t *testing.T) {
-	address := unixPrefix + filepath.Join(t.TempDir(), "s")
-	ln, err := Listen(address)
+	address := wire.UnixPrefix + filepath.Join(t.TempDir(), "s")
+	ln, err := h1.Listen(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	newHarnessOn(t, ln, nil, Options{}, handlerFunc(echo))
-	a := newAsker(t, ClientOptions{Address: address})
+	newOursOn(t, ln, echo)
+	a := newAsker(t, Options{Address: address})
 	for _, size := range []int{1, 5000, 300_000} {
 		wantBody(t, a.ask(a.call("POST", "/", pattern(size))), pattern(size))
 	}
@@ -125,7 +128,7 @@ func TestClientAsksFasthttp(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	a := newAsker(t, ClientOptions{Address: ln.Addr().String()})
+	a := newAsker(t, Options{Address: ln.Addr().String()})
 	for _, coded := range []bool{false, true} {
 		for _, size := range []int{0, 1, 5000, 300_000} {
 			for _, path := range []string{"/", "/stream"} {

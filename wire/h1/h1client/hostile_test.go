@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-serving/sluice/wire/h1/syntax"
 )
 
 const (
@@ -114,7 +116,7 @@ var hostileAnswers = []struct {
 	{"long extension", chunked + "2;" + strings.Repeat("x", 300) + "\r\nok\r\n0\r\n\r\n", &faultChunkExt},
 	{"extension without an end", chunked + "2;" + strings.Repeat("x", 64<<10), &faultChunkExt},
 	{"many extensions", chunked + strings.Repeat("1;abcdefghi\r\no\r\n", 40) + "0\r\n\r\n", &faultChunkExt},
-	{"too many chunks", chunked + strings.Repeat("1\r\no\r\n", maxChunks+1) + "0\r\n\r\n", &faultChunks},
+	{"too many chunks", chunked + strings.Repeat("1\r\no\r\n", syntax.MaxChunks+1) + "0\r\n\r\n", &faultChunks},
 	{"chunks over the limit", chunked + strings.Repeat("8000\r\n"+strings.Repeat("x", 0x8000)+"\r\n", 33) + "0\r\n\r\n", &faultTooLarge},
 	{"a length in the trailers", chunked + "0\r\nContent-Length: 2\r\n\r\n", &faultTrailer},
 	{"a malformed trailer", chunked + "0\r\nX Y: 2\r\n\r\n", &faultTrailer},
@@ -129,7 +131,7 @@ var hostileAnswers = []struct {
 func TestClientRefusesHostileAnswers(t *testing.T) {
 	for _, tt := range hostileAnswers {
 		t.Run(tt.name, func(t *testing.T) {
-			a := newAsker(t, ClientOptions{Address: newScript(t, tt.answer), MaxBody: 1 << 20})
+			a := newAsker(t, Options{Address: newScript(t, tt.answer), MaxBody: 1 << 20})
 			call := a.ask(a.call("POST", "/", []byte("x")))
 			if call.Fault != tt.want || !call.Sent || call.Answer.Size() != 0 {
 				t.Errorf("fault %v, sent %v, %d bytes; want %v", call.Fault, call.Sent, call.Answer.Size(), tt.want)
@@ -201,7 +203,7 @@ func TestClientTakesOddAnswers(t *testing.T) {
 					}
 					hangUp(c)
 				})
-				a := newAsker(t, ClientOptions{Address: addr, MaxBody: 1 << 20})
+				a := newAsker(t, Options{Address: addr, MaxBody: 1 << 20})
 				call := a.ask(a.call(tt.method, "/", nil))
 				if call.Fault != nil || call.Status != tt.status || string(flat(&call.Answer)) != tt.body {
 					t.Errorf("fault %v, status %d, %d bytes; want %d with %d bytes", call.Fault, call.Status, call.Answer.Size(), tt.status, len(tt.body))
@@ -244,7 +246,7 @@ func TestClientDecompresses(t *testing.T) {
 			if tt.want == &faultRatio {
 				limit = 64 << 20
 			}
-			a := newAsker(t, ClientOptions{Address: newScript(t, tt.answer), MaxBody: limit})
+			a := newAsker(t, Options{Address: newScript(t, tt.answer), MaxBody: limit})
 			call := a.call("GET", "/", nil)
 			call.Coded = true
 			if a.ask(call); call.Fault != tt.want || call.Answer.Size() != tt.size {
@@ -263,7 +265,7 @@ func TestClientMindsTheBudget(t *testing.T) {
 		"gzip":       okHead + fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newPoorAsker(t, 16<<10, ClientOptions{Address: newScript(t, answer)})
+			a := newPoorAsker(t, 16<<10, Options{Address: newScript(t, answer)})
 			call := a.call("GET", "/", nil)
 			call.Coded = true
 			if a.ask(call); call.Fault != &faultMemory || call.Answer.Size() != 0 {
@@ -300,7 +302,7 @@ func TestClientPoisonsConnections(t *testing.T) {
 					}
 				}
 			})
-			a := newAsker(t, ClientOptions{Address: addr, IdleTimeout: time.Minute})
+			a := newAsker(t, Options{Address: addr, IdleTimeout: time.Minute})
 			wantBody(t, a.ask(a.call("POST", "/", nil)), []byte("0"))
 			close(taken)
 			<-said

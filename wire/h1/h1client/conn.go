@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"net"
@@ -23,9 +23,9 @@ const (
 	lateWrite = 50 * time.Millisecond
 )
 
-// clientConn is one connection of a Client. A goroutine serves it for the length of a call and ends with it: what
+// conn is one connection of a Client. A goroutine serves it for the length of a call and ends with it: what
 // waking one that sleeps would save is nothing beside a call's system calls, and an idle connection holds no stack.
-type clientConn struct {
+type conn struct {
 	// Immutable after newClientConn.
 	client  *Client
 	sock    net.Conn // the socket
@@ -54,9 +54,9 @@ type clientConn struct {
 	forced  atomic.Bool          // Close lost patience
 }
 
-// newClientConn returns a connection over a socket that is connected. secure is TLS over its peeker, nil without.
-func newClientConn(cl *Client, sock net.Conn, peek *peeker, secure net.Conn) *clientConn {
-	c := &clientConn{client: cl, sock: sock, peek: peek, conn: sock, secure: secure != nil, written: make(chan struct{}, 1)}
+// newConn returns a connection over a socket that is connected. secure is TLS over its peeker, nil without.
+func newConn(cl *Client, sock net.Conn, peek *peeker, secure net.Conn) *conn {
+	c := &conn{client: cl, sock: sock, peek: peek, conn: sock, secure: secure != nil, written: make(chan struct{}, 1)}
 	if c.secure {
 		c.conn = secure
 	}
@@ -65,7 +65,7 @@ func newClientConn(cl *Client, sock net.Conn, peek *peeker, secure net.Conn) *cl
 }
 
 // silent tells whether the connection can be used.
-func (c *clientConn) silent() bool {
+func (c *conn) silent() bool {
 	if c.secure {
 		return c.peek.silent(c.conn)
 	}
@@ -73,7 +73,7 @@ func (c *clientConn) silent() bool {
 }
 
 // run makes the call that was assigned.
-func (c *clientConn) run() {
+func (c *conn) run() {
 	cl, call := c.client, c.call
 	defer cl.leave()
 	c.call = nil
@@ -106,7 +106,7 @@ func (c *clientConn) run() {
 }
 
 // exchange writes the request and reads the answer. Nobody uses the call's body any more when it returns.
-func (c *clientConn) exchange(call *Call) (f *Fault) {
+func (c *conn) exchange(call *Call) (f *Fault) {
 	c.wrote, c.writeErr = 0, nil
 	c.request(call)
 	beside := call.Body.Size() > writeBeside
@@ -135,7 +135,7 @@ func (c *clientConn) exchange(call *Call) (f *Fault) {
 }
 
 // request puts the head of the request, and its body, where they are written from.
-func (c *clientConn) request(call *Call) {
+func (c *conn) request(call *Call) {
 	if cap(c.out) > keptHead {
 		c.out = nil
 	}
@@ -178,13 +178,13 @@ func announces(method string) bool {
 }
 
 // writeBody is writeAll on a goroutine of its own.
-func (c *clientConn) writeBody() {
+func (c *conn) writeBody() {
 	c.writeAll()
 	c.written <- struct{}{}
 }
 
 // writeAll writes the request.
-func (c *clientConn) writeAll() {
+func (c *conn) writeAll() {
 	if len(c.vec) == 1 {
 		var n int
 		n, c.writeErr = c.conn.Write(c.vec[0])
@@ -197,7 +197,7 @@ func (c *clientConn) writeAll() {
 }
 
 // join waits until the request is written, or cuts that short: a server that has answered may not want the rest.
-func (c *clientConn) join(answered bool) {
+func (c *conn) join(answered bool) {
 	if !answered {
 		_ = c.sock.Close()
 		<-c.written

@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"context"
@@ -17,16 +17,16 @@ import (
 
 // Why Start does not take a call. The variables are never written.
 var (
-	ErrClientClosed = errors.New("h1: the client is closed")
-	ErrClientDown   = errors.New("h1: the server could not be reached a moment ago")
-	ErrClientFull   = errors.New("h1: too many calls wait for a connection")
+	ErrClosed = errors.New("h1: the client is closed")
+	ErrDown   = errors.New("h1: the server could not be reached a moment ago")
+	ErrFull   = errors.New("h1: too many calls wait for a connection")
 )
 
 // Client makes calls to one server over connections of its own: the one that was used last is used first, so that
 // those beyond what is needed grow old and are closed.
 type Client struct {
 	// Immutable after NewClient.
-	opts      ClientOptions
+	opts      Options
 	log       *zap.Logger
 	pool      *slab.Pool
 	inflaters codec.Inflaters
@@ -42,8 +42,8 @@ type Client struct {
 	mu struct {
 		sync.Mutex
 		closed   bool
-		all      map[*clientConn]struct{}
-		idle     []*clientConn   // the last is the one used last; none while a call waits
+		all      map[*conn]struct{}
+		idle     []*conn         // the last is the one used last; none while a call waits
 		waiting  line.Line[Call] // for a connection, first come, first served
 		dialing  int
 		failures int   // in a row
@@ -53,8 +53,8 @@ type Client struct {
 	}
 }
 
-// NewClient returns a client, which connects with its first call. Answers lie in slabs of pool.
-func NewClient(opts ClientOptions, pool *slab.Pool, log *zap.Logger) (*Client, error) {
+// New returns a client, which connects with its first call. Answers lie in slabs of pool.
+func New(opts Options, pool *slab.Pool, log *zap.Logger) (*Client, error) {
 	opts.EnsureDefaults()
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func NewClient(opts ClientOptions, pool *slab.Pool, log *zap.Logger) (*Client, e
 	cl := &Client{opts: opts, log: log, pool: pool, epoch: time.Now().Add(-time.Second), ended: make(chan struct{})}
 	cl.ctx, cl.stop = context.WithCancel(context.Background()) //nolint:forbidigo // connecting is nobody's request; Close ends it
 	cl.running.Store(1)
-	cl.mu.all = make(map[*clientConn]struct{})
+	cl.mu.all = make(map[*conn]struct{})
 	return cl, nil
 }
 
@@ -78,7 +78,7 @@ func (cl *Client) Start(call *Call) error {
 	m.Lock()
 	if m.closed {
 		m.Unlock()
-		return ErrClientClosed
+		return ErrClosed
 	}
 	call.client.Store(cl)
 	if call.cancelled.Load() {
@@ -94,18 +94,18 @@ func (cl *Client) Start(call *Call) error {
 	}
 	defer m.Unlock()
 	if m.waiting.Len() >= cl.opts.MaxWaiting {
-		return ErrClientFull
+		return ErrFull
 	}
 	m.waiting.Append(&call.place, call)
 	if cl.connect(); len(m.all) == 0 && m.dialing == 0 {
 		m.waiting.Remove(&call.place)
-		return ErrClientDown
+		return ErrDown
 	}
 	return nil
 }
 
 // pop returns the idle connection that was used last, nil if none is idle. It runs under mu.
-func (cl *Client) pop() *clientConn {
+func (cl *Client) pop() *conn {
 	idle := cl.mu.idle
 	if len(idle) == 0 {
 		return nil
@@ -117,7 +117,7 @@ func (cl *Client) pop() *clientConn {
 }
 
 // assign gives a call to a connection, which is to be started then. It runs under mu.
-func (cl *Client) assign(c *clientConn, call *Call) {
+func (cl *Client) assign(c *conn, call *Call) {
 	c.call = call
 	c.current.Store(call)
 	call.conn.Store(c)
@@ -182,7 +182,7 @@ func (cl *Client) failAll(calls []*Call, f *Fault) {
 }
 
 // free has a connection serve the call that waits longest, or be idle, and closes it if the client is closed.
-func (cl *Client) free(c *clientConn) {
+func (cl *Client) free(c *conn) {
 	m := &cl.mu
 	m.Lock()
 	switch call := m.waiting.First(); {
@@ -219,7 +219,7 @@ func (cl *Client) worked() {
 
 // gone lets go of a connection that has ended. One that is new and on which nothing could be written counts as a
 // failure to connect; one that was lost later does not, since that may be due to what was asked.
-func (cl *Client) gone(c *clientConn, unused bool) {
+func (cl *Client) gone(c *conn, unused bool) {
 	m := &cl.mu
 	m.Lock()
 	delete(m.all, c)
@@ -233,7 +233,7 @@ func (cl *Client) gone(c *clientConn, unused bool) {
 }
 
 // again finds another connection for a call whose own had ended before anything of it was written.
-func (cl *Client) again(c *clientConn, call *Call) {
+func (cl *Client) again(c *conn, call *Call) {
 	if !c.current.CompareAndSwap(call, nil) {
 		cl.gone(c, false)
 		cl.over(call, &faultCancelled)
@@ -241,7 +241,7 @@ func (cl *Client) again(c *clientConn, call *Call) {
 	}
 	m := &cl.mu
 	m.Lock()
-	f, other := (*Fault)(nil), (*clientConn)(nil)
+	f, other := (*Fault)(nil), (*conn)(nil)
 	switch {
 	case m.closed:
 		f = &faultClosed
@@ -280,7 +280,7 @@ func (cl *Client) prune(after time.Duration) {
 // closeIdle closes the connections that were idle for too long: those at the front.
 func (cl *Client) closeIdle() {
 	m := &cl.mu
-	var old []*clientConn
+	var old []*conn
 	m.Lock()
 	now, n := cl.clock(), 0
 	for n < len(m.idle) && now-m.idle[n].since >= int64(cl.opts.IdleTimeout) {
@@ -343,7 +343,7 @@ func (cl *Client) Close(ctx context.Context) {
 	case <-ctx.Done():
 	}
 	m.Lock()
-	var busy []*clientConn
+	var busy []*conn
 	for c := range m.all {
 		busy = append(busy, c)
 	}
@@ -355,17 +355,17 @@ func (cl *Client) Close(ctx context.Context) {
 	<-cl.ended
 }
 
-// ClientStats is what a client holds at a moment.
-type ClientStats struct {
+// Stats is what a client holds at a moment.
+type Stats struct {
 	Connections int // in use and idle
 	Idle        int
 	Waiting     int // calls for which there is no connection yet
 }
 
 // Stats returns what the client holds now.
-func (cl *Client) Stats() ClientStats {
+func (cl *Client) Stats() Stats {
 	m := &cl.mu
 	m.Lock()
 	defer m.Unlock()
-	return ClientStats{Connections: len(m.all), Idle: len(m.idle), Waiting: m.waiting.Len()}
+	return Stats{Connections: len(m.all), Idle: len(m.idle), Waiting: m.waiting.Len()}
 }

@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"cmp"
@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h1/syntax"
 )
 
-// ClientOptions configures a Client.
-type ClientOptions struct {
+// Options configures a Client.
+type Options struct {
 	// Address is host:port, or unix: and a path.
 	Address string
 
@@ -60,9 +61,9 @@ type ClientOptions struct {
 }
 
 // EnsureDefaults fills in what is not set.
-func (o *ClientOptions) EnsureDefaults() {
+func (o *Options) EnsureDefaults() {
 	if o.Host == "" {
-		if o.Host = o.Address; strings.HasPrefix(o.Address, unixPrefix) {
+		if o.Host = o.Address; strings.HasPrefix(o.Address, wire.UnixPrefix) {
 			o.Host = "localhost"
 		}
 	}
@@ -71,7 +72,7 @@ func (o *ClientOptions) EnsureDefaults() {
 	o.MaxConnections = cmp.Or(o.MaxConnections, 64)
 	o.MaxWaiting = cmp.Or(o.MaxWaiting, 1024)
 	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, 16<<10)
-	o.MaxHeaders = cmp.Or(o.MaxHeaders, mostHeaders)
+	o.MaxHeaders = cmp.Or(o.MaxHeaders, syntax.MostFields)
 	o.MaxRatio = cmp.Or(o.MaxRatio, 100)
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 5*time.Second)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, 4*time.Second)
@@ -80,13 +81,13 @@ func (o *ClientOptions) EnsureDefaults() {
 }
 
 // Validate tells what is out of range. It expects the defaults to be filled in.
-func (o *ClientOptions) Validate() error {
+func (o *Options) Validate() error {
 	switch {
-	case o.Address == "" || o.Address == unixPrefix:
+	case o.Address == "" || o.Address == wire.UnixPrefix:
 		return fmt.Errorf("h1: Address is %q, must be host:port or unix:PATH", o.Address)
-	case !plainHost([]byte(o.Host)):
+	case !syntax.PlainHost([]byte(o.Host)):
 		return fmt.Errorf("h1: Host is %q, must be a name or an address, with a port or without", o.Host)
-	case !plainValue([]byte(o.UserAgent)):
+	case !syntax.PlainValue([]byte(o.UserAgent)):
 		return fmt.Errorf("h1: UserAgent is %q, must be printable", o.UserAgent)
 	}
 	return cmp.Or(
@@ -96,8 +97,8 @@ func (o *ClientOptions) Validate() error {
 		wire.Positive("h1: MaxBackoff", o.MaxBackoff),
 		wire.Within("h1: MaxConnections", o.MaxConnections, 1, 1<<16),
 		wire.Within("h1: MaxWaiting", o.MaxWaiting, 1, 1<<30),
-		wire.Within("h1: MaxHeaderBytes", o.MaxHeaderBytes, 256, mostHeaderBytes),
-		wire.Within("h1: MaxHeaders", o.MaxHeaders, 1, mostHeaders),
+		wire.Within("h1: MaxHeaderBytes", o.MaxHeaderBytes, 256, syntax.MostBytes),
+		wire.Within("h1: MaxHeaders", o.MaxHeaders, 1, syntax.MostFields),
 		wire.Within("h1: MaxBody", o.MaxBody, 1, 1<<31-1),
 		wire.Within("h1: MaxRatio", o.MaxRatio, 1, 1<<30),
 		wire.Ordered("h1: MinBackoff", o.MinBackoff, "MaxBackoff", o.MaxBackoff),

@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 
 // answerReader reads answers from memory.
 type answerReader struct {
-	opts      ClientOptions
+	opts      Options
 	pool      *slab.Pool
 	inflaters codec.Inflaters
 	call      Call
@@ -23,7 +23,7 @@ type answerReader struct {
 	slow      bool // byte by byte
 }
 
-func newAnswerReader(opts ClientOptions) *answerReader {
+func newAnswerReader(opts Options) *answerReader {
 	opts.EnsureDefaults()
 	return &answerReader{opts: opts, pool: slab.NewPool(slab.Options{}, slab.NewBudget(64<<20))}
 }
@@ -61,7 +61,7 @@ func FuzzAnswer(f *testing.F) {
 	some := zipped(1000)
 	f.Add([]byte(okHead+"Content-Encoding: gzip\r\n\r\n"+some), false)
 	f.Add([]byte(okHead+"Content-Encoding: deflate\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n"+some[:5]+"\r\n0\r\n\r\n"), false)
-	opts := ClientOptions{Address: "a:1", MaxBody: 64 << 10, MaxHeaderBytes: 4 << 10}
+	opts := Options{Address: "a:1", MaxBody: 64 << 10, MaxHeaderBytes: 4 << 10}
 	once, slow := newAnswerReader(opts), newAnswerReader(opts)
 	slow.slow = true
 	f.Fuzz(func(t *testing.T, answer []byte, head bool) {

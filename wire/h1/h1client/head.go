@@ -1,6 +1,10 @@
-package h1
+package h1client
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/sluice-serving/sluice/wire/h1/syntax"
+)
 
 // answerHead is an answer's head, parsed as strictly as a request's: what a recipient might repair in two ways
 // would let a server, or somebody before it, say one thing to us and another to the next call. Offsets point
@@ -20,18 +24,18 @@ type answerHead struct {
 	keep    bool // Connection: keep-alive
 
 	encodings uint8 // how many Content-Encoding fields
-	encoding  span
+	encoding  syntax.Span
 
-	headerFields
+	syntax.Fields
 }
 
-// reset prepares for a head at the start of the buffer. The fields stay: n bounds them.
+// reset prepares for a head at the start of the buffer.
 func (h *answerHead) reset() {
 	h.line, h.seen, h.begun = 0, 0, false
 	h.status, h.minor, h.length = 0, 0, -1
 	h.chunked, h.badTE, h.close, h.keep = false, false, false, false
-	h.encodings, h.encoding = 0, span{}
-	h.n = 0
+	h.encodings, h.encoding = 0, syntax.Span{}
+	h.Clear()
 }
 
 // scan goes on with what is in buf and tells whether the head is complete.
@@ -58,7 +62,7 @@ func (h *answerHead) scan(buf []byte, mostBytes, mostFields int) (bool, *Fault) 
 			f = h.statusLine(line)
 		case len(line) == 0:
 			return true, h.finish()
-		case h.n == mostFields:
+		case h.Len() == mostFields:
 			f = &faultHeadCount
 		default:
 			f = h.field(start, line)
@@ -83,7 +87,7 @@ func (h *answerHead) check(buf []byte, mostBytes int) *Fault {
 
 func (h *answerHead) statusLine(line []byte) *Fault {
 	const shortest = len("HTTP/1.1 200")
-	if len(line) < shortest || string(line[:5]) != "HTTP/" || !digit(line[5]) || line[6] != '.' || !digit(line[7]) || line[8] != ' ' {
+	if len(line) < shortest || string(line[:5]) != "HTTP/" || !syntax.IsDigit(line[5]) || line[6] != '.' || !syntax.IsDigit(line[7]) || line[8] != ' ' {
 		return &faultStatusLine
 	}
 	if line[5] != '1' || line[7] > '1' {
@@ -91,13 +95,13 @@ func (h *answerHead) statusLine(line []byte) *Fault {
 	}
 	h.minor = line[7] - '0'
 	for _, c := range line[9:shortest] {
-		if !digit(c) {
+		if !syntax.IsDigit(c) {
 			return &faultStatusLine
 		}
 		h.status = h.status*10 + int(c-'0')
 	}
 	// A space is due even where there is no reason; not all send it.
-	if h.status < 100 || h.status > 599 || len(line) > shortest && line[shortest] != ' ' || !plainValue(line[shortest:]) {
+	if h.status < 100 || h.status > 599 || len(line) > shortest && line[shortest] != ' ' || !syntax.PlainValue(line[shortest:]) {
 		return &faultStatusLine
 	}
 	return nil
@@ -107,11 +111,11 @@ func (h *answerHead) field(off int, line []byte) *Fault {
 	if line[0] == ' ' || line[0] == '\t' {
 		return &faultFold
 	}
-	n := tokenEnd(line)
+	n := syntax.TokenEnd(line)
 	if n == 0 || n == len(line) || line[n] != ':' {
 		return &faultName
 	}
-	value, at, ok := h.put(off, line, n)
+	value, at, ok := h.Put(off, line, n)
 	if !ok {
 		return &faultValue
 	}
@@ -119,29 +123,29 @@ func (h *answerHead) field(off int, line []byte) *Fault {
 }
 
 // note keeps what the transport itself needs of a field.
-func (h *answerHead) note(name, value []byte, at span) *Fault {
+func (h *answerHead) note(name, value []byte, at syntax.Span) *Fault {
 	switch len(name) {
 	case 10:
-		if equalFold(name, "connection") {
+		if syntax.EqualFold(name, "connection") {
 			h.connection(value)
 		}
 	case 14:
-		if equalFold(name, "content-length") {
+		if syntax.EqualFold(name, "content-length") {
 			if h.length >= 0 {
 				return &faultLengthTwice
 			}
-			if h.length = decimal(value); h.length < 0 {
+			if h.length = syntax.Decimal(value); h.length < 0 {
 				return &faultLength
 			}
 		}
 	case 16:
-		if equalFold(name, "content-encoding") {
+		if syntax.EqualFold(name, "content-encoding") {
 			h.encodings++
 			h.encoding = at
 		}
 	case 17:
-		if equalFold(name, "transfer-encoding") {
-			h.badTE = h.badTE || h.chunked || !equalFold(value, "chunked")
+		if syntax.EqualFold(name, "transfer-encoding") {
+			h.badTE = h.badTE || h.chunked || !syntax.EqualFold(value, "chunked")
 			h.chunked = true
 		}
 	}
@@ -149,16 +153,8 @@ func (h *answerHead) note(name, value []byte, at span) *Fault {
 }
 
 func (h *answerHead) connection(value []byte) {
-	for len(value) > 0 {
-		var e []byte
-		e, value = nextElement(value)
-		switch {
-		case equalFold(e, "close"):
-			h.close = true
-		case equalFold(e, "keep-alive"):
-			h.keep = true
-		}
-	}
+	ends, kept := syntax.Connection(value)
+	h.close, h.keep = h.close || ends, h.keep || kept
 }
 
 // finish checks what only the whole head shows.

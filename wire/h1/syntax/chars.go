@@ -1,6 +1,9 @@
-package h1
+package syntax
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Sets of the ASCII characters 0-63 and 64-127 as bits: tokens, hosts with ports, request targets.
 const (
@@ -40,10 +43,11 @@ var kinds = func() (t [256]uint8) {
 	return t
 }()
 
-func isToken(c byte) bool { return kinds[c]&token != 0 }
+// IsToken tells whether c may stand in a token: a method, or the name of a field.
+func IsToken(c byte) bool { return kinds[c]&token != 0 }
 
-// tokenEnd returns where the token at the start of b ends.
-func tokenEnd(b []byte) int {
+// TokenEnd returns where the token at the start of b ends.
+func TokenEnd(b []byte) int {
 	for i, c := range b {
 		if kinds[c]&token == 0 {
 			return i
@@ -52,8 +56,8 @@ func tokenEnd(b []byte) int {
 	return len(b)
 }
 
-// nameEnd is tokenEnd, and tells whether the token has an underscore.
-func nameEnd(b []byte) (end int, under bool) {
+// NameEnd is TokenEnd, and tells whether the token has an underscore.
+func NameEnd(b []byte) (end int, under bool) {
 	var seen uint8
 	for i, c := range b {
 		k := kinds[c]
@@ -64,6 +68,12 @@ func nameEnd(b []byte) (end int, under bool) {
 	}
 	return len(b), seen&underscore != 0
 }
+
+// IsTarget tells whether c may stand in the target of a request.
+func IsTarget(c byte) bool { return kinds[c]&targetChar != 0 }
+
+// PlainTarget tells whether b has only what may stand in the target of a request.
+func PlainTarget(b []byte) bool { return all(b, targetChar) }
 
 // all tells whether b has only characters of one kind.
 func all(b []byte, kind uint8) bool {
@@ -80,10 +90,10 @@ const (
 	highs = 0x8080808080808080
 )
 
-// plainValue tells whether b has only what a field value may have: tab, printable characters and bytes
+// PlainValue tells whether b has only what a field value may have: tab, printable characters and bytes
 // above 127. It looks at eight bytes at a time: subtracting borrows into the high bit of each byte that
 // is less than a space, and adding one carries into that of each that is DEL or more.
-func plainValue(b []byte) bool {
+func PlainValue(b []byte) bool {
 	for len(b) >= 8 {
 		w := binary.LittleEndian.Uint64(b)
 		del := w ^ 0x7f*ones
@@ -105,8 +115,8 @@ func plainBytes(b []byte) bool {
 	return true
 }
 
-// equalFold compares b with lower, which is in lower case.
-func equalFold(b []byte, lower string) bool {
+// EqualFold compares b with lower, which is in lower case.
+func EqualFold(b []byte, lower string) bool {
 	if len(b) != len(lower) {
 		return false
 	}
@@ -122,20 +132,21 @@ func equalFold(b []byte, lower string) bool {
 	return true
 }
 
-// equalFoldBoth compares without regard to case.
-func equalFoldBoth(a, b []byte) bool {
+// EqualFoldBoth compares without regard to case.
+func EqualFoldBoth(a, b []byte) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
-		if lower(a[i]) != lower(b[i]) {
+		if Lower(a[i]) != Lower(b[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func lower(c byte) byte {
+// Lower returns a letter in lower case, and anything else as it is.
+func Lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		c |= 0x20
 	}
@@ -161,4 +172,61 @@ func nextElement(list []byte) (element, rest []byte) {
 		}
 	}
 	return trim(list), nil
+}
+
+// IsDigit tells whether c is a decimal digit.
+func IsDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// maxLengthDigits keeps any accepted Content-Length far from overflow: a million terabytes.
+const maxLengthDigits = 18
+
+// Decimal returns the number that value is, -1 if it is none or too large.
+func Decimal(value []byte) int64 {
+	if len(value) == 0 || len(value) > maxLengthDigits {
+		return -1
+	}
+	n := int64(0)
+	for _, c := range value {
+		if !IsDigit(c) {
+			return -1
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n
+}
+
+// PlainHost tells whether b is a host name or address with an optional port.
+func PlainHost(b []byte) bool {
+	if len(b) == 0 || !all(b, hostChar) {
+		return false
+	}
+	if b[0] == '[' {
+		i := bytes.IndexByte(b, ']')
+		return i > 1 && bytes.IndexByte(b[1:], '[') < 0 && plainPort(b[i+1:])
+	}
+	for i, c := range b {
+		switch c {
+		case ':':
+			return i > 0 && plainPort(b[i:])
+		case '[', ']':
+			return false
+		}
+	}
+	return true
+}
+
+// plainPort tells whether b is empty or a colon and a port, which may be empty.
+func plainPort(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	if b[0] != ':' || len(b) > len(":65535") {
+		return false
+	}
+	for _, c := range b[1:] {
+		if !IsDigit(c) {
+			return false
+		}
+	}
+	return true
 }

@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 // FaultKind is what kind of thing went wrong with a call.
 type FaultKind uint8

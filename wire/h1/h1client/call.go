@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h1/syntax"
 )
 
 // Answered is told that a call is over.
@@ -45,7 +46,7 @@ type Call struct {
 
 	cancelled atomic.Bool
 	client    atomic.Pointer[Client]
-	conn      atomic.Pointer[clientConn] // written under Client.mu
+	conn      atomic.Pointer[conn] // written under Client.mu
 
 	// Guarded by Client.mu.
 	place line.Place[Call] // while it waits
@@ -62,18 +63,17 @@ func (call *Call) Reset() {
 }
 
 // NumHeader returns the number of header fields of the answer.
-func (call *Call) NumHeader() int { return call.in.head.n }
+func (call *Call) NumHeader() int { return call.in.head.Len() }
 
 // HeaderAt returns header field i of the answer. It is valid until Reset.
 func (call *Call) HeaderAt(i int) (name, value []byte) {
-	f := &call.in.head.fields[i]
-	return span{f.name, f.nameLen}.in(call.in.buf), span{f.value, f.valueLen}.in(call.in.buf)
+	return call.in.head.At(call.in.buf, i)
 }
 
 // HeaderValue returns the first value of a header field of the answer, without regard to the name's case, nil if
 // there is none. It is valid until Reset.
 func (call *Call) HeaderValue(name string) []byte {
-	v, _ := call.in.head.find(call.in.buf, name)
+	v, _ := call.in.head.Find(call.in.buf, name)
 	return v
 }
 
@@ -111,29 +111,29 @@ func (cl *Client) over(call *Call, f *Fault) {
 	call.Done.Answered(call)
 }
 
-// ErrCallMalformed is a call that cannot be sent as it is. It is never written.
-var ErrCallMalformed = errors.New("h1: the method, the path or a header field of the call cannot be sent")
+// ErrMalformed is a call that cannot be sent as it is. It is never written.
+var ErrMalformed = errors.New("h1: the method, the path or a header field of the call cannot be sent")
 
 // check tells whether the call can be sent. Values may be a client's: one that could end its line would be the
 // start of another request.
 func (call *Call) check() error {
 	if call.Method == "" || call.Method == "CONNECT" || len(call.Path) == 0 || call.Path[0] != '/' {
-		return ErrCallMalformed
+		return ErrMalformed
 	}
 	for i := range len(call.Method) {
-		if !isToken(call.Method[i]) {
-			return ErrCallMalformed
+		if !syntax.IsToken(call.Method[i]) {
+			return ErrMalformed
 		}
 	}
 	for i := range len(call.Path) {
-		if kinds[call.Path[i]]&targetChar == 0 {
-			return ErrCallMalformed
+		if !syntax.IsTarget(call.Path[i]) {
+			return ErrMalformed
 		}
 	}
 	for i := range call.Header {
 		h := &call.Header[i]
-		if !sendable(h.Name) || !plainValue(h.Value) {
-			return ErrCallMalformed
+		if !sendable(h.Name) || !syntax.PlainValue(h.Value) {
+			return ErrMalformed
 		}
 	}
 	return nil
@@ -142,7 +142,7 @@ func (call *Call) check() error {
 // sendable tells whether a caller may name a header field so.
 func sendable(name string) bool {
 	for i := range len(name) {
-		if !isToken(name[i]) {
+		if !syntax.IsToken(name[i]) {
 			return false
 		}
 	}
@@ -160,7 +160,7 @@ func sendable(name string) bool {
 // foldsTo compares a name with one in lower case that is as long.
 func foldsTo(name, lowered string) bool {
 	for i := range len(name) {
-		if lower(name[i]) != lowered[i] {
+		if syntax.Lower(name[i]) != lowered[i] {
 			return false
 		}
 	}

@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"bytes"
@@ -29,16 +29,16 @@ type asker struct {
 }
 
 // newAsker makes a client that is closed when the test ends, and then checks that nothing is left.
-func newAsker(t testing.TB, opts ClientOptions) *asker {
+func newAsker(t testing.TB, opts Options) *asker {
 	t.Helper()
 	return newPoorAsker(t, 256<<20, opts)
 }
 
 // newPoorAsker is newAsker with a budget of its own.
-func newPoorAsker(t testing.TB, budget int64, opts ClientOptions) *asker {
+func newPoorAsker(t testing.TB, budget int64, opts Options) *asker {
 	t.Helper()
 	a := &asker{t: t, pool: slab.NewPool(slab.Options{}, slab.NewBudget(budget))}
-	cl, err := NewClient(opts, a.pool, zap.NewNop())
+	cl, err := New(opts, a.pool, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func newPoorAsker(t testing.TB, budget int64, opts ClientOptions) *asker {
 		if n := a.pool.Budget().InUse(); n != 0 {
 			t.Errorf("%d bytes are in use at the end\n%s", n, strings.Join(a.pool.Leaks(), "\n"))
 		}
-		if st := cl.Stats(); st != (ClientStats{}) {
+		if st := cl.Stats(); st != (Stats{}) {
 			t.Errorf("the client still holds %+v", st)
 		}
 	})
@@ -133,8 +133,8 @@ func wantBody(t testing.TB, call *Call, want []byte) {
 }
 
 func TestClientAsksOurServer(t *testing.T) {
-	k := newHarness(t, Options{}, handlerFunc(echo))
-	a := newAsker(t, ClientOptions{Address: k.addr})
+	addr := newOurs(t, echo)
+	a := newAsker(t, Options{Address: addr})
 	for _, size := range []int{0, 1, copyBody, copyBody + 1, 8 << 10, writeBeside, writeBeside + 1, 100_000, bodyLimit} {
 		for _, step := range []int{size + 1, size/3 + 1, size/40 + 1} {
 			call := a.call("POST", "/v2/x?q=1", nil)
@@ -184,7 +184,7 @@ func testServer() http.Handler {
 func TestClientAsksNetHTTP(t *testing.T) {
 	srv := httptest.NewServer(testServer())
 	t.Cleanup(srv.Close)
-	a := newAsker(t, ClientOptions{Address: srv.Listener.Addr().String(), UserAgent: "u"})
+	a := newAsker(t, Options{Address: srv.Listener.Addr().String(), UserAgent: "u"})
 	for _, size := range []int{1, 5000, 300_000} {
 		call := a.call("POST", "/echo?a=%41", pattern(size))
 		call.Header = []wire.Header{{Name: "X-A", Value: []byte("one two")}}
@@ -216,7 +216,7 @@ func TestClientAsksNetHTTP(t *testing.T) {
 
 func TestClientListsHeader(t *testing.T) {
 	addr := newScript(t, "HTTP/1.1 200\r\nX-A: 1\r\nx-b:\r\nX-A: \t2 3 \r\nContent-Length: 0\r\n\r\n")
-	a := newAsker(t, ClientOptions{Address: addr})
+	a := newAsker(t, Options{Address: addr})
 	call := a.ask(a.call("GET", "/", nil))
 	var got []string
 	for i := range call.NumHeader() {
@@ -236,7 +236,7 @@ func TestClientListsHeader(t *testing.T) {
 }
 
 func TestClientRefusesToSend(t *testing.T) {
-	a := newAsker(t, ClientOptions{Address: "127.0.0.1:1"})
+	a := newAsker(t, Options{Address: "127.0.0.1:1"})
 	for name, call := range map[string]*Call{
 		"no method":         {Path: "/"},
 		"CONNECT":           {Method: "CONNECT", Path: "/"},
@@ -253,7 +253,7 @@ func TestClientRefusesToSend(t *testing.T) {
 		"length":            {Method: "GET", Path: "/", Header: []wire.Header{{Name: "content-LENGTH", Value: []byte("1")}}},
 		"expect":            {Method: "GET", Path: "/", Header: []wire.Header{{Name: "Expect", Value: []byte("100-continue")}}},
 	} {
-		if err := a.cl.Start(call); !errors.Is(err, ErrCallMalformed) {
+		if err := a.cl.Start(call); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -311,8 +311,8 @@ func newScript(t testing.TB, answer string) (addr string) {
 func TestClientLeavesNothing(t *testing.T) {
 	leak.Goroutines(t)
 	leak.FDs(t)
-	k := newHarness(t, Options{}, handlerFunc(echo))
-	a := newAsker(t, ClientOptions{Address: k.addr})
+	addr := newOurs(t, echo)
+	a := newAsker(t, Options{Address: addr})
 	for range 10 {
 		wantBody(t, a.ask(a.call("POST", "/", pattern(100))), pattern(100))
 	}

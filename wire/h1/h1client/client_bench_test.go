@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 
 // BenchmarkClient makes calls of several sizes by our client and by those that there are, to one server of ours.
 func BenchmarkClient(b *testing.B) {
-	k := newHarness(b, Options{}, handlerFunc(func(x wire.Exchange) {
+	addr := newOurs(b, ours(func(x wire.Exchange) {
 		var r wire.Reply
 		if err := x.ReadBody(&r.Body, bodyLimit); err != nil {
 			panic(err)
@@ -25,7 +25,7 @@ func BenchmarkClient(b *testing.B) {
 	}))
 	for _, size := range []int{1 << 10, 100 << 10} {
 		b.Run(fmt.Sprint("ours/", size), func(b *testing.B) {
-			a := newAsker(b, ClientOptions{Address: k.addr})
+			a := newAsker(b, Options{Address: addr})
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				call := a.call("POST", "/", pattern(size))
@@ -43,13 +43,13 @@ func BenchmarkClient(b *testing.B) {
 			})
 		})
 		b.Run(fmt.Sprint("fasthttp/", size), func(b *testing.B) {
-			client := &fasthttp.HostClient{Addr: k.addr, MaxIdleConnDuration: 100 * time.Millisecond}
+			client := &fasthttp.HostClient{Addr: addr, MaxIdleConnDuration: 100 * time.Millisecond}
 			defer client.CloseIdleConnections()
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 				req.Header.SetMethod("POST")
-				req.SetRequestURI("http://" + k.addr + "/")
+				req.SetRequestURI("http://" + addr + "/")
 				req.SetBody(pattern(size))
 				for pb.Next() {
 					if err := client.Do(req, resp); err != nil {
@@ -66,7 +66,7 @@ func BenchmarkClient(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				body := pattern(size)
 				for pb.Next() {
-					resp, err := client.Post("http://"+k.addr+"/", "application/octet-stream", bytes.NewReader(body))
+					resp, err := client.Post("http://"+addr+"/", "application/octet-stream", bytes.NewReader(body))
 					if err != nil {
 						b.Fatal(err)
 					}

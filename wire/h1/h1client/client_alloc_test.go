@@ -1,6 +1,6 @@
 //go:build linux && !race && !sluicedebug
 
-package h1
+package h1client
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // TestClientCallsDoNotAllocate holds the steady state of calls over a real socket: of both roles, since the server
 // does not allocate either.
 func TestClientCallsDoNotAllocate(t *testing.T) {
-	k := newHarness(t, Options{}, handlerFunc(func() func(x wire.Exchange) {
+	addr := newOurs(t, ours(func() func(x wire.Exchange) {
 		var r wire.Reply
 		return func(x wire.Exchange) {
 			if err := x.ReadBody(&r.Body, bodyLimit); err != nil {
@@ -24,7 +24,7 @@ func TestClientCallsDoNotAllocate(t *testing.T) {
 	}()))
 	for _, size := range []int{100, 1 << 10, 10 << 10, 1 << 20} { // the last is written beside reading
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			a := newAsker(t, ClientOptions{Address: k.addr, MaxConnections: 1})
+			a := newAsker(t, Options{Address: addr, MaxConnections: 1})
 			call := a.call("POST", "/v2/models/m/infer", nil)
 			a.fill(call, pattern(size), size/3+1)
 			call.Header = []wire.Header{
@@ -62,7 +62,7 @@ func TestReadingAnswersDoesNotAllocate(t *testing.T) {
 		"gzip in chunks": okHead + fmt.Sprintf("Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(some), some),
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newAnswerReader(ClientOptions{Address: "a:1"})
+			r := newAnswerReader(Options{Address: "a:1"})
 			trip := func() {
 				if f := r.read(answer, false, true); f != nil || r.call.Answer.Size() != 5000 {
 					t.Fatalf("fault %v, %d bytes", f, r.call.Answer.Size())

@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // dial connects, and then makes the call that waits longest, if one still waits.
@@ -39,14 +41,14 @@ func (cl *Client) dial() {
 }
 
 // open connects, as far as TLS.
-func (cl *Client) open() (*clientConn, error) {
+func (cl *Client) open() (*conn, error) {
 	ctx, cancel := context.WithTimeout(cl.ctx, cl.opts.ConnectTimeout)
 	defer cancel()
 	d := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4},
 	}
 	network, address := "tcp", cl.opts.Address
-	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+	if path, ok := strings.CutPrefix(address, wire.UnixPrefix); ok {
 		network, address = "unix", path
 	}
 	sock, err := d.DialContext(ctx, network, address)
@@ -54,7 +56,7 @@ func (cl *Client) open() (*clientConn, error) {
 		return nil, err
 	}
 	if cl.opts.TLS == nil {
-		return newClientConn(cl, sock, newPeeker(sock), nil), nil
+		return newConn(cl, sock, newPeeker(sock), nil), nil
 	}
 	config := cl.opts.TLS.Clone()
 	config.NextProtos = []string{"http/1.1"}
@@ -71,5 +73,5 @@ func (cl *Client) open() (*clientConn, error) {
 		_ = sock.Close()
 		return nil, err
 	}
-	return newClientConn(cl, sock, peek, secure), nil
+	return newConn(cl, sock, peek, secure), nil
 }

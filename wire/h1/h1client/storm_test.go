@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"context"
@@ -61,7 +61,7 @@ func TestClientStorm(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(rude))
 	srv.Start()
 	t.Cleanup(srv.Close)
-	a := newAsker(t, ClientOptions{
+	a := newAsker(t, Options{
 		Address: srv.Listener.Addr().String(), MaxConnections: 8, MaxWaiting: 16,
 		IdleTimeout: 5 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond,
 	})

@@ -1,4 +1,4 @@
-package h1
+package h1client
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/codec"
+	"github.com/sluice-serving/sluice/wire/h1/syntax"
 )
 
 const (
@@ -15,7 +16,7 @@ const (
 	// keptBuffer bounds the buffer that a call keeps for its next answer.
 	keptBuffer = 16 << 10
 	// framingRoom is how much must fit behind a head: the longest line of a body's framing.
-	framingRoom = maxTrailerBytes
+	framingRoom = syntax.MaxTrailerBytes
 	// mostInterim bounds the informational answers before an answer.
 	mostInterim = 16
 )
@@ -24,7 +25,7 @@ const (
 // asks for its fields.
 type incoming struct {
 	src  io.Reader
-	opts *ClientOptions
+	opts *Options
 	pool *slab.Pool
 
 	buf  []byte
@@ -40,7 +41,7 @@ type progress struct {
 	open    bool  // the body ends as the connection does
 	left    int64 // of the body, or of the current chunk
 	end     bool  // all of it was read
-	chunks  chunkLines
+	chunks  syntax.Chunks
 	failed  *Fault
 }
 
@@ -164,7 +165,7 @@ func (a *incoming) coding(asked bool) (codec.Coding, *Fault) {
 	if a.head.encodings == 0 {
 		return codec.Identity, nil
 	}
-	c, ok := codec.Parse(a.head.encoding.in(a.buf))
+	c, ok := codec.Parse(a.head.encoding.In(a.buf))
 	if !ok || a.head.encodings > 1 || c != codec.Identity && !asked {
 		return 0, &faultCoding
 	}
@@ -246,7 +247,10 @@ func faultOf(err error) *Fault {
 	return &faultCorrupt
 }
 
-// Read reads the body without its framing. It returns io.EOF at its end, and errBody if failed tells what is
+// errAnswer says that progress.failed tells what is wrong.
+var errAnswer = errors.New("h1: answer refused")
+
+// Read reads the body without its framing. It returns io.EOF at its end, and errAnswer if failed tells what is
 // wrong.
 func (a *incoming) Read(p []byte) (int, error) {
 	t := &a.tail
@@ -255,7 +259,7 @@ func (a *incoming) Read(p []byte) (int, error) {
 	}
 	switch {
 	case t.failed != nil:
-		return 0, errBody
+		return 0, errAnswer
 	case t.end:
 		return 0, io.EOF
 	}
@@ -273,7 +277,7 @@ func (a *incoming) Read(p []byte) (int, error) {
 				return 0, io.EOF
 			}
 			t.failed = &faultCutBody
-			return 0, errBody
+			return 0, errAnswer
 		}
 	}
 	if !t.open {
@@ -287,32 +291,33 @@ func (a *incoming) Read(p []byte) (int, error) {
 func (a *incoming) nextChunk() *Fault {
 	t := &a.tail
 	for {
-		limit, tooLong := t.chunks.longest()
-		line, f := a.line(limit, tooLong.fault())
+		limit, tooLong := t.chunks.Longest()
+		line, f := a.line(limit, chunkFault(tooLong))
 		if f != nil {
 			return f
 		}
-		size, wrong := t.chunks.take(line)
+		size, wrong := t.chunks.Take(line)
 		switch {
 		case wrong != 0:
-			return wrong.fault()
+			return chunkFault(wrong)
 		case size > 0:
 			t.left = size
 			return nil
-		case t.chunks.stage == atEnd:
+		case t.chunks.Over():
 			t.end = true
 			return nil
 		}
 	}
 }
 
-func (e chunkError) fault() *Fault {
+// chunkFault returns the fault for what is wrong with a line.
+func chunkFault(e syntax.ChunkError) *Fault {
 	switch e {
-	case chunkExtension:
+	case syntax.ChunkExtension:
 		return &faultChunkExt
-	case chunkMany:
+	case syntax.ChunkMany:
 		return &faultChunks
-	case chunkTrailer:
+	case syntax.ChunkTrailer:
 		return &faultTrailer
 	}
 	return &faultChunk
