@@ -37,6 +37,8 @@ type Deps struct {
 	// Load makes a model servable as its pool finds it now, also one that Models does not have yet; Unload takes it
 	// out of service and lets its last runs end.
 	Load, Unload func(ctx context.Context, model string) error
+	// Drain has an endpoint of a pool take no new requests, or take them again. Pools has both.
+	Drain func(ctx context.Context, pool, endpoint string, drained bool) error
 
 	Log *zap.Logger
 	IDs *telemetry.IDs
@@ -80,6 +82,7 @@ func New(deps Deps) *Handler {
 	h.mux.HandleFunc("POST /v1/models/{model}/versions/{action}", h.version)
 	h.mux.HandleFunc("GET /v1/pools", h.pools)
 	h.mux.HandleFunc("GET /v1/pools/{pool}", h.pool)
+	h.mux.HandleFunc("POST /v1/pools/{pool}/endpoints/{action}", h.drain)
 	h.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	h.mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	h.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -111,23 +114,4 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, h.deps.Status())
-}
-
-func (h *Handler) pools(w http.ResponseWriter, _ *http.Request) {
-	reply(w, http.StatusOK, struct {
-		Pools []Pool `json:"pools"`
-	}{listed(h.deps.Pools())})
-}
-
-func (h *Handler) pool(w http.ResponseWriter, r *http.Request) {
-	pools, name := h.deps.Pools(), r.PathValue("pool")
-	names := make([]string, len(pools))
-	for i := range pools {
-		if pools[i].Name == name {
-			reply(w, http.StatusOK, pools[i])
-			return
-		}
-		names[i] = pools[i].Name
-	}
-	refuse(w, http.StatusNotFound, codeNotFound, fmt.Sprintf("no pool %s; %s", quoted(name), exist("pools", names)))
 }

@@ -55,7 +55,7 @@ func TestViews(t *testing.T) {
 	if got := ask[Model](t, g, 200, "GET", "/v1/models/team%2Focr", ""); got.Name != "team/ocr" {
 		t.Errorf("model with a slash %+v", got)
 	}
-	if got := ask[struct{ Pools []Pool }](t, g, 200, "GET", "/v1/pools", ""); len(got.Pools) != 1 {
+	if got := ask[struct{ Pools []Pool }](t, g, 200, "GET", "/v1/pools", ""); len(got.Pools) != 2 {
 		t.Errorf("pools %+v", got)
 	}
 	if got := ask[Pool](t, g, 200, "GET", "/v1/pools/local", ""); got.Endpoints[0].Name != "cpu" {
@@ -91,7 +91,12 @@ func TestRefusals(t *testing.T) {
 		"no path":          {"GET", "/v2", "", 404, "NOT_FOUND", "no such path"},
 		"root":             {"GET", "/", "", 404, "NOT_FOUND", "no such path"},
 		"no model":         {"GET", "/v1/models/nope", "", 404, "UNKNOWN_MODEL", `no model "nope"; models are "digits", "panics", "team/ocr"`},
-		"no pool":          {"GET", "/v1/pools/nope", "", 404, "NOT_FOUND", `no pool "nope"; pools are "local"`},
+		"no pool":          {"GET", "/v1/pools/nope", "", 404, "NOT_FOUND", `no pool "nope"; pools are "local", "team/gpus"`},
+		"drain, no pool":   {"POST", "/v1/pools/nope/endpoints/cpu:drain", "", 404, "NOT_FOUND", `no pool "nope"; pools are "local", "team/gpus"`},
+		"drain, unknown":   {"POST", "/v1/pools/local/endpoints/gpu:drain", "", 404, "NOT_FOUND", `pool "local" has no endpoint "gpu"; endpoints are "cpu"`},
+		"drain, no verb":   {"POST", "/v1/pools/local/endpoints/cpu", "", 404, "NOT_FOUND", "ENDPOINT:undrain"},
+		"drain, no such":   {"POST", "/v1/pools/local/endpoints/cpu:remove", "", 404, "NOT_FOUND", "ENDPOINT:undrain"},
+		"get drain":        {"GET", "/v1/pools/local/endpoints/cpu:drain", "", 405, "METHOD_NOT_ALLOWED", "POST"},
 		"long name":        {"GET", "/v1/models/" + strings.Repeat("x", 500), "", 404, "UNKNOWN_MODEL", strings.Repeat("x", 128) + `..."`},
 		"control bytes":    {"GET", "/v1/models/%0A%1b%FF", "", 404, "UNKNOWN_MODEL", `"\n\x1b\xff"`},
 		"bad format":       {"GET", "/v1/config?format=xml", "", 400, "INVALID", `"xml"`},
@@ -162,6 +167,15 @@ func TestChanges(t *testing.T) {
 	if got = ask[Model](t, g, 200, "POST", "/v1/models/digits:load", ""); got.Versions[0].Disabled || got.Versions[1].Disabled {
 		t.Errorf("load: %+v", got)
 	}
+	if p := ask[Pool](t, g, 200, "POST", "/v1/pools/local/endpoints/cpu:drain", ""); p.Endpoints[0].State != "drained" || g.last() != "local cpu" {
+		t.Errorf("drain: %+v of %q", p, g.last())
+	}
+	if p := ask[Pool](t, g, 200, "POST", "/v1/pools/team%2Fgpus/endpoints/%5B::1%5D:8001:undrain", ""); p.Endpoints[1].State != "ready" || g.last() != "team/gpus [::1]:8001" {
+		t.Errorf("undrain: %+v of %q", p, g.last())
+	}
+	if p := ask[Pool](t, g, 200, "POST", "/v1/pools/team%2Fgpus/endpoints/unix:%2Frun%2Ft.sock:drain", ""); p.Name != "team/gpus" || g.last() != "team/gpus unix:/run/t.sock" {
+		t.Errorf("drain: %+v of %q", p, g.last())
+	}
 	for _, c := range []struct {
 		err    error
 		status int
@@ -186,6 +200,8 @@ func TestChanges(t *testing.T) {
 		"PUT /v1/models/digits/split 200", "DELETE /v1/models/digits/split 200",
 		"POST /v1/models/digits/versions/2:disable 200", "POST /v1/models/digits/versions/2:enable 200",
 		"POST /v1/models/digits:unload 200", "POST /v1/models/digits:load 200",
+		"POST /v1/pools/local/endpoints/cpu:drain 200", "POST /v1/pools/team/gpus/endpoints/[::1]:8001:undrain 200",
+		"POST /v1/pools/team/gpus/endpoints/unix:/run/t.sock:drain 200",
 		"PUT /v1/models/digits/split 503", "PUT /v1/models/digits/split 400", "PUT /v1/models/digits/split 400", "PUT /v1/models/digits/split 500",
 	}
 	if !slices.Equal(seen, want) {

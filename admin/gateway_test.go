@@ -41,6 +41,8 @@ type gateway struct {
 		sync.Mutex
 		weights  map[string]float64 // nil: the file's
 		disabled map[string]bool
+		drained  bool   // every endpoint
+		endpoint string // that was drained or undrained last, behind its pool
 		reloads  uint64
 	}
 }
@@ -99,7 +101,26 @@ func (g *gateway) deps(log *zap.Logger) Deps {
 		},
 		Models: g.models,
 		Pools: func() []Pool {
-			return []Pool{{Name: "local", Kind: "onnx", Endpoints: []Endpoint{{Name: "cpu", State: "ready"}}}}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			state := "ready"
+			if g.mu.drained {
+				state = "drained"
+			}
+			return []Pool{
+				{Name: "local", Kind: "onnx", Endpoints: []Endpoint{{Name: "cpu", State: state}}},
+				{Name: "team/gpus", Kind: "triton", Endpoints: []Endpoint{{Name: "unix:/run/t.sock", State: state}, {Name: "[::1]:8001", State: state}}},
+			}
+		},
+		Drain: func(_ context.Context, pool, endpoint string, drained bool) error {
+			if err := g.broken.Load(); err != nil {
+				return *err
+			}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.mu.drained = drained
+			g.mu.endpoint = pool + " " + endpoint
+			return nil
 		},
 		Config: g.config.Load,
 		Check:  g.load,
@@ -137,6 +158,13 @@ func (g *gateway) deps(log *zap.Logger) Deps {
 		Log:    log,
 		IDs:    telemetry.NewIDs(),
 	}
+}
+
+// last is the endpoint that was drained or undrained last, behind its pool.
+func (g *gateway) last() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.endpoint
 }
 
 // control loads or unloads: all versions of digits, as disabling does.

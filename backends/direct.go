@@ -23,7 +23,7 @@ func (f *Fleet) Direct(m *infer.Model) *Direct {
 func (d *Direct) Submit(c *infer.Call, burst *infer.Burst) error {
 	p := d.version.Pick(c.Request, nil)
 	if p == nil {
-		return infer.ErrNoEndpoint
+		return d.version.Refusal()
 	}
 	b := c.OpenSingle()
 	b.Model, b.Slots = d.model, aborter{}
@@ -61,7 +61,7 @@ func (v *Version) Pick(r *infer.Request, not *Remote) *Place {
 		return nil
 	case v.Sticky:
 		if key := r.Sequence(); key != 0 {
-			return v.home(usable, key, not)
+			return v.home(usable, r, key, not)
 		}
 	}
 	if n == 1 {
@@ -114,34 +114,6 @@ func (v *Version) scan(usable []*Place, not *Remote) *Place {
 		}
 	}
 	return best
-}
-
-// home returns the place of a sequence: the same one for as long as its server takes requests. A sequence
-// whose server is gone starts anew at another, which refuses it if it cannot.
-func (v *Version) home(usable []*Place, key uint64, not *Remote) *Place {
-	var best *Place
-	most := uint64(0)
-	for _, p := range usable {
-		if w := mix(key ^ p.Remote.seed()); p.Remote != not && (best == nil || w > most) {
-			best, most = p, w
-		}
-	}
-	return best
-}
-
-// seed is a number of the server's own.
-func (r *Remote) seed() uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(r.Name) {
-		h = (h ^ uint64(r.Name[i])) * 1099511628211
-	}
-	return h
-}
-
-func mix(x uint64) uint64 {
-	x ^= x >> 31
-	x *= 0x9e3779b97f4a7c15
-	return x ^ x>>29
 }
 
 // aborter tells a batch's runner that nobody waits, and has no slots.

@@ -22,6 +22,7 @@ type Fleet struct {
 		sync.Mutex
 		remotes  []*Remote
 		versions []*Version
+		drained  map[string]bool // those to be drained as soon as they are added
 	}
 	onRoom atomic.Pointer[func()]
 }
@@ -37,13 +38,13 @@ type Remote struct {
 	inFlight atomic.Int64 // rows
 	suspect  atomic.Bool
 	live     atomic.Bool // healthy, for those who hold no lock
+	draining atomic.Bool // written under Fleet.mu
 	failures atomic.Int64
 	unheard  atomic.Int64 // runs whose end is not the server's word
 
 	// Guarded by Fleet.mu.
 	healthy  bool
 	reason   string
-	draining bool
 	versions []VersionAt
 }
 
@@ -57,8 +58,11 @@ type Version struct {
 	Binary bool
 	fleet  *Fleet
 
-	// usable are the places that may have requests: immutable, replaced under Fleet.mu.
-	usable atomic.Pointer[[]*Place]
+	// usable are the places that may have requests, and leaving those that would but for a drain: nil where there are
+	// none. Both are immutable, and replaced under Fleet.mu.
+	usable, leaving atomic.Pointer[[]*Place]
+
+	moved moved
 
 	// Guarded by Fleet.mu.
 	places []*Place // one a server that has the version
@@ -83,7 +87,9 @@ type Place struct {
 
 // NewFleet returns a fleet without servers; pool is its pool's name.
 func NewFleet(pool string, m *Metrics) *Fleet {
-	return &Fleet{pool: pool, metrics: m}
+	f := &Fleet{pool: pool, metrics: m}
+	f.mu.drained = map[string]bool{}
+	return f
 }
 
 // Add puts a server into the fleet, not healthy yet. Its runner finds the place that it is to run a batch at
@@ -95,6 +101,8 @@ func (f *Fleet) Add(name string, runner infer.Runner) (*Remote, error) {
 		return nil, fmt.Errorf("endpoint %q is there twice", name)
 	}
 	r := &Remote{Name: name, pool: f.pool, Runner: runner, reason: "not reached yet"}
+	r.draining.Store(f.mu.drained[name])
+	delete(f.mu.drained, name)
 	f.metrics.add(r)
 	f.mu.remotes = append(f.mu.remotes, r)
 	return r, nil
@@ -112,6 +120,7 @@ func (f *Fleet) Remove(r *Remote) {
 			p.outcomes.Release()
 			return true
 		})
+		v.moved.forget(r)
 		v.publish()
 	}
 	f.mu.Unlock()
@@ -175,11 +184,19 @@ func (v *Version) Put(r *Remote, ready bool, count int) {
 // publish replaces the list of places that may have requests. It runs under Fleet.mu.
 func (v *Version) publish() {
 	usable := make([]*Place, 0, len(v.places))
+	var leaving *[]*Place
 	for _, p := range v.places {
-		if p.ready && p.Remote.healthy && !p.Remote.draining {
+		switch {
+		case !p.ready || !p.Remote.healthy:
+		case !p.Remote.draining.Load():
 			usable = append(usable, p)
+		case leaving == nil:
+			leaving = &[]*Place{p}
+		default:
+			*leaving = append(*leaving, p)
 		}
 	}
+	v.leaving.Store(leaving)
 	v.usable.Store(&usable)
 }
 
@@ -212,19 +229,35 @@ func (f *Fleet) publishAll() {
 	}
 }
 
+// Refusal says why no server takes requests for v.
+func (v *Version) Refusal() *infer.Error {
+	if v.leaving.Load() != nil {
+		return infer.ErrDrained
+	}
+	return infer.ErrNoEndpoint
+}
+
 // SetDraining lets a server take no new batches, or take them again. It tells whether there is one of that
-// name.
+// name; one that is to come is drained from its start, and a server that goes takes its drain along.
 func (f *Fleet) SetDraining(name string, draining bool) bool {
 	f.mu.Lock()
 	i := slices.IndexFunc(f.mu.remotes, func(r *Remote) bool { return r.Name == name })
-	if i >= 0 {
-		f.mu.remotes[i].draining = draining
+	switch {
+	case i >= 0:
+		f.mu.remotes[i].draining.Store(draining)
 		f.publishAll()
+	case draining:
+		f.mu.drained[name] = true
+	default:
+		delete(f.mu.drained, name)
 	}
 	f.mu.Unlock()
 	f.Room()
 	return i >= 0
 }
+
+// Draining tells whether an operator lets the server take no new batches.
+func (r *Remote) Draining() bool { return r.draining.Load() }
 
 // Suspect notes that a server could not be reached: others are preferred until it was seen healthy again. It
 // tells whether that is news.
@@ -329,7 +362,7 @@ func (f *Fleet) Status() []EndpointStatus {
 	all := make([]EndpointStatus, 0, len(f.mu.remotes))
 	for _, r := range f.mu.remotes {
 		s := EndpointStatus{
-			Name: r.Name, Draining: r.draining, Unhealthy: !r.healthy, Reason: r.reason,
+			Name: r.Name, Draining: r.draining.Load(), Unhealthy: !r.healthy, Reason: r.reason,
 			Batches: r.Runs(), Failures: r.failures.Load(), InFlight: r.InFlight(), Versions: r.versions,
 		}
 		for _, v := range f.mu.versions {

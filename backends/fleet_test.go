@@ -196,9 +196,95 @@ func TestDrainingServersTakeNothingNew(t *testing.T) {
 	if st := f.Status(); !st[0].Draining || st[1].Draining {
 		t.Errorf("status %+v", st)
 	}
+	rooms := 0
+	f.OnRoom(func() { rooms++ })
+	f.SetDraining("b", true)
+	if p := v.Pick(&infer.Request{}, nil); p != nil || v.Refusal() != infer.ErrDrained || rooms != 1 {
+		t.Errorf("picked %v where all are drained, refused with %v, told of room %d times", p, v.Refusal(), rooms)
+	}
+	if s, ok := f.TryAcquire(&infer.Model{Handle: v}); !ok || s.Runner != (nowhere{infer.ErrDrained}) {
+		t.Errorf("slot %+v, %v where all are drained", s, ok)
+	}
 	f.SetDraining("a", false)
-	if n := len(*v.usable.Load()); n != 2 {
+	f.SetDraining("b", false)
+	if n := len(*v.usable.Load()); n != 2 || v.leaving.Load() != nil {
 		t.Errorf("%d servers take requests", n)
+	}
+}
+
+// TestDrainsComeAndGoWithTheirServers drains a server that is to come, and has it go.
+func TestDrainsComeAndGoWithTheirServers(t *testing.T) {
+	f, _, _ := newFleet(t, 1, 1, false)
+	f.SetDraining("z", true)
+	f.SetDraining("y", true)
+	f.SetDraining("y", false)
+	for _, want := range []bool{true, false} {
+		for name, want := range map[string]bool{"z": want, "y": false} {
+			r, err := f.Add(name, nobody{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Draining() != want {
+				t.Errorf("server %s is drained: %v, want %v", name, r.Draining(), want)
+			}
+			f.Remove(r)
+		}
+	}
+}
+
+// TestSequencesOutlastADrain has sequences go on where they began, whatever is drained meanwhile.
+func TestSequencesOutlastADrain(t *testing.T) {
+	f, v, remotes := newFleet(t, 3, 1, true)
+	ask := func(n int64, flag string) *infer.Request {
+		r := &infer.Request{Params: []infer.Param{{Key: []byte("sequence_id"), Kind: infer.ParamInt, Int: n}}}
+		if flag != "" {
+			r.Params = append(r.Params, infer.Param{Key: []byte(flag), Kind: infer.ParamBool, Int: 1})
+		}
+		return r
+	}
+	began := map[int64]*Remote{}
+	begin := func(from, to int64) {
+		for n := from; n < to; n++ {
+			began[n] = v.Pick(ask(n, "sequence_start"), nil).Remote
+		}
+	}
+	stay := func(when string) {
+		t.Helper()
+		for n, at := range began {
+			if p := v.Pick(ask(n, ""), nil); p.Remote != at {
+				t.Errorf("%s: sequence %d, begun at %s, is at %s", when, n, at.Name, p.Remote.Name)
+			}
+		}
+	}
+	begin(1, 100)
+	f.SetDraining("b", true)
+	stay("a server is drained")
+	begin(100, 200)
+	for n := int64(100); n < 200; n++ {
+		if began[n] == remotes[1] {
+			t.Fatalf("sequence %d began at a server that is drained", n)
+		}
+	}
+	stay("further ones have begun")
+	f.SetDraining("b", false)
+	f.SetDraining("c", true)
+	stay("another server is drained instead")
+	f.SetDraining("c", false)
+	for n, at := range began {
+		if p := v.Pick(ask(n, "sequence_end"), nil); p.Remote != at {
+			t.Errorf("the end of sequence %d, begun at %s, is at %s", n, at.Name, p.Remote.Name)
+		}
+	}
+	if v.moved.any.Load() || len(v.moved.mu.to) != 0 {
+		t.Errorf("%d sequences are remembered behind their end", len(v.moved.mu.to))
+	}
+	f.SetDraining("a", true)
+	begin(1, 50)
+	f.Remove(remotes[1])
+	for n, at := range v.moved.mu.to {
+		if at == remotes[1] {
+			t.Errorf("sequence %d is remembered at a server that is gone", n)
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ func (f *Fleet) TryAcquire(m *infer.Model) (infer.Slot, bool) {
 	defer f.mu.Unlock()
 	usable := *v.usable.Load()
 	if len(usable) == 0 {
-		return infer.Slot{Runner: nowhere{}}, true
+		return infer.Slot{Runner: nowhere{v.Refusal()}}, true
 	}
 	elsewhere := slices.ContainsFunc(usable, func(p *Place) bool { return !p.refused.Load() })
 	var best *Place
@@ -76,12 +76,12 @@ func (f *Fleet) Room() {
 	}
 }
 
-// nowhere runs what no server takes.
-type nowhere struct{}
+// nowhere runs what no endpoint takes, and says why.
+type nowhere struct{ why *infer.Error }
 
 // Run implements [infer.Runner].
-func (nowhere) Run(b *infer.Batch, burst *infer.Burst) error {
+func (n nowhere) Run(b *infer.Batch, burst *infer.Burst) error {
 	b.Started, b.Ended = burst.Clock(), burst.Clock()
-	b.Fail(infer.ErrNoEndpoint, burst)
+	b.Fail(n.why, burst)
 	return nil
 }

@@ -99,8 +99,8 @@ func (g *Group) SetDraining(name string, draining bool) bool {
 		g.mu.endpoints[i].draining = draining
 	}
 	g.mu.Unlock()
-	if i >= 0 && !draining {
-		g.Room()
+	if i >= 0 {
+		g.Room() // those that wait for this endpoint alone are to be told, too
 	}
 	return i >= 0
 }
@@ -111,9 +111,14 @@ func (g *Group) TryAcquire(m *infer.Model) (infer.Slot, bool) {
 	defer g.mu.Unlock()
 	n := len(g.mu.endpoints)
 	var best *Endpoint
+	drained, takes := false, false
 	for i := range n {
 		e := g.mu.endpoints[(g.mu.next+i)%n]
-		if e.busy >= e.opts.Slots || e.draining || e.opts.Serves != nil && !e.opts.Serves(m) {
+		if !e.serves(m) {
+			continue
+		}
+		drained, takes = drained || e.draining, takes || !e.draining
+		if e.busy >= e.opts.Slots || e.draining {
 			continue
 		}
 		// busy/slots compared crosswise, without a division.
@@ -121,7 +126,11 @@ func (g *Group) TryAcquire(m *infer.Model) (infer.Slot, bool) {
 			best = e
 		}
 	}
-	if best == nil {
+	switch {
+	case best != nil:
+	case drained && !takes:
+		return infer.Slot{Runner: nowhere{infer.ErrDrained}}, true // nobody is to wait for an operator
+	default:
 		return infer.Slot{}, false
 	}
 	g.mu.next++
@@ -130,9 +139,32 @@ func (g *Group) TryAcquire(m *infer.Model) (infer.Slot, bool) {
 	return infer.Slot{Runner: best.opts.Runner, Endpoint: best}, true
 }
 
+// serves tells whether the endpoint can run a model.
+func (e *Endpoint) serves(m *infer.Model) bool { return e.opts.Serves == nil || e.opts.Serves(m) }
+
+// Drained tells whether a model has endpoints, and all of them are drained.
+func (g *Group) Drained(m *infer.Model) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	drained := false
+	for _, e := range g.mu.endpoints {
+		if !e.serves(m) {
+			continue
+		}
+		if !e.draining {
+			return false
+		}
+		drained = true
+	}
+	return drained
+}
+
 // Release gives a slot back.
 func (g *Group) Release(s infer.Slot) {
-	e := s.Endpoint.(*Endpoint)
+	e, _ := s.Endpoint.(*Endpoint)
+	if e == nil {
+		return // nowhere
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e.busy--

@@ -65,12 +65,19 @@ func TestTryAcquireAsksWhoServesAndWhoDrains(t *testing.T) {
 	if !g.SetDraining("b", true) || g.SetDraining("c", true) {
 		t.Error("SetDraining found the wrong endpoints")
 	}
-	if _, ok := g.TryAcquire(m); ok {
-		t.Error("a slot at a draining endpoint")
+	if s, ok := g.TryAcquire(m); !ok || s.Endpoint != nil || !g.Drained(m) {
+		t.Errorf("%+v, %v where all endpoints are drained: want a slot nowhere", s, ok)
+	} else if s.Runner != (nowhere{infer.ErrDrained}) {
+		t.Errorf("what runs nowhere ends with %v", s.Runner)
+	} else {
+		g.Release(s)
+	}
+	if _, ok := g.TryAcquire(&infer.Model{}); !ok || g.Drained(&infer.Model{}) {
+		t.Error("another model has no slot, though an endpoint serves it")
 	}
 	g.SetDraining("b", false)
-	if rooms != 3 {
-		t.Errorf("told of room %d times after undraining, want 3", rooms)
+	if rooms != 4 {
+		t.Errorf("told of room %d times after undraining, want 4", rooms)
 	}
 	s, ok := g.TryAcquire(m)
 	if !ok || s.Endpoint.(*Endpoint).opts.Name != "b" {

@@ -39,12 +39,12 @@ func NewMetrics(r *telemetry.Registry) *Metrics {
 	telemetry.NewGaugeFunc(r, telemetry.Opts{
 		Name: "endpoint_healthy", Help: "1 if the model server takes requests, by what its health checks say, else 0.", Labels: endpoint,
 	}, func(emit telemetry.Emit) {
-		m.each(emit, func(r *Remote) float64 {
-			if r.live.Load() {
-				return 1
-			}
-			return 0
-		})
+		m.each(emit, func(r *Remote) float64 { return truth(r.live.Load()) })
+	})
+	telemetry.NewGaugeFunc(r, telemetry.Opts{
+		Name: "endpoint_drained", Help: "1 if an operator lets the model server take no new requests, else 0.", Labels: endpoint,
+	}, func(emit telemetry.Emit) {
+		m.each(emit, func(r *Remote) float64 { return truth(r.Draining()) })
 	})
 	telemetry.NewGaugeFunc(r, telemetry.Opts{
 		Name: "endpoint_in_flight", Help: "Rows of the runs that the model server has not answered yet.", Labels: endpoint,
@@ -55,6 +55,13 @@ func NewMetrics(r *telemetry.Registry) *Metrics {
 		m.codes = append(m.codes, c.String())
 	}
 	return m
+}
+
+func truth(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // each emits a figure of every server. Of two with the same labels, one of which is about to go, the newer one

@@ -36,6 +36,9 @@ type Pool struct {
 	Traces bool
 	// SharedMemory tells that clients share memory with the pool's only server.
 	SharedMemory bool
+	// Drain has an endpoint take no new requests, or take them again, and returns when Catalog tells so; what runs there
+	// ends as it would. It tells whether there is one of that name: one that is to come is drained as it does.
+	Drain func(ctx context.Context, endpoint string, drained bool) (known bool)
 	// Hold keeps what a model of the pool needs until the func that it returns is called, once, though the pool lists
 	// the model no more: requests for it are still on their way. nil: the pool keeps nothing that goes. It never
 	// blocks.

@@ -68,6 +68,9 @@ func (s State) String() string { return stateNames[s] }
 // ReasonUnloaded is the reason of a version that was unloaded on demand.
 const ReasonUnloaded = "unloaded"
 
+// ReasonDrained is why an endpoint that an operator has drained gets no requests.
+const ReasonDrained = "an operator has drained it"
+
 // VersionStatus is a version that a pool knows.
 type VersionStatus struct {
 	Name    string
@@ -75,6 +78,8 @@ type VersionStatus struct {
 	State   State
 	Reason  string // why it is not ready, or what is wrong all the same, for operators
 	Model   *Model // nil until described
+	// Drained says that it is not ready because every endpoint that could serve it is drained.
+	Drained bool
 	// Labels are names that the pool's servers have for the version, beside its own.
 	Labels []string
 }

@@ -64,6 +64,7 @@ var (
 	ErrExpiredInFlight = &Error{Code: Deadline, Origin: FromGateway, Retry: Never, Text: "the deadline passed while the model ran"}
 	ErrClientGone      = &Error{Code: Cancelled, Origin: FromClient, Retry: Never, Text: "the client went away"}
 	ErrNoEndpoint      = &Error{Code: NoEndpoint, Origin: FromGateway, Retry: Unsent, Text: "no endpoint can serve this model now", After: time.Second}
+	ErrDrained         = &Error{Code: NoEndpoint, Origin: FromGateway, Retry: Unsent, Text: "an operator has drained every endpoint that could run this model", After: time.Second}
 	ErrDraining        = &Error{Code: Draining, Origin: FromGateway, Retry: Unsent, Text: "the server is shutting down", After: time.Second}
 	ErrNoStreams       = &Error{Code: Unsupported, Origin: FromGateway, Retry: Never, Text: "the backend of this model has no streams"}
 	ErrInternal        = &Error{Code: Internal, Origin: FromGateway, Retry: Never, Text: "internal error"}

@@ -23,6 +23,21 @@ func (r *Request) Sequence() uint64 {
 	return 0
 }
 
+// SequenceStarts tells whether the request is the first of its sequence, by what it says.
+func (r *Request) SequenceStarts() bool { return r.says("sequence_start") }
+
+// SequenceEnds tells whether the request is the last of its sequence, by what it says.
+func (r *Request) SequenceEnds() bool { return r.says("sequence_end") }
+
+func (r *Request) says(key string) bool {
+	for i := range r.Params {
+		if p := &r.Params[i]; string(p.Key) == key {
+			return p.Kind == ParamBool && p.Int != 0
+		}
+	}
+	return false
+}
+
 func mix(x uint64) uint64 {
 	x ^= x >> 31
 	x *= 0x9e3779b97f4a7c15

@@ -77,6 +77,7 @@ func TestLookup(t *testing.T) {
 			{Name: "3", Weight: 1, Reason: "the file is cut"},
 		}},
 		Model{Name: "off", Versions: []Version{{Name: "1", Target: target("1")}}},
+		Model{Name: "drained", Versions: []Version{{Name: "1", Weight: 1, Reason: "they are away", Drained: true}, {Name: "2", Reason: "no such operator"}}},
 		Model{Name: "broken", Versions: []Version{{Name: "1", Weight: 1, Reason: "no such operator"}}},
 	)
 	for _, tc := range []struct {
@@ -93,8 +94,11 @@ func TestLookup(t *testing.T) {
 		{"m", "3", "", nil, infer.NotReady, `version "3" of model "m" is not ready: the file is cut`},
 		{"m", "4", "", nil, infer.UnknownVersion, `model "m" has no version "4"; it has "1", label "stable", "2", label "canary", "3"`},
 		{"m", "", "beta", nil, infer.UnknownVersion, `model "m" has no label "beta"`},
-		{"x", "", "", nil, infer.UnknownModel, `no model is called "x"; there is "broken", "m", "off"`},
+		{"x", "", "", nil, infer.UnknownModel, `no model is called "x"; there is "broken", "drained", "m", "off"`},
 		{"off", "", "", nil, infer.NotReady, "all weights are zero"},
+		{"drained", "", "", nil, infer.NoEndpoint, `model "drained" has no version that is ready: version "1": they are away`},
+		{"drained", "1", "", nil, infer.NoEndpoint, `version "1" of model "drained" is not ready: they are away`},
+		{"drained", "2", "", nil, infer.NotReady, "no such operator"},
 		{"broken", "", "", nil, infer.NotReady, `version "1": no such operator`},
 		{strings.Repeat("x", 200) + "\n", "", "", nil, infer.UnknownModel, strings.Repeat("x", 128) + `"...; `},
 	} {

@@ -19,6 +19,8 @@ type Version struct {
 	// Target is nil while the version is not ready; Reason then says why, for clients.
 	Target *infer.Target
 	Reason string
+	// Drained says that an operator keeps all requests away from it.
+	Drained bool
 }
 
 // Model is a model that clients can reach.
@@ -111,11 +113,19 @@ func newEntry(m *Model, count *atomic.Uint64) (*entry, error) {
 func answerFor(m *Model, v *Version) answer {
 	if v.Target == nil {
 		return answer{err: &infer.Error{
-			Code: infer.NotReady, Origin: infer.FromGateway, Retry: infer.Unsent, After: time.Second,
+			Code: unserved(v.Drained), Origin: infer.FromGateway, Retry: infer.Unsent, After: time.Second,
 			Text: fmt.Sprintf("version %q of model %q is not ready: %s", v.Name, m.Name, v.Reason),
 		}}
 	}
 	return answer{route: m.route(v.Target)}
+}
+
+// unserved is the code of what has no target: a model that is loaded has no endpoint once all are drained.
+func unserved(drained bool) infer.Code {
+	if drained {
+		return infer.NoEndpoint
+	}
+	return infer.NotReady
 }
 
 func (m *Model) route(targets ...*infer.Target) *infer.Route {
@@ -150,8 +160,10 @@ func (e *entry) answerUnnamed(m *Model, ready []*infer.Target, weights []float64
 
 func (e *entry) notReady(m *Model) *infer.Error {
 	var why []string
+	drained := false
 	for i := range m.Versions {
 		if v := &m.Versions[i]; v.Target == nil {
+			drained = drained || v.Drained
 			why = append(why, fmt.Sprintf("version %q: %s", v.Name, v.Reason))
 		}
 	}
@@ -161,7 +173,7 @@ func (e *entry) notReady(m *Model) *infer.Error {
 	} else if len(m.Versions) > 0 {
 		text = fmt.Sprintf("model %q sends nothing to versions that a request does not name (all weights are zero)", m.Name)
 	}
-	return &infer.Error{Code: infer.NotReady, Origin: infer.FromGateway, Retry: infer.Unsent, After: time.Second, Text: text}
+	return &infer.Error{Code: unserved(drained), Origin: infer.FromGateway, Retry: infer.Unsent, After: time.Second, Text: text}
 }
 
 // lookup finds the answer for a query.

@@ -210,6 +210,9 @@ func (p *Pool) List(context.Context) ([]infer.VersionStatus, error) {
 			if l := v.current.Load(); l != nil {
 				s.Model = l.model.Load()
 			}
+			if s.State == infer.Ready && p.shared.Group().Drained(s.Model) {
+				s.State, s.Reason, s.Drained = infer.Unavailable, infer.ReasonDrained, true
+			}
 			list = append(list, s)
 		}
 	}

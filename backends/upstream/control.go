@@ -120,6 +120,14 @@ func (p *Pool) census(ctx context.Context) ([]*endpoint, error) {
 	}
 }
 
+// Drain has an endpoint take no new requests, or take them again, and returns when the list tells so, or ctx is done. It
+// tells whether there is one of that address.
+func (p *Pool) Drain(ctx context.Context, address string, drained bool) bool {
+	known := p.fleet.SetDraining(address, drained)
+	_, _ = p.census(ctx) // a pool that closes has no list to wait for
+	return known
+}
+
 // lists tells whether the server knows the model, loaded or not.
 func (e *endpoint) lists(ctx context.Context, name string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(describeTime, e.pool.opts.Timeout))

@@ -45,6 +45,7 @@ type id struct{ name, version string }
 type report struct {
 	versions map[id]seen
 	healthy  bool
+	drained  bool   // it would be, but for an operator
 	reason   string // why it is not
 }
 

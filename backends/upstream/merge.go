@@ -65,17 +65,23 @@ func (p *Pool) mergeAll(ctx context.Context) {
 // mergeOnce makes of all looks what the pool has, and tells the fleet.
 func (p *Pool) mergeOnce() {
 	reports := make([]*report, len(p.endpoints))
+	takers := make([]*report, len(p.endpoints)) // as far as requests are concerned
 	for i, e := range p.endpoints {
-		reports[i] = e.last.Load()
-		if r := reports[i]; r != nil {
-			p.fleet.SetHealth(e.remote, r.healthy, cmp.Or(r.reason, p.odd[e]))
+		r := e.last.Load()
+		reports[i], takers[i] = r, r
+		if r == nil {
+			continue
+		}
+		p.fleet.SetHealth(e.remote, r.healthy, cmp.Or(r.reason, p.odd[e]))
+		if r.healthy && e.remote.Draining() {
+			takers[i] = &report{versions: r.versions, drained: true, reason: infer.ReasonDrained}
 		}
 	}
 	ids := sortedIDs(reports)
 	l := &listing{}
 	odd := map[*endpoint]string{}
 	for _, key := range ids {
-		l.versions = append(l.versions, p.mergeVersion(key, reports, odd))
+		l.versions = append(l.versions, p.mergeVersion(key, takers, odd))
 	}
 	p.tellOdd(odd, reports)
 	for i, r := range reports {
@@ -135,7 +141,7 @@ func (l *listing) equal(o *listing) bool {
 
 func sameStatus(a, b infer.VersionStatus) bool {
 	return a.Name == b.Name && a.Version == b.Version && a.State == b.State && a.Reason == b.Reason && a.Model == b.Model &&
-		slices.Equal(a.Labels, b.Labels)
+		a.Drained == b.Drained && slices.Equal(a.Labels, b.Labels)
 }
 
 // mergeVersion puts together what the endpoints say of a version, and notes who describes it otherwise.
@@ -158,6 +164,9 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 		if v != nil {
 			v.handle.Put(e.remote, ready, p.slots(at.desc))
 		}
+		if ready && r.drained {
+			s.Drained = true
+		}
 		switch {
 		case !there:
 		case ready && r.healthy:
@@ -179,7 +188,7 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 		}
 	}
 	if s.State == infer.Ready {
-		s.Model = v.model
+		s.Model, s.Drained = v.model, false
 		if len(differs) > 0 {
 			s.Reason = fmt.Sprintf("%d of %d endpoints describe it otherwise and get no requests for it: %s", len(differs), len(reports), differs[0])
 		}

@@ -66,9 +66,10 @@ func newOpened(p *Pool) *opened {
 
 // Open implements [infer.Opener].
 func (o *opener) Open(s *infer.Stream) error {
-	place := o.model.Handle.(*backends.Version).Pick(s.Call.Request, nil)
+	version := o.model.Handle.(*backends.Version)
+	place := version.Pick(s.Call.Request, nil)
 	if place == nil {
-		return infer.ErrNoEndpoint
+		return version.Refusal()
 	}
 	x := o.pool.streams.Get().(*opened)
 	x.model, x.place, x.tries, x.responded, x.failure = o.model, place, 1, false, nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +94,8 @@ models: [{name: digits, deadline: 2s, targets: [{version: "1", pool: local}, {ve
 		"sluice models load", "sluice models load --admin "+s.admin,
 		"sluice models unload", "sluice models unload --admin "+s.admin,
 		"sluice pools list", "sluice pools list --admin "+s.admin,
+		"sluice pools drain", "sluice pools drain --admin "+s.admin,
+		"sluice pools undrain", "sluice pools undrain --admin "+s.admin,
 		"sluice predict", "sluice predict --url "+s.http,
 		"sluice doctor", "sluice doctor --http 127.0.0.1:0 --metrics 127.0.0.1:0 --admin 127.0.0.1:0",
 		"127.0.0.1:8000", s.http, "127.0.0.1:8001", s.http, "-duration 2s", "-duration 100ms -warmup 10ms",
@@ -115,13 +118,21 @@ models: [{name: digits, deadline: 2s, targets: [{version: "1", pool: local}, {ve
 			}
 		})
 	}
-	const last = "sluice models unload digits" // the others need the model
+	// The others need the model, and the device.
+	last := []string{
+		"sluice pools drain local cpu", "sluice pools drain local cpu --wait 1m", "sluice pools undrain local cpu", "sluice models unload digits",
+	}
 	for line := range all {
-		if !strings.HasPrefix(line, "sluice serve") && line != last {
+		if !strings.HasPrefix(line, "sluice serve") && !slices.Contains(last, line) {
 			example(line)
 		}
 	}
-	example(last)
+	for _, line := range last {
+		if !all[line] {
+			t.Errorf("no command has the example %s", line)
+		}
+		example(line)
+	}
 	for line := range all {
 		if strings.HasPrefix(line, "sluice serve") {
 			t.Run(line, func(t *testing.T) {

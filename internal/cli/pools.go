@@ -15,13 +15,14 @@ import (
 func newPools() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pools",
-		Short: "Show where a running gateway has its models run",
+		Short: "Show and change where a running gateway has its models run",
 		Long: `Pools asks a running gateway, over its admin API, for the devices and servers of its pools, where each of them
-stands, and which models each of the servers has ready.`,
-		Example: `  sluice pools list`,
+stands, and which models each of the servers has ready; and has it keep requests away from one of them.`,
+		Example: `  sluice pools list
+  sluice pools drain local cpu`,
 	}
 	group(cmd)
-	cmd.AddCommand(newPoolsList())
+	cmd.AddCommand(newPoolsList(), newPoolsDrain(), newPoolsUndrain())
 	return cmd
 }
 

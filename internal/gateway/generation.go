@@ -48,6 +48,7 @@ type versionView struct {
 	weight   float64
 	base     float64 // before overrides
 	disabled bool
+	drained  bool
 	state    infer.State
 	reason   string       // for operators
 	differs  string       // from the first version that is ready, for operators
@@ -74,7 +75,9 @@ func (g *Gateway) build(ctx context.Context, cfg *config.Config, id uint64) (*ge
 		Generation: infer.NewGeneration(id, cfg.Hash()), cfg: cfg, since: time.Now(),
 	}}
 	for i := range cfg.Pools {
-		b.gen.pools = append(b.gen.pools, g.pools.acquire(&cfg.Pools[i]))
+		p := g.pools.acquire(&cfg.Pools[i])
+		g.drainAsBefore(ctx, cfg.Pools[i].Name, p)
+		b.gen.pools = append(b.gen.pools, p)
 	}
 	if err := b.build(ctx); err != nil {
 		g.drop(b.gen)
@@ -281,7 +284,7 @@ func (b *builder) resolve(v *versionView, m *config.Model) {
 
 // stand notes where a version stands, and what its batches and its queue may hold.
 func (v *versionView) stand(s infer.VersionStatus, batch config.Batching, queue config.Queue) {
-	v.state, v.reason = s.State, s.Reason
+	v.state, v.reason, v.drained = s.State, s.Reason, s.Drained
 	if s.State != infer.Ready {
 		return
 	}
@@ -302,7 +305,7 @@ func (b *builder) route(m *modelView) (router.Model, error) {
 	for i := range m.versions {
 		v := &m.versions[i]
 		b.count(m.name, v.name)
-		rv := router.Version{Name: v.name, Weight: v.weight, Labels: v.labels, Reason: b.gen.publicReason(v)}
+		rv := router.Version{Name: v.name, Weight: v.weight, Labels: v.labels, Reason: b.gen.publicReason(v), Drained: v.drained && !v.disabled}
 		if v.state == infer.Ready && !v.disabled {
 			l, err := b.g.lanes.acquire(laneKey{
 				pool: b.gen.pools[v.at], model: v.model, name: m.name, version: v.name,
@@ -334,6 +337,8 @@ func (gen *generation) publicReason(v *versionView) string {
 	switch {
 	case v.disabled:
 		return "an operator has switched it off"
+	case v.drained:
+		return "an operator has drained every endpoint that has it"
 	case v.state == infer.Loading:
 		return "it is being loaded"
 	case v.reason == infer.ReasonUnloaded:

@@ -91,6 +91,9 @@ func openONNX(opts onnx.Options, devices *onnx.Devices, log *zap.Logger) (*backe
 	return &backends.Pool{
 		Kind: "onnx", Slots: devices.Group(), Catalog: pool, Endpoints: devices.Group().Status, Changed: changed,
 		Hold: pool.Hold,
+		Drain: func(_ context.Context, endpoint string, drained bool) bool {
+			return devices.Group().SetDraining(endpoint, drained)
+		},
 		Close: func(context.Context) error {
 			stop()
 			pool.Close()

@@ -67,7 +67,7 @@ func upstreamOptions(c *config.Pool, o *config.TritonOptions) (upstream.Options,
 func upstreamPool(kind string, p *upstream.Pool) *backends.Pool {
 	return &backends.Pool{
 		Kind: kind, Slots: p.Fleet(), Catalog: p, Endpoints: p.Fleet().Status, Changed: p.Changed(),
-		Direct: p.Direct, Open: p.Open, Close: p.Close,
+		Direct: p.Direct, Open: p.Open, Drain: p.Drain, Close: p.Close,
 	}
 }
 

@@ -25,6 +25,7 @@ func (g *Gateway) adminDeps() admin.Deps {
 		Enable: g.Enable,
 		Load:   g.Load,
 		Unload: g.Unload,
+		Drain:  g.Drain,
 		Log:    g.logger.Named("admin"),
 		IDs:    telemetry.NewIDs(),
 	}
@@ -64,8 +65,11 @@ func (g *Gateway) viewReadiness() admin.Readiness {
 
 // stateName is the version's state as operators read it.
 func (v *versionView) stateName() string {
-	if v.disabled {
+	switch {
+	case v.disabled:
 		return "disabled"
+	case v.drained:
+		return "drained"
 	}
 	return v.state.String()
 }
@@ -195,8 +199,10 @@ func viewEndpoints(p *openPool) []admin.Endpoint {
 	for _, e := range p.pool.Endpoints() {
 		state := "ready"
 		switch {
-		case e.Draining:
+		case e.Draining && (e.Busy > 0 || e.InFlight > 0):
 			state = "draining"
+		case e.Draining:
+			state = "drained"
 		case e.Unhealthy:
 			state = "unhealthy"
 		}

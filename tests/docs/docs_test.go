@@ -127,8 +127,8 @@ serve() {
 sluice() {
   case "$*" in
   serve*) shift; serve "$@" ;;
-  models*--admin* | predict*--url*) ;;
-  models*) set -- "$@" --admin "127.0.0.1:$ADMIN" ;;
+  models*--admin* | pools*--admin* | predict*--url*) ;;
+  models* | pools*) set -- "$@" --admin "127.0.0.1:$ADMIN" ;;
   predict*) set -- "$@" --url "127.0.0.1:$HTTP" ;;
   esac
   if [ $BASHPID != $$ ]; then exec "$SLUICE" "$@"; fi # so that $! is the command's own
