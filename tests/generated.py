@@ -812,7 +812,7 @@ def no_inputs(random, case):
 
 @fault("json")
 def id_no_string(random, case):
-    value = random.choice(("1", "null", "[]", "true"))
+    value = random.choice(("1", "{}", "[]", "true"))
     case.edit = lambda text: '{"id":%s,' % value + text[1:]
     case.id = ""
 
@@ -839,16 +839,29 @@ def no_shape(random, case):
 
 @fault("json")
 def parameters_no_object(random, case):
-    value = random.choice(("1", "null", "[]", '"x"'))
+    value = random.choice(("1", "[]", '"x"'))
     case.parameters = {}
     case.edit = lambda text: '{"parameters":%s,' % value + text[1:]
 
 
 @fault("json")
 def outputs_no_array(random, case):
-    value = random.choice(("1", "null", "{}", '"x"'))
+    value = random.choice(("1", "{}", '"x"'))
     case.outputs = None
     case.edit = lambda text: '{"outputs":%s,' % value + text[1:]
+
+
+@fault("json", models=("identity", "digits", "optional", "picky"))
+def members_that_are_null(random, case):
+    member = random.choice(("id", "parameters", "outputs"))
+    setattr(case, member, {"id": "", "parameters": {}, "outputs": None}[member])
+    case.edit = lambda text: '{"%s":null,' % member + text[1:]
+
+
+@fault("json")
+def tensor_parameters_of_any_form(random, case):
+    value = random.choice(("null", '{"none":null}', '{"list":[1,{}]}', '{"headers":{"a":"b"}}'))
+    case.edit = lambda text: text.replace('"name":', '"parameters": %s, "name":' % value, 1)
 
 
 @fault(*OVER_HTTP)

@@ -90,8 +90,8 @@ type Decoder struct {
 	// Of the request being read.
 	src    Source
 	binary int // offset of the next binary tensor in the body
-	// ours tells that the request is not passed on: floats of 16 bits came as JSON, which only we take, or a binary
-	// tensor of no bytes, with which a body may look as if it were JSON alone.
+	// ours tells that the request is not passed on: floats of 16 bits, NaN or an infinity came as JSON, or null for
+	// a member, which not every server takes, or a binary tensor of no bytes, with which a body may look as if it were JSON alone.
 	ours bool
 }
 
@@ -154,6 +154,9 @@ func front(body *slab.List, n int, pool *slab.Pool) ([]byte, *slab.Slab) {
 	return b, spare
 }
 
+// null reads a null, if one is next: what some clients write for a member that they leave out.
+func (d *Decoder) null() bool { return d.s.Peek() == 'n' && d.s.Literal("null") }
+
 // document reads the JSON part and checks the request as a whole.
 func (d *Decoder) document() *infer.Error {
 	s := &d.s
@@ -193,16 +196,25 @@ func (d *Decoder) document() *infer.Error {
 func (d *Decoder) fault() *infer.Error { return d.s.Fault() }
 
 func (d *Decoder) id() *infer.Error {
+	if d.null() {
+		d.ours = true
+		return nil
+	}
 	id, ok := d.s.String()
 	if !ok {
 		return d.fault()
 	}
+	d.ours = d.ours || len(id) == 0 // a member that is there, and no id
 	return d.setID(id)
 }
 
 // outputs reads the list of requested outputs.
 func (d *Decoder) outputs() *infer.Error {
 	s := &d.s
+	if d.null() {
+		d.ours = true
+		return nil
+	}
 	s.Open('[')
 	for s.More() {
 		if err := d.output(); err != nil {

@@ -90,9 +90,9 @@ func decodeAs(t testing.TB, src Source, b []byte, piece int, look func(*decoded)
 func TestDecodeJSON(t *testing.T) {
 	doc := `{"id":"r1","parameters":{"timeout":1500,"priority":7,"binary_data_output":true,"temperature":0.5,"n":-3,"s":"\u00e9","b":true,
 		"sequence_id":18446744073709551615,"sequence_start":true},
-		"inputs":[{"name":"A","shape":[2,2],"datatype":"FP32","data":[[1,2],[3,4]]},
-		{"data":[5,NaN,-Infinity,8],"datatype":"FP32","extra":{"x":[1,{}]},"name":"B","shape":[2,2]}],
-		"outputs":[{"name":"DIFF","parameters":{"binary_data":false}},{"parameters":{"classification":2},"name":"SUM"}],"unknown":[null]}`
+		"inputs":[{"name":"A","shape":[2,2],"datatype":"FP32","data":[[1,2],[3,4]],"parameters":{"content_type":"np","headers":{"a":["b"]},"none":null}},
+		{"parameters":null,"data":[5,NaN,-Infinity,8],"datatype":"FP32","extra":{"x":[1,{}]},"name":"B","shape":[2,2]}],
+		"outputs":[{"name":"DIFF","parameters":{"binary_data":false}},{"parameters":{"classification":2,"headers":[1]},"name":"SUM"}],"unknown":[null]}`
 	for _, piece := range []int{0, 1, 7, 64} {
 		decodeAs(t, Source{Model: addSub(), HeaderLen: NoHeader}, []byte(doc), piece, func(d *decoded) {
 			if d.err != nil {
@@ -130,6 +130,20 @@ func TestDecodeJSON(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDecodeNulls has null for what is left out, as clients write it who write all members.
+func TestDecodeNulls(t *testing.T) {
+	doc := `{"id":null,"parameters":null,"inputs":[{"name":"A","shape":[1,2],"datatype":"FP32","parameters":null,"data":[1,2]},
+		{"name":"B","shape":[1,2],"datatype":"FP32","data":[3,4]}],"outputs":null}`
+	decodeAs(t, Source{Model: addSub(), HeaderLen: NoHeader}, []byte(doc), 0, func(d *decoded) {
+		if d.err != nil {
+			t.Fatal(d.err)
+		}
+		if r := d.req; r.ID != nil || len(r.Params) != 0 || len(r.Outputs) != 0 || len(r.Inputs) != 2 {
+			t.Errorf("id %q, parameters %v, outputs %v, %d inputs", r.ID, r.Params, r.Outputs, len(r.Inputs))
+		}
+	})
 }
 
 func f32(vals ...float32) []byte {

@@ -179,8 +179,8 @@ func (d *Decoder) readData() *infer.Error {
 	if err != nil {
 		return err
 	}
-	d.ours = d.ours || t.DType == tensor.FP16 || t.DType == tensor.BF16
 	s := &d.s
+	from := s.Pos
 	if want > int64(len(s.Text)-s.Pos)/2 {
 		// An element takes two bytes of text or more: do not take memory for what cannot be there.
 		return d.BadCount("fewer", want)
@@ -207,7 +207,19 @@ func (d *Decoder) readData() *infer.Error {
 		return d.BadCount(strconv.Itoa(n), want)
 	}
 	d.Req.Bytes += int64(t.Data.Size())
+	d.ours = d.ours || notJSON(t.DType, s.Text[from:s.Pos])
 	return nil
+}
+
+// notJSON tells whether a tensor of type d whose data came as b is in a form that is not every server's.
+func notJSON(d tensor.DType, b []byte) bool {
+	switch d {
+	case tensor.FP16, tensor.BF16:
+		return true
+	case tensor.FP32, tensor.FP64:
+		return text.HasNonfinite(b)
+	}
+	return false
 }
 
 // scanNumbers reads an array of elements of fixed size, size bytes in all, into a slab of t.

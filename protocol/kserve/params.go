@@ -1,6 +1,7 @@
 package kserve
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"strings"
@@ -35,11 +36,20 @@ const (
 	ofOutput
 )
 
-// parameters reads an object of parameters.
+// parameters reads an object of parameters. Those of a tensor may be of any form where they mean nothing here: MLServer's
+// clients send objects.
 func (d *Decoder) parameters(of owner) *infer.Error {
 	s := &d.s
+	if d.null() {
+		d.ours = d.ours || of == ofRequest
+		return nil
+	}
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
+		if of != ofRequest && !ofTensor(key) {
+			s.Skip()
+			continue
+		}
 		p := param{Param: infer.Param{Key: key}}
 		err := scanParam(s, &p)
 		switch {
@@ -59,6 +69,15 @@ func (d *Decoder) parameters(of owner) *infer.Error {
 		return d.fault()
 	}
 	return nil
+}
+
+// ofTensor tells whether the parameter of a tensor that is called key means something here.
+func ofTensor(key []byte) bool {
+	switch string(key) {
+	case "binary_data_size", "binary_data", "classification":
+		return true
+	}
+	return bytes.HasPrefix(key, []byte(regionPrefix))
 }
 
 // scanParam reads a parameter's value: a string, a bool or a number.

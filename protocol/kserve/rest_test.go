@@ -44,6 +44,8 @@ func TestRESTRequest(t *testing.T) {
 	binaryForm := `{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}},{"name":"B","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}}]`
 	data := string(f32(1, 2)) + string(f32(3, 4))
 	nothing := `{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[0,2],"parameters":{"binary_data_size":0}},{"name":"B","datatype":"FP32","shape":[0,2],"parameters":{"binary_data_size":0}}]}`
+	rewritten := strings.NewReplacer("[1,-0.5]", "[1.0,-0.5]", "[[1e-7,16777216]]", "[1e-7,16777216.0]").Replace(addSubJSON)
+	nulls := strings.Replace(addSubJSON, `"shape"`, `"parameters":null,"shape"`, 1)
 	withParams := addSubRequest(1, outputOf("DIFF", "classification", intParam(1)))
 	withParams.Parameters = map[string]*pb.InferParameter{"sequence_id": uintParam(1<<63 + 1)}
 	for _, tc := range []struct {
@@ -55,7 +57,13 @@ func TestRESTRequest(t *testing.T) {
 	}{
 		{"JSON as it came", []sent{{json: addSubJSON}}, false, 0, addSubJSON},
 		{"JSON without an id", []sent{{json: "\n " + strings.Replace(addSubJSON, `"id":"7",`, "", 1)}}, false, 0, strings.Replace(addSubJSON, `"7"`, `"0"`, 1)},
-		{"JSON without an id, to a server that takes binary", []sent{{json: "\n " + strings.Replace(addSubJSON, `"id":"7",`, "", 1)}}, true, 0, "\n " + strings.Replace(addSubJSON, `"id":"7",`, "", 1)},
+		{"JSON without an id, to a server that takes binary", []sent{{json: "\n " + strings.Replace(addSubJSON, `"id":"7",`, "", 1)}}, true, 0, strings.Replace(addSubJSON, `"7"`, `"0"`, 1)},
+		{"JSON with an empty id", []sent{{json: strings.Replace(addSubJSON, `"7"`, `""`, 1)}}, false, 0, strings.Replace(rewritten, `"7"`, `"0"`, 1)},
+		{"binary without an id", []sent{{json: " {" + binaryForm[len(`{"id":"7",`):] + "}" + data, head: len(binaryForm) - 7}}, true, len(binaryForm) + 1, strings.Replace(binaryForm, `"7"`, `"0"`, 1) + "}" + data},
+		{"NaN as JSON", []sent{{json: strings.Replace(addSubJSON, "-0.5", "NaN", 1)}}, false, 0, strings.Replace(rewritten, "-0.5", "null", 1)},
+		{"null for what is left out", []sent{{json: `{"parameters":null,"outputs":null,` + addSubJSON[1:]}}, false, 0, rewritten},
+		{"null for an id", []sent{{json: strings.Replace(addSubJSON, `"7"`, "null", 1)}}, false, 0, strings.Replace(rewritten, `"7"`, `"0"`, 1)},
+		{"null for parameters of a tensor", []sent{{json: nulls}}, false, 0, nulls},
 		{"JSON as it came, to a server that takes binary", []sent{{json: addSubJSON}}, true, 0, addSubJSON},
 		{"binary as it came", []sent{{json: binaryForm + `,"x":1}` + data, head: len(binaryForm) + 7}}, true, len(binaryForm) + 7, binaryForm + `,"x":1}` + data},
 		{
@@ -120,6 +128,8 @@ func TestRESTRequestRefused(t *testing.T) {
 		{tensor.FP16, "\x00\x3c", infer.Unsupported, "is of data type FP16"},
 		{tensor.BF16, "\x80\x3f", infer.Unsupported, "is of data type BF16"},
 		{tensor.Bytes, bytesElements("\xff"), infer.Invalid, "not UTF-8"},
+		{tensor.FP32, string(f32(float32(math.Inf(1)))), infer.Invalid, "holds an infinity"},
+		{tensor.FP64, i64(int64(math.Float64bits(math.Inf(-1)))), infer.Invalid, "holds an infinity"},
 	} {
 		m := single(tc.d, 1)
 		q := &pb.ModelInferRequest{Inputs: []*inputMsg{inputOf(m.Inputs[0].Name, tc.d.String(), 1)}, RawInputContents: [][]byte{[]byte(tc.data)}}
@@ -139,8 +149,8 @@ func TestRESTNumbers(t *testing.T) {
 	m := everyType()
 	datas := map[tensor.DType]string{
 		tensor.Bool: "\x00\x01", tensor.Bytes: bytesElements("\"\\\n\u2028é𝄞", ""),
-		tensor.FP32: string(f32(math.MaxFloat32, math.SmallestNonzeroFloat32, 0.1, float32(math.Copysign(0, -1)), float32(math.NaN()), float32(math.Inf(-1)))),
-		tensor.FP64: i64(int64(math.Float64bits(0.1)), int64(math.Float64bits(5e-324)), int64(math.Float64bits(math.MaxFloat64)), int64(math.Float64bits(1e21))),
+		tensor.FP32: string(f32(math.MaxFloat32, math.SmallestNonzeroFloat32, 0.1, float32(math.Copysign(0, -1)), float32(math.NaN()))),
+		tensor.FP64: i64(int64(math.Float64bits(0.1)), int64(math.Float64bits(math.NaN())), int64(math.Float64bits(5e-324)), int64(math.Float64bits(math.MaxFloat64)), int64(math.Float64bits(1e21))),
 	}
 	for d := tensor.Int8; d <= tensor.Uint64; d++ {
 		datas[d] = strings.Repeat("\xff", d.Size()) + strings.Repeat("\x00", d.Size()-1) + "\x80" + strings.Repeat("\xff", d.Size()-1) + "\x7f"
@@ -186,6 +196,7 @@ func TestRESTResponse(t *testing.T) {
 	}{
 		{"nulls", []sent{{json: addSubJSON}}, nullsAndWhatever, "", "SUM FP32 [1,2] 0000803f00000040\n"},
 		{"parameters", []sent{{json: addSubJSON}}, params, "", "SUM FP32 [1,2] 0000803f00000040\ncontent_type=0 \"np\" 0 0\nn=1 \"\" 3 0\nbig=4 \"\" -1 0\nf=3 \"\" 0 0.5\nb=2 \"\" 1 0\n"},
+		{"NaN as null", []sent{{json: addSubJSON}}, `{"outputs":[{"name":"SUM","shape":[1,2],"datatype":"FP32","data":[null,[null]]}]}`, "", "SUM FP32 [1,2] 0000c07f0000c07f\n"},
 		{"binary and JSON", []sent{{json: addSubJSON}}, binary, head, "SUM FP32 [1,2] 0000803f00000040\nDIFF FP32 [1,2] 0000404000008040\n"},
 		{"all of it JSON, and said so", []sent{{json: addSubJSON}}, nullsAndWhatever, strconv.Itoa(len(nullsAndWhatever)), "SUM FP32 [1,2] 0000803f00000040\n"},
 		{
@@ -223,7 +234,7 @@ var restNonsense = []struct{ answer, head, want string }{
 	{`{"outputs":[{"name":"SUM","shape":[1,2],"data":[1,2]}]}`, "", `without "datatype"`},
 	{`{"outputs":[{"name":"SUM","datatype":"FP32","data":[1,2]}]}`, "", `without "shape"`},
 	{`{"outputs":[{"name":"SUM","shape":[1,2],"datatype":"FP32"}]}`, "", "and 0 elements"},
-	{`{"outputs":[{"name":"SUM","shape":[1,2],"datatype":"FP32","data":[1,null]}]}`, "", "element 1"},
+	{`{"outputs":[{"name":"SUM","shape":[1,2],"datatype":"FP32","data":[1,nil]}]}`, "", "cannot be parsed"},
 	{`{"outputs":[{"name":"SUM","shape":[1,2],"datatype":"FP32","data":["1","2"]}]}`, "", "element 0"},
 	{`{"outputs":[{"name":"SUM","shape":[1,2],"datatype":"FP32","data":[1]}]}`, "", "1 elements"},
 	{`{"outputs":[{"name":"SUM","shape":[1,2],"datatype":"FP32","data":[1,2,3]}]}`, "", "more elements"},

@@ -16,7 +16,7 @@ import (
 //
 // What came over REST and travels alone goes on as it came, if the backend takes binary tensors or there are none.
 // Everything else is written anew: with binary tensors, as views of the members', if the backend takes them, and
-// otherwise as JSON. Requests to such a backend always have an id: some fail without one.
+// otherwise as JSON, in which null stands for NaN. All of them have an id: some backends fail without one.
 type RESTRequestEncoder struct {
 	pool *slab.Pool
 	w    text.Writer
@@ -36,16 +36,16 @@ func NewRESTRequestEncoder(pool *slab.Pool) *RESTRequestEncoder {
 // JSON and nothing else. The model's name and version are the path's to say. After an error, out is empty.
 func (e *RESTRequestEncoder) Encode(b *infer.Batch, binary bool, out *slab.List) (head int, err *infer.Error) {
 	if passesREST(b.Members, binary) {
-		r := b.Members[0].Call.Request
-		if !binary && len(r.ID) == 0 {
-			e.identified(&r.Body, out)
-			return 0, nil
+		r, grown := b.Members[0].Call.Request, 0
+		if len(r.ID) == 0 {
+			grown = e.identified(&r.Body, out)
+		} else {
+			out.AppendList(&r.Body)
 		}
-		out.AppendList(&r.Body)
 		if r.BodyHead == r.Body.Size() {
 			return 0, nil
 		}
-		return r.BodyHead, nil
+		return r.BodyHead + grown, nil
 	}
 	e.w.Start(e.pool, out, 512)
 	err = e.document(b, binary)
@@ -74,8 +74,8 @@ func passesREST(members []infer.Member, binary bool) bool {
 // noID is the id of requests that have none, or belong to several clients.
 const noID = `{"id":"0",`
 
-// identified appends an object with an id. If it has one that is empty, that is read last and stands.
-func (e *RESTRequestEncoder) identified(body, out *slab.List) {
+// identified appends a body that begins with an object, which has no id, with one, and returns by how much it has grown.
+func (e *RESTRequestEncoder) identified(body, out *slab.List) (grown int) {
 	open := 0
 	for i := 0; ; i++ {
 		b := body.At(i).B
@@ -89,6 +89,7 @@ func (e *RESTRequestEncoder) identified(body, out *slab.List) {
 	e.w.Text(noID)
 	e.w.Flush()
 	out.AppendRange(body, open, body.Size()-open)
+	return len(noID) - open
 }
 
 func (e *RESTRequestEncoder) document(b *infer.Batch, binary bool) *infer.Error {
@@ -99,10 +100,8 @@ func (e *RESTRequestEncoder) document(b *infer.Batch, binary bool) *infer.Error 
 		w.Text(`{"id":`)
 		w.Quoted(first.ID)
 		w.Text(",")
-	case !binary:
-		w.Text(noID)
 	default:
-		w.Text("{")
+		w.Text(noID)
 	}
 	if all := binary && len(asked) == 0; all || len(first.Params) > 0 {
 		w.Text(`"parameters":{`)
@@ -188,8 +187,10 @@ func (e *RESTRequestEncoder) input(b *infer.Batch, in *infer.Input, binary bool)
 	e.part.Release()
 	e.m.Append(&e.part, b.Members, in.Index)
 	e.r.Start(&e.part)
-	switch what := w.Elements(&e.r, in.DType, elements); what {
+	switch what := w.NullElements(&e.r, in.DType, elements); what {
 	case "":
+	case text.Infinite:
+		return onlyJSON(infer.Invalid, b.Model, name, what)
 	case text.NotText:
 		return onlyJSON(infer.Invalid, b.Model, name, "holds bytes that are not UTF-8")
 	default:

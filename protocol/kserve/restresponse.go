@@ -13,7 +13,7 @@ import (
 // A RESTResponseDecoder reads the answers of a backend that speaks the protocol over REST. It keeps scratch memory
 // between them and belongs to one goroutine at a time.
 //
-// It is lenient about what servers leave null that they have no value for, and about parameters, which may be anything,
+// It is lenient about what servers leave null that they have no value for, takes null among numbers for NaN, and about parameters, which may be anything,
 // and strict about outputs: nothing that a backend may send can make trouble later.
 type RESTResponseDecoder struct {
 	pool *slab.Pool
@@ -290,7 +290,7 @@ func (d *RESTResponseDecoder) readData() *infer.Error {
 	}
 	var n int
 	var bad text.BadValue
-	s.Nonfinite = true
+	s.Nonfinite, s.NullNaN = true, true
 	if o.DType == tensor.Bytes {
 		from, size := s.Pos, 0
 		if n, size, bad = s.TextSize(); bad == text.ValueOK && !s.Failed() && size > 0 {
@@ -299,7 +299,7 @@ func (d *RESTResponseDecoder) readData() *infer.Error {
 	} else {
 		n, bad = scanNumbers(s, d.pool, &o.Tensor, int(want)*o.DType.Size())
 	}
-	s.Nonfinite = false
+	s.Nonfinite, s.NullNaN = false, false
 	switch {
 	case s.Failed():
 		return d.fault()

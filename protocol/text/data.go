@@ -1,6 +1,7 @@
 package text
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 
@@ -78,6 +79,9 @@ func (s *Scanner) Run(d tensor.DType, dst []byte, n int) (int, BadValue) {
 			return n, ValueExcess
 		}
 		end, e := element(d, dst[n*size:], b, i)
+		if e != NumOK && s.null(d, dst[n*size:], i) {
+			end, e = i+len(null), NumOK
+		}
 		if e != NumOK {
 			s.Pos = i
 			return n, s.refuse(e)
@@ -105,6 +109,9 @@ func (s *Scanner) Run(d tensor.DType, dst []byte, n int) (int, BadValue) {
 func (s *Scanner) Element(d tensor.DType, dst []byte) BadValue {
 	s.Peek()
 	end, e := element(d, dst, s.Text, s.Pos)
+	if e != NumOK && s.null(d, dst, s.Pos) {
+		end, e = s.Pos+len(null), NumOK
+	}
 	if e != NumOK {
 		return s.refuse(e)
 	}
@@ -127,6 +134,26 @@ func (s *Scanner) refuse(e NumErr) BadValue {
 	s.Pos = at
 	return ValueKind
 }
+
+const null = "null"
+
+// null writes a NaN to dst if null stands at a place of the text, and for that.
+func (s *Scanner) null(d tensor.DType, dst []byte, at int) bool {
+	b := s.Text[at:]
+	if !s.NullNaN || len(b) < len(null) || string(b[:len(null)]) != null {
+		return false
+	}
+	switch d {
+	case tensor.FP32, tensor.FP64, tensor.FP16, tensor.BF16:
+		putNonfinite(d, dst, math.NaN())
+		return true
+	}
+	return false
+}
+
+// HasNonfinite tells whether the text of numbers, which have been read, has one of the tokens for what is no number of
+// JSON's.
+func HasNonfinite(b []byte) bool { return bytes.IndexByte(b, 'N') >= 0 || bytes.IndexByte(b, 'I') >= 0 }
 
 func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r') }
 

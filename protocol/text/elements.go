@@ -9,6 +9,41 @@ import (
 	"github.com/sluice-serving/sluice/tensor"
 )
 
+// Infinite is what is wrong with numbers that JSON has no form for, and null does not stand for.
+const Infinite = "holds an infinity"
+
+// NullElements is [Writer.Elements] for readers who keep to JSON: NaN becomes null, which they read as NaN.
+func (w *Writer) NullElements(r *Reader, d tensor.DType, n int64) string {
+	if d != tensor.FP32 && d != tensor.FP64 {
+		return w.Elements(r, d, n)
+	}
+	for i := range n {
+		b := r.Fixed(d.Size())
+		if b == nil {
+			return Broken
+		}
+		var f float64
+		if d == tensor.FP32 {
+			f = float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
+		} else {
+			f = math.Float64frombits(binary.LittleEndian.Uint64(b))
+		}
+		w.Room(MaxNumber + 1)
+		if i > 0 {
+			w.Buf = append(w.Buf, ',')
+		}
+		switch {
+		case f != f:
+			w.Buf = append(w.Buf, "null"...)
+		case math.IsInf(f, 0):
+			return Infinite
+		default:
+			w.Buf = AppendFloat(w.Buf, f, 8*d.Size())
+		}
+	}
+	return ""
+}
+
 const NotText = "holds bytes that are not UTF-8: request it as binary data"
 
 // Elements writes the next n elements of type d that r has, with commas between. It returns what is wrong with them,

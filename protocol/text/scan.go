@@ -32,6 +32,8 @@ type Scanner struct {
 
 	// Nonfinite lets Skip accept NaN, Infinity and -Infinity as values.
 	Nonfinite bool
+	// NullNaN lets Run and Element read null as NaN: servers that keep to JSON write NaN so.
+	NullNaN bool
 
 	depth     int
 	frames    [maxDepth + 1]frame
@@ -55,7 +57,7 @@ func (s *Scanner) Reset(b []byte) {
 		s.unescaped, s.keys = nil, nil
 	}
 	clear(s.keys)
-	s.Text, s.Pos, s.what, s.at, s.depth, s.Nonfinite = b, 0, "", 0, 0, false
+	s.Text, s.Pos, s.what, s.at, s.depth, s.Nonfinite, s.NullNaN = b, 0, "", 0, 0, false, false
 	s.keys, s.unescaped = s.keys[:0], s.unescaped[:0]
 }
 
@@ -385,7 +387,7 @@ func (s *Scanner) skipStart() bool {
 	case c == 'f':
 		return s.Literal("false")
 	case c == 'n':
-		return s.Literal("null")
+		return s.Literal(null)
 	case s.Nonfinite && (c == 'N' || c == 'I' || c == '-' && s.Pos+1 < len(s.Text) && s.Text[s.Pos+1] == 'I'):
 		if _, n := nonfinite(s.Text[s.Pos:]); n > 0 {
 			s.Pos += n

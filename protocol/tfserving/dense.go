@@ -186,8 +186,8 @@ func (d *valueReader) leaves(c *column, level int) (int64, *infer.Error) {
 // numbers reads elements of fixed size up to the end of their array, or one that stands in none.
 func (d *valueReader) numbers(c *column, level int) (int64, *infer.Error) {
 	s, size, n := &d.s, c.dtype.Size(), 0
-	s.Nonfinite = true
-	defer func() { s.Nonfinite = false }()
+	s.Nonfinite, s.NullNaN = true, d.answer
+	defer func() { s.Nonfinite, s.NullNaN = false, false }()
 	for {
 		if err := d.room(c, size); err != nil {
 			return 0, err

@@ -54,7 +54,8 @@ class Server:
 def mlserver(models):
     """An MLServer with the models of a folder."""
     http, port = free(), free()
-    return Server([VENVS / "mlserver/bin/mlserver", "start", models], http, port, PYTHONPATH=str(models),
+    # Its own command names the interpreter by the path at which it was installed, from where a checkout may have moved.
+    return Server([VENVS / "mlserver/bin/python", "-m", "mlserver.cli.main", "start", models], http, port, PYTHONPATH=str(models),
                   MLSERVER_HTTP_PORT=str(http), MLSERVER_GRPC_PORT=str(port), MLSERVER_GRPC_MAX_MESSAGE_LENGTH="-1")
 
 

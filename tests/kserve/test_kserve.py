@@ -1,10 +1,12 @@
 """Real servers of the v2 protocol, MLServer and the KServe SDK's, behind Sluice, asked by clients that do not know."""
 
+import json
 import pathlib
 import shutil
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
 import numpy
 import tritonclient.grpc
@@ -70,10 +72,10 @@ models:
 
 
 class TestTritonsClients(unittest.TestCase):
-    def ask(self, library, model, version=""):
+    def ask(self, library, model, version="", values=X, binary=True):
         with library.InferenceServerClient(gateway.grpc if library is tritonclient.grpc else gateway.http) as client:
             x = library.InferInput("x", [2, 4], "FP32")
-            x.set_data_from_numpy(X)
+            x.set_data_from_numpy(values, **({} if binary else {"binary_data": False}))
             inputs = [x]
             if model.startswith("triple"):
                 words = library.InferInput("words", [2, 1], "BYTES")
@@ -92,6 +94,36 @@ class TestTritonsClients(unittest.TestCase):
                         self.assertEqual([head["model_name"], head["model_version"], head["id"]], [model, versions[1], "9"])
                         if model.startswith("triple"):
                             self.assertEqual(answer.as_numpy("words").ravel().tolist(), [b"one", "ö and more".encode()])
+
+    def test_values_that_are_missing(self):
+        """NaN, which models of tables take for that, reaches servers of JSON as null, and comes back as that."""
+        values = X.copy()
+        values[0, 1] = values[1, 0] = numpy.nan
+        for library, binary in (tritonclient.grpc, True), (tritonclient.http, True), (tritonclient.http, False):
+            for model in "scorer", "double-rest", "scorer-rest", "scorer-binary":  # over gRPC MLServer cannot answer with it
+                with self.subTest(library=library.__name__, binary=binary, model=model):
+                    numpy.testing.assert_array_equal(self.ask(library, model, values=values, binary=binary).as_numpy("y"), 2 * values)
+
+    def test_infinities_are_no_json(self):
+        values = X.copy()
+        values[0, 1] = -numpy.inf
+        for library, binary in (tritonclient.grpc, True), (tritonclient.http, True), (tritonclient.http, False):
+            for model in "double-rest", "scorer-rest":
+                with self.subTest(library=library.__name__, binary=binary, model=model), \
+                        self.assertRaisesRegex(InferenceServerException, f"input 'x' of model '{model}' holds an infinity"):
+                    self.ask(library, model, values=values, binary=binary)
+
+    def test_members_that_are_null(self):
+        """As clients write them who write all that pydantic has."""
+        x = {"name": "x", "shape": [2, 4], "datatype": "FP32", "parameters": None, "data": X.ravel().tolist()}
+        body = {"id": None, "parameters": None, "inputs": [x], "outputs": None}
+        for model, versions, factor in MODELS:
+            if model.startswith("triple"):
+                continue
+            with self.subTest(model=model):
+                request = urllib.request.Request(f"http://{gateway.http}/v2/models/{model}/infer", json.dumps(body).encode())
+                with urllib.request.urlopen(request, timeout=servers.PATIENCE) as response:
+                    self.assertEqual(json.load(response)["outputs"][0]["data"], (factor * X).ravel().tolist())
 
     def test_versions_that_are_not_there(self):
         for library in tritonclient.grpc, tritonclient.http:
