@@ -3,300 +3,239 @@ package bench
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/sluice-serving/sluice/bench/generator"
+	"github.com/sluice-serving/sluice/bench/machine"
+	"github.com/sluice-serving/sluice/bench/report"
+	"github.com/sluice-serving/sluice/bench/scenario"
+	"github.com/sluice-serving/sluice/bench/trial"
 )
 
-// Subject is one thing that a comparison measures, again and again.
-type Subject struct {
-	Name    string
-	Version string
-	Note    string
-	// Measure runs one block.
-	Measure func(ctx context.Context) (Block, error)
+// reportFlags are those of every command that compares.
+type reportFlags struct {
+	results string
+	check   bool
 }
 
-// Block is one measurement of one subject.
-type Block struct {
-	Subject string        `json:"subject"`
-	Round   int           `json:"round"`
-	Cost    float64       `json:"cost"`    // what is compared; by default CPU time per request in microseconds
-	PerSec  float64       `json:"per_sec"` // completed requests a second
-	P50     time.Duration `json:"p50_ns"`
-	P99     time.Duration `json:"p99_ns"`
-	P999    time.Duration `json:"p999_ns"`
-	Foreign float64       `json:"foreign"` // share of the machine that other work used meanwhile
-	Extra   float64       `json:"extra,omitempty"`
-	Lag     time.Duration `json:"lag_ns,omitempty"` // how late the generator of an open loop was, at the 99th percentile
-	// Disturbed blocks are left out: over the limit of foreign work, or with a generator that was late.
-	Disturbed bool `json:"disturbed"`
-}
+const hopText = `Each server reads the whole body of the same request and answers by itself: no upstream. One worker each
+(GOMAXPROCS=1, worker_processes 1, nbthread 1), logs off, keep-alive, the load generator in a process of its own.
+CPU is the time that the server's threads ran (/proc/PID/task/*/schedstat) over the requests it answered.`
 
-// Plan says how subjects are compared.
-type Plan struct {
-	// Title and Load say what was done, in a few words.
-	Title string `json:"title"`
-	Load  string `json:"load"`
-	// Cost names what Block.Cost is; default "CPU per request, us".
-	Cost string `json:"cost"`
-	// Extra names what Block.Extra is; empty: not reported.
-	Extra string `json:"extra,omitempty"`
-	// Anchor is the subject that the others are divided by.
-	Anchor string `json:"anchor"`
-	// Effort is how hard undisturbed blocks are tried for.
-	Effort
-	// Seed of the bootstrap, default 1.
-	Seed uint64 `json:"seed"`
-	// Tell, when not nil, is called after every block.
-	Tell func(Block) `json:"-"`
-}
-
-// Effort says how many undisturbed blocks are wanted, and how hard they are tried for.
-type Effort struct {
-	// Rounds are wanted, default 10: undisturbed blocks of every subject beside one of the anchor.
-	Rounds int `json:"rounds"`
-	// MaxRounds are tried to get them, default three times Rounds.
-	MaxRounds int `json:"max_rounds"`
-	// MaxForeign is the share of the machine that other work may use in a block, default 0.1.
-	MaxForeign float64 `json:"max_foreign"`
-	// Patience is how long a block may wait for other work to pause, default 0: not at all.
-	Patience time.Duration `json:"-"`
-	// MaxTime ends a comparison that does not get its rounds: no round starts later. Default 6 min.
-	MaxTime time.Duration `json:"-"`
-}
-
-// EnsureDefaults fills in what was left out.
-func (e *Effort) EnsureDefaults() {
-	if e.Rounds == 0 {
-		e.Rounds = 10
+func hopCommand(ctx context.Context, self machine.Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("hop", "hop [-rounds 10] [-results DIR]", stderr)
+	opts := scenario.HopOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.register(fs, &opts.Block, 2500*time.Millisecond, &opts.Effort)
+	fs.StringVar(&opts.Parts, "parts", "", "where nginx and HAProxy are unpacked (default .cache/proxies)")
+	loads := fs.String("loads", "32,1,32@10000", "a table for each of these: CONNECTIONS in a closed loop, or CONNECTIONS@RATE")
+	fs.IntVar(&opts.Bytes, "bytes", 1024, "tensor bytes of a request")
+	only := fs.String("only", "", "servers to measure beside Sluice and the bare handler, separated by commas (default all)")
+	if err := parse(fs, args); err != nil {
+		return err
 	}
-	if e.MaxRounds == 0 {
-		e.MaxRounds = 3 * e.Rounds
+	if *only != "" {
+		opts.Only = strings.Split(*only, ",")
 	}
-	if e.MaxForeign == 0 {
-		e.MaxForeign = 0.1
+	wanted, err := generator.ParseLoads(*loads)
+	if err != nil {
+		return usageError{fmt.Errorf("-loads: %w", err)}
 	}
-	if e.MaxTime == 0 {
-		e.MaxTime = 6 * time.Minute
+	var all []trial.Comparison
+	for _, load := range wanted {
+		opts.Load = load
+		c, err := scenario.Hop(ctx, opts)
+		if err != nil {
+			return err
+		}
+		all = append(all, c)
 	}
+	return rf.finish(&report.Document{
+		Name: "hop", Title: "What it costs to terminate a request", Text: hopText,
+		Command: commandLine("hop", args), Comparisons: all, Goals: scenario.HopGoals(all),
+	}, stdout)
 }
 
-// EnsureDefaults fills in what was left out.
-func (p *Plan) EnsureDefaults() {
-	if p.Cost == "" {
-		p.Cost = "CPU per request, us"
-	}
-	p.Effort.EnsureDefaults()
-	if p.Seed == 0 {
-		p.Seed = 1
-	}
-}
+const proxyText = `Every proxy passes the same calls on to the same upstream: a server of our own that answers an inference with its input
+at once, in slabs. Generator, proxy and upstream are a process each, and each server has as many threads as -workers says
+(GOMAXPROCS, nbthread, worker_processes, --concurrency). HTTP/2 without TLS on both sides, kept connections, logs off.
+CPU is the time that the proxy's threads ran (/proc/PID/task/*/schedstat) over the calls it passed on. Every answer is
+compared byte by byte. How each proxy is configured stands under its table, and why in bench/README.md.`
 
-// Comparison is the outcome: all blocks, and a row a subject.
-type Comparison struct {
-	Plan   Plan    `json:"plan"`
-	Rows   []Row   `json:"rows"`
-	Blocks []Block `json:"blocks"`
-	// Disturbed is the number of blocks that were left out.
-	Disturbed int `json:"disturbed"`
-}
-
-// Row sums up the undisturbed blocks of one subject. Ratio is over rounds in which the anchor's block was undisturbed too.
-type Row struct {
-	Name    string   `json:"name"`
-	Version string   `json:"version"`
-	Note    string   `json:"note"`
-	Cost    Estimate `json:"cost"`
-	Ratio   Estimate `json:"ratio"`
-	PerSec  Estimate `json:"per_sec"`
-	P50     Estimate `json:"p50_us"`
-	P99     Estimate `json:"p99_us"`
-	P999    Estimate `json:"p999_us"`
-	Extra   Estimate `json:"extra"`
-	// Failed says why the subject was measured no further, empty if nothing was wrong with it.
-	Failed string `json:"failed,omitempty"`
-}
-
-// Compare measures the subjects in turn: forwards in even rounds, backwards in odd ones, so that a machine that slowly
-// gets faster or slower favours nobody. A subject that fails is measured no further, and its row says why: what is
-// wrong with one server does not keep the others from being measured.
-func Compare(ctx context.Context, plan Plan, subjects []Subject) (Comparison, error) {
-	plan.EnsureDefaults()
-	if err := checkSubjects(plan, subjects); err != nil {
-		return Comparison{}, err
+func proxyCommand(ctx context.Context, self machine.Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("proxy", "proxy [-loads 1x1,8x8,64x1] [-sizes 1024,65536,1048576] [-results DIR]", stderr)
+	opts := scenario.ProxyOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.register(fs, &opts.Block, 750*time.Millisecond, &opts.Effort)
+	fs.StringVar(&opts.Parts, "parts", "", "where nginx, HAProxy and Envoy are unpacked (default .cache/proxies)")
+	loads := fs.String("loads", "1x1,8x8,64x1", "CONNECTIONSxSTREAMS[@RATE] over gRPC, a table for each of these and each size; none: no gRPC")
+	sizes := fs.String("sizes", "1024,65536,1048576", "bytes of tensor in a call")
+	plain := fs.String("plain", "32,1", "CONNECTIONS[@RATE] over HTTP/1.1, a table for each; none: no HTTP/1.1")
+	only := fs.String("only", "", "subjects to measure, separated by commas (default all): Sluice, HAProxy, nginx, Envoy, grpc-go proxy, no proxy")
+	fs.IntVar(&opts.Workers, "workers", 1, "threads of each server")
+	if err := parse(fs, args); err != nil {
+		return err
 	}
-	c := Comparison{Plan: plan}
-	failed := map[string]error{}
-	end := time.Now().Add(plan.MaxTime)
-	for round := 0; round < plan.MaxRounds && c.clean(subjects, failed) < plan.Rounds && time.Now().Before(end); round++ {
-		for i := range subjects {
-			s := subjects[i]
-			if round%2 == 1 {
-				s = subjects[len(subjects)-1-i]
-			}
-			if failed[s.Name] != nil {
-				continue
-			}
-			if err := awaitQuiet(ctx, plan.Patience, plan.MaxForeign); err != nil {
-				return Comparison{}, err
-			}
-			b, err := s.Measure(ctx)
-			if err != nil {
-				failed[s.Name] = fmt.Errorf("measure %s: %w", s.Name, err)
-				if ctx.Err() != nil || len(failed) == len(subjects) {
-					return Comparison{}, failed[s.Name]
-				}
-				continue
-			}
-			b.Subject, b.Round = s.Name, round
-			b.Disturbed = b.Disturbed || b.Foreign > plan.MaxForeign
-			if b.Disturbed {
-				c.Disturbed++
-			}
-			c.Blocks = append(c.Blocks, b)
-			if plan.Tell != nil {
-				plan.Tell(b)
-			}
+	if *only != "" {
+		opts.Only = strings.Split(*only, ",")
+	}
+	opts.Loads, opts.Plain = []generator.Load{}, []generator.Load{}
+	for _, f := range []struct {
+		name, text string
+		to         *[]generator.Load
+	}{{"-loads", *loads, &opts.Loads}, {"-plain", *plain, &opts.Plain}} {
+		if f.text == "none" {
+			continue
+		}
+		var err error
+		if *f.to, err = generator.ParseLoads(f.text); err != nil {
+			return usageError{fmt.Errorf("%s: %w", f.name, err)}
 		}
 	}
-	for _, s := range subjects {
-		row := c.row(s)
-		if err := failed[s.Name]; err != nil {
-			row.Failed = err.Error()
+	for text := range strings.SplitSeq(*sizes, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 4 || n%4 != 0 || n > 32<<20 {
+			return usageError{fmt.Errorf("-sizes: %.128q is not a number of bytes from 4 to 32 MiB that FP32 fills", text)}
 		}
-		c.Rows = append(c.Rows, row)
+		opts.Sizes = append(opts.Sizes, n)
 	}
-	return c, nil
+	all, err := scenario.Proxy(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return rf.finish(&report.Document{
+		Name: "proxy", Title: "What it costs to pass a call on", Text: proxyText,
+		Command: commandLine("proxy", args), Comparisons: all, Goals: scenario.ProxyGoals(all),
+	}, stdout)
 }
 
-func checkSubjects(plan Plan, subjects []Subject) error {
-	if len(subjects) == 0 {
-		return errors.New("compare: no subjects")
+const batchText = `Each request is one row. With batching on, requests that find the device busy are merged and run together when it is
+free again; with batching off (max_batch_size: 1) each is a run of its own. Both go through the router, the lanes and the
+pools of a whole gateway; clients call it from inside the process where the title does not say HTTP. The rows of a batch
+are those of the gateway's own metrics.
+In front of a real Triton each client has a connection of its own and asks for one row at a time over gRPC, from another
+process; every answer is compared byte by byte. One model, version 1 of digits in the Python backend, is reached in three
+ways: through Sluice, which merges in front of a model without batching of its own; straight, as a copy whose
+dynamic_batching is on; and straight as it is. Rows a run are those of the Triton's own statistics. All share the cores.`
+
+func batchCommand(ctx context.Context, self machine.Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("batch", "batch [-rounds 10] [-results DIR]", stderr)
+	opts := scenario.BatchOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.register(fs, &opts.Block, 2500*time.Millisecond, &opts.Effort)
+	fs.StringVar(&opts.Digits, "digits", "", "repository of the digits models (default examples/digits/models)")
+	fs.StringVar(&opts.Triton, "triton", "", "program of a real Triton (default .cache/triton/tritonserver); its models are those of tests/triton/models")
+	fs.StringVar(&opts.Only, "only", "", "measure only the tables with this in their title")
+	if err := parse(fs, args); err != nil {
+		return err
 	}
-	seen := map[string]bool{}
-	for _, s := range subjects {
-		if seen[s.Name] {
-			return fmt.Errorf("compare: two subjects named %q", s.Name)
-		}
-		seen[s.Name] = true
+	all, goals, err := scenario.Batch(ctx, opts)
+	if err != nil {
+		return err
 	}
-	if !seen[plan.Anchor] {
-		return fmt.Errorf("compare: the anchor %q is not among the subjects", plan.Anchor)
+	return rf.finish(&report.Document{
+		Name: "batch", Title: "What merging requests gains, and what it costs", Text: batchText,
+		Command: commandLine("batch", args), Comparisons: all, Goals: goals,
+	}, stdout)
+}
+
+const idleText = `Each server answers one request on each of the connections, which then stay open; over gRPC each is a proxy in front
+of the same upstream, as in proxy.md. Memory is the growth of what the server's processes have resident (VmRSS) from
+before the first connection to two seconds after the last answer, over the connections; the clients are in another
+process. Every round starts the server anew.`
+
+func idleCommand(ctx context.Context, self machine.Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("idle", "idle [-connections 10000] [-results DIR]", stderr)
+	opts := scenario.IdleOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.registerResults(fs)
+	fs.StringVar(&opts.Parts, "parts", "", "where nginx and HAProxy are unpacked (default .cache/proxies)")
+	fs.IntVar(&opts.Connections, "connections", 10_000, "connections that stay open")
+	fs.IntVar(&opts.Rounds, "rounds", 3, "rounds")
+	only := fs.String("only", "", "servers to measure, separated by commas (default all)")
+	fs.DurationVar(&opts.Rest, "rest", 2*time.Second, "how long the connections are left alone before memory is looked at")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if *only != "" {
+		opts.Only = strings.Split(*only, ",")
+	}
+	all, err := scenario.Idle(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return rf.finish(&report.Document{
+		Name: "idle", Title: "What an idle connection keeps", Text: idleText,
+		Command: commandLine("idle", args), Comparisons: all, Goals: scenario.IdleGoals(all),
+	}, stdout)
+}
+
+const pressureText = `A gateway of one thread serves healthy calls in an open loop while others misbehave: clients that send a large message
+and then read nothing of the answer, or one byte a second, or that ask for a model whose upstream has stopped (SIGSTOP).
+A client that is refused asks again after half a second to one and a half. They are a process that yields
+to all others (nice 19): elsewhere they have machines of their own. Every block starts a gateway of its own, and
+measures once each client has had its message taken or was refused. The generator of the healthy calls stays awake for 300
+us before each is due, ahead of other processes where it may (SCHED_FIFO), and blocks in which it was late all the same are
+left out. Memory is the most that the gateway ever had resident (VmHWM).`
+
+func pressureCommand(ctx context.Context, self machine.Self, args []string, stdout, stderr io.Writer) error {
+	fs := flags("pressure", "pressure [-clients 200] [-results DIR]", stderr)
+	opts := scenario.PressureOptions{Self: self, Words: stderr}
+	var rf reportFlags
+	rf.register(fs, &opts.Block, 3*time.Second, &opts.Effort)
+	fs.IntVar(&opts.Clients, "clients", 200, "clients that misbehave")
+	fs.IntVar(&opts.Message, "bytes", 16<<20, "tensor bytes that each of them asks with")
+	budget := fs.Int64("in-flight", 128, "the gateway's budget of bytes in flight, in MiB")
+	fs.Float64Var(&opts.Rate, "rate", 1000, "healthy calls a second")
+	fs.StringVar(&opts.Only, "only", "", "measure only the scenes with this in their name")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	opts.InFlight = *budget << 20
+	c, err := scenario.Pressure(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return rf.finish(&report.Document{
+		Name: "pressure", Title: "What peers that take nothing cost", Text: pressureText,
+		Command: commandLine("pressure", args), Comparisons: []trial.Comparison{c}, Goals: scenario.PressureGoals(&c, opts.InFlight),
+	}, stdout)
+}
+
+func (rf *reportFlags) register(fs *flag.FlagSet, block *time.Duration, usual time.Duration, e *trial.Effort) {
+	rf.registerResults(fs)
+	fs.DurationVar(block, "block", usual, "measured time of a block")
+	fs.IntVar(&e.Rounds, "rounds", 10, "undisturbed rounds wanted")
+	fs.Float64Var(&e.MaxForeign, "max-foreign", 0.1, "share of the machine that other work may use in a block")
+	fs.DurationVar(&e.Patience, "patience", 5*time.Second, "how long a block may wait for other work to pause")
+	fs.DurationVar(&e.MaxTime, "max-time", 6*time.Minute, "no round of a table starts after this time")
+}
+
+func (rf *reportFlags) registerResults(fs *flag.FlagSet) {
+	fs.StringVar(&rf.results, "results", "", "folder for the report: Markdown, JSON and plots")
+	fs.BoolVar(&rf.check, "check", false, "fail, with exit code 4, if a goal was not met or nothing could be measured")
+}
+
+// finish prints and writes the report.
+func (rf *reportFlags) finish(d *report.Document, stdout io.Writer) error {
+	d.Machine = machine.This()
+	if err := d.Publish(rf.results, stdout); err != nil || !rf.check {
+		return err
+	}
+	if len(d.Goals) == 0 {
+		return goalError{errors.New("no figure was measured that a goal is set for")}
+	}
+	if err := d.Missed(); err != nil {
+		return goalError{err}
 	}
 	return nil
 }
 
-// pairs calls f for every undisturbed block of the subject with another subject's of its round, nil if that was
-// disturbed.
-func (c *Comparison) pairs(name, other string, f func(b, anchor *Block)) {
-	anchors := map[int]*Block{}
-	for i := range c.Blocks {
-		if b := &c.Blocks[i]; b.Subject == other && !b.Disturbed {
-			anchors[b.Round] = b
-		}
-	}
-	for i := range c.Blocks {
-		if b := &c.Blocks[i]; b.Subject == name && !b.Disturbed {
-			f(b, anchors[b.Round])
-		}
-	}
-}
-
-// clean is the smallest number of undisturbed pairs that a subject has; of blocks, where there is no anchor to pair
-// them with.
-func (c *Comparison) clean(subjects []Subject, failed map[string]error) int {
-	least := len(c.Blocks)
-	for _, s := range subjects {
-		if failed[s.Name] != nil {
-			continue
-		}
-		n := 0
-		c.pairs(s.Name, c.Plan.Anchor, func(_, anchor *Block) {
-			if anchor != nil || failed[c.Plan.Anchor] != nil {
-				n++
-			}
-		})
-		least = min(least, n)
-	}
-	return least
-}
-
-func (c *Comparison) row(s Subject) Row {
-	var cost, ratio, rate, p50, p99, p999, extra []float64
-	c.pairs(s.Name, c.Plan.Anchor, func(b, anchor *Block) {
-		cost = append(cost, b.Cost)
-		rate = append(rate, b.PerSec)
-		p50 = append(p50, b.P50.Seconds()*1e6)
-		p99 = append(p99, b.P99.Seconds()*1e6)
-		p999 = append(p999, b.P999.Seconds()*1e6)
-		extra = append(extra, b.Extra)
-		if anchor != nil && anchor.Cost > 0 {
-			ratio = append(ratio, b.Cost/anchor.Cost)
-		}
-	})
-	seed := c.Plan.Seed
-	return Row{
-		Name: s.Name, Version: s.Version, Note: s.Note,
-		Cost: estimate(cost, seed), Ratio: estimate(ratio, seed), PerSec: estimate(rate, seed),
-		P50: estimate(p50, seed), P99: estimate(p99, seed), P999: estimate(p999, seed), Extra: estimate(extra, seed),
-	}
-}
-
-// Ratio is the median, over rounds in which both were undisturbed, of a figure of one subject's block over the other's.
-func (c *Comparison) Ratio(name, other string, figure func(*Block) float64) Estimate {
-	var ratios []float64
-	c.pairs(name, other, func(b, anchor *Block) {
-		if anchor != nil && figure(anchor) > 0 {
-			ratios = append(ratios, figure(b)/figure(anchor))
-		}
-	})
-	return estimate(ratios, c.Plan.Seed)
-}
-
-// Row finds a subject's row.
-func (c *Comparison) Row(name string) (Row, bool) {
-	for _, r := range c.Rows {
-		if r.Name == name {
-			return r, true
-		}
-	}
-	return Row{}, false
-}
-
-// processSubject measures a server with a generator process.
-func processSubject(self Self, s *Server, opts Options) Subject {
-	return Subject{Name: s.Name, Version: s.Version, Note: s.Note, Measure: func(ctx context.Context) (Block, error) {
-		if err := s.Alive(); err != nil {
-			return Block{}, err
-		}
-		opts := opts
-		opts.Target = s.Target
-		opts.Processes = s.Processes()
-		r, err := RunProcess(ctx, self, opts)
-		if err != nil {
-			return Block{}, err
-		}
-		return blockOf(&r)
-	}}
-}
-
-// blockOf is a run as a block. Wrong answers end a comparison.
-func blockOf(r *Report) (Block, error) {
-	if n := r.Errors.Total(); n > 0 {
-		return Block{}, fmt.Errorf("%d of %d requests got no right answer: %s", n, r.Completed, r.Errors.First)
-	}
-	if r.Completed == 0 {
-		return Block{}, errors.New("no request was answered")
-	}
-	return Block{
-		Cost:    float64(r.CPU.Target) / float64(r.Completed) / 1e3,
-		PerSec:  r.PerSecond(),
-		P50:     r.Latency.Quantile(0.5),
-		P99:     r.Latency.Quantile(0.99),
-		P999:    r.Latency.Quantile(0.999),
-		Foreign: r.CPU.Foreign(),
-		Lag:     r.Lag.Quantile(0.99),
-		// Its latencies would be the generator's.
-		Disturbed: r.Late() != nil,
-	}, nil
+func commandLine(name string, args []string) string {
+	return strings.TrimSpace("sluice bench " + name + " " + strings.Join(args, " "))
 }

@@ -1,17 +1,21 @@
-// Package bench measures Sluice beside what it is compared with: a load generator, the servers beside it, blocks in
-// turn, and reports.
+// Package bench is `sluice bench`: the commands that measure Sluice beside what it is compared with.
 //
 // # Model
 //
-// A generator (Run) sends one prebuilt request over and over, in a closed loop or at a fixed rate, and reports
-// latencies, errors and the CPU time of the processes under test. Compare measures several subjects in blocks of a few
-// seconds, in the order A B C D, D C B A and so on, drops the blocks in which other work disturbed the machine, and
-// gives each subject's cost and its ratio to an anchor as a median with a bootstrap interval. The figure that counts is
-// CPU time per request: on a small machine it moves far less with the load generator and with other work than
-// throughput and latency do.
+// The commands read flags and print. What they do lies in the rooms below, which import downwards only:
+//
+//	scenario          what is measured: passing a call on, terminating a request, batching, idle connections, pressure
+//	report            Markdown, JSON and plots of what was measured
+//	peer              the servers beside Sluice, and Sluice itself, each a process of its own
+//	trial             subjects measured in blocks in turn, medians with intervals, goals
+//	generator         the load generator: closed and open loop, latencies, errors
+//	generator/client  its ends of HTTP/1.1 and gRPC, and single requests
+//	machine           processes, their CPU time and memory, and what other work disturbs
+//
+// README.md says how figures are made, and why so.
 //
 // # Concurrency
 //
-// A run is one locked OS thread over one epoll set. Comparisons start the generator and every server as processes of
-// their own, each with one worker, and end them before they return.
+// The generator and every server are processes of their own, this program started again under commands that its usage
+// does not list, each with one worker; they have ended when a command returns.
 package bench

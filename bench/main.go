@@ -9,6 +9,11 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/sluice-serving/sluice/bench/generator"
+	"github.com/sluice-serving/sluice/bench/machine"
+	"github.com/sluice-serving/sluice/bench/peer"
+	"github.com/sluice-serving/sluice/bench/scenario"
 )
 
 const usage = `usage: sluice bench COMMAND [flags]
@@ -27,7 +32,7 @@ sluice bench COMMAND -h lists the flags of a command.
 
 // Main is `sluice bench`: args are what follows it. Data goes to stdout, words to stderr. Self is how this program is
 // started again with Main's arguments to follow.
-func Main(ctx context.Context, self Self, args []string, stdout, stderr io.Writer) error {
+func Main(ctx context.Context, self machine.Self, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		return usageError{errors.New("bench: which of grpc, http, proxy, hop, batch, idle, pressure and gateway?")}
 	}
@@ -43,7 +48,7 @@ func Main(ctx context.Context, self Self, args []string, stdout, stderr io.Write
 	return err
 }
 
-func command(ctx context.Context, self Self, name string, args []string, stdout, stderr io.Writer) error {
+func command(ctx context.Context, self machine.Self, name string, args []string, stdout, stderr io.Writer) error {
 	switch name {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(stderr, usage)
@@ -65,22 +70,22 @@ func command(ctx context.Context, self Self, name string, args []string, stdout,
 	case "gateway":
 		return gatewayCommand(ctx, args, stdout, stderr)
 	case "generate": // from here on: what this program starts itself as
-		return generate(ctx, os.Stdin, stdout)
+		return generator.Generate(ctx, os.Stdin, stdout)
 	case "upstream":
-		return serveUpstream(ctx)
+		return peer.ServeUpstream(ctx)
 	case "crowd":
-		return serveCrowd(ctx, os.Stdin, stdout)
+		return scenario.ServeCrowd(ctx, os.Stdin, stdout)
 	case "bare", "edge", "relay":
 		if len(args) != 1 {
 			return usageError{fmt.Errorf("bench %s: one argument", name)}
 		}
 		switch name {
 		case "bare":
-			return serveBare(ctx, args[0])
+			return peer.ServeBare(ctx, args[0])
 		case "relay":
-			return serveRelay(ctx, args[0])
+			return peer.ServeRelay(ctx, args[0])
 		}
-		return serveEdge(ctx, args[0])
+		return peer.ServeEdge(ctx, args[0])
 	default:
 		return usageError{fmt.Errorf("bench: unknown command %.128q", name)}
 	}

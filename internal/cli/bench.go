@@ -39,7 +39,7 @@ func newBench() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("bench starts this program again: %w", err)
 			}
-			err = bench.Main(cmd.Context(), bench.Self{self, "bench"}, args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			err = bench.Main(cmd.Context(), []string{self, "bench"}, args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			var coded interface{ ExitCode() int }
 			var child *exec.ExitError // it has a code too, which is another program's
 			if errors.As(err, &coded) && !errors.As(err, &child) {

@@ -23,10 +23,6 @@ func Table() []Row { //nolint:revive // function-length: a table
 	}
 	codec := []string{"infer", "tensor", "slab"}
 	backend := []string{"backends", "infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*", "wire/*/h?client"}
-	measured := []string{
-		"config", "infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*",
-		"batching/sim", "internal/puppet", "internal/gateway",
-	}
 	return []Row{
 		{"slab", "counted buffers from power-of-two classes; the in-flight byte budget", []string{"internal/line"}},
 		{"telemetry", "logger, metrics registry, sharded handles, tracer, access and audit sinks", nil},
@@ -74,8 +70,18 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"internal/line", "what waits, in the order in which it came", nil},
 		{"internal/leak", "fails tests that leave something behind", nil},
 		{"internal/layers", "this table, as a failing test", nil},
-		{"bench", "load generator, scenarios, peers, reports", measured},
-		{"bench/*", "parts of bench that are programs of their own", append([]string{"bench"}, measured...)},
+		{"bench", "the commands that measure", []string{"bench/generator/client", "config", "tensor", "protocol/*/pb"}},
+		{"bench/scenario", "what is measured, and what was promised", []string{
+			"bench/trial", "bench/peer", "bench/generator", "bench/generator/client", "bench/machine", "config", "infer", "tensor", "protocol/*/pb",
+		}},
+		{"bench/report", "what was measured, in words, figures and plots", []string{"bench/trial", "bench/generator", "bench/machine"}},
+		{"bench/peer", "the servers that are measured", []string{
+			"bench/machine", "config", "infer", "slab", "protocol/*/pb", "wire", "wire/*", "internal/puppet", "internal/gateway",
+		}},
+		{"bench/trial", "subjects measured in turn, estimates", []string{"bench/machine"}},
+		{"bench/generator", "the load generator", []string{"bench/machine", "infer", "tensor", "slab"}},
+		{"bench/generator/client", "a measuring client's ends of HTTP/1.1 and gRPC", []string{"tensor", "protocol/*/pb"}},
+		{"bench/machine", "processes, their CPU time and memory", nil},
 		{"internal/cli", "command bodies: flags, output, exit codes", append([]string{
 			"internal/gateway", "internal/puppet", "bench", "batching/sim", "control",
 		}, dataPlane...)},

@@ -1,9 +1,0 @@
-//go:build !linux
-
-package bench
-
-import "errors"
-
-func reservePort() (address string, release func(), err error) {
-	return "", nil, errors.New("ports are reserved on Linux only")
-}
