@@ -190,7 +190,7 @@ func limitKeys() []Key {
 		},
 		{
 			Name: "headers", Type: Size, Default: "16KiB", Min: 1 << 10, Max: 16 << 20,
-			Doc:   "The largest request line and headers; a larger head is refused with 431.",
+			Doc:   "The largest request line and headers; a larger head, or one of more than 100 fields, is refused with 431.",
 			Raise: "Longer cookies and tokens pass; an idle connection may hold more.",
 		},
 	}

@@ -16,6 +16,7 @@ const (
 	controlPerCall = 10  // every call, and every full frame, pays for so many control frames
 	controlPerSec  = 100 // and every second for so many
 	resetsPerSec   = 50
+	smallData      = 512 // a DATA frame with less carries nothing that is worth its while
 )
 
 func (b *budgets) init() { b.control, b.resets = mostControl, mostResets }

@@ -92,7 +92,7 @@ func newClientConn(cl *Client, sock net.Conn) *ClientConn {
 	c.decoder.Init(hpack.Limits{
 		Table: 4096,
 		List:  cl.opts.MaxHeaderBytes,
-		Bomb:  4 * cl.opts.MaxHeaderBytes,
+		Bomb:  blockTimes * cl.opts.MaxHeaderBytes,
 	})
 	c.budget.init()
 	c.limit.Store(int32(cl.opts.MaxStreams))
@@ -271,6 +271,7 @@ func (c *ClientConn) end(why *fault) {
 			zap.String("text", why.text), zap.Int("calls", lost))
 	}
 	c.in.r, c.in.w = 0, 0
+	c.in.block.held.release()
 	c.in.release()
 	cl.gone(c)
 	c.linger()

@@ -25,13 +25,21 @@ func (c *ClientConn) admitData(h frame.Head) *fault {
 	if s == nil {
 		idle := c.idle(h.Stream)
 		m.Unlock()
-		if idle {
+		switch {
+		case idle:
 			return &faultIdleStream
+		case h.Length >= smallData:
+			return nil // of a large answer that was given up while it was on its way
 		}
 		return c.budget.spend()
 	}
 	s.touched = true
-	s.recvWindow -= int64(h.Length)
+	var f *fault
+	if back := s.takes(h.Length, h.Length-c.in.data.left); back > 0 && !c.in.data.end {
+		out := c.output()
+		out.b = frame.AppendWindow(out.b, s.id, back)
+		f = c.budget.spend()
+	}
 	m.turns.came(&s.inflow, int64(h.Length), c.output)
 	over := s.recvWindow < 0
 	m.Unlock()
@@ -43,7 +51,7 @@ func (c *ClientConn) admitData(h frame.Head) *fault {
 	default:
 		c.in.of = s
 	}
-	return nil
+	return f
 }
 
 // idle tells whether a stream was never opened. It runs under mu.
@@ -147,7 +155,7 @@ func (c *ClientConn) grant(s *clientStream, n int64) {
 	if more <= 0 || s.call == nil || m.turns.wait(&s.inflow, s.id, n, c.in.now, c.raw) {
 		return
 	}
-	s.recvWindow += more
+	s.recvWindow, s.padded, s.pads = s.recvWindow+more, 0, false
 	out := c.output()
 	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
 }

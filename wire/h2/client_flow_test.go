@@ -241,3 +241,19 @@ func TestClientAsksForSignsOfLife(t *testing.T) {
 		t.Errorf("status %d %q, sent %v", call.Status, call.Text, call.Sent)
 	}
 }
+
+// TestClientPassesOverWhatItGaveUp has large answers given up while they are on their way: their bytes cost the
+// connection nothing, on which others wait.
+func TestClientPassesOverWhatItGaveUp(t *testing.T) {
+	h := newHost(t, ClientOptions{})
+	call := h.start([]byte("x"))
+	h.accept()
+	id := h.request()
+	h.headers(id, false, grpcHead...)
+	call.Cancel()
+	h.a.await(call)
+	for range 2 * mostControl {
+		h.must(h.fr.WriteData(id, false, pattern(1000)))
+	}
+	h.works()
+}

@@ -206,6 +206,10 @@ func TestClientAnswers(t *testing.T) {
 		{"a head that is too large", func(h *host, id uint32) {
 			h.headers(id, false, grpc("x", strings.Repeat("x", 15000), "y", strings.Repeat("y", 5000))...)
 		}, Internal, "too large", false, false},
+		{"an error whose text takes frames of its own", func(h *host, id uint32) {
+			h.headers(id, false, grpcHead...)
+			h.largeHead(id, true, "grpc-status", "13", "grpc-message", strings.Repeat("x", 100_000))
+		}, Internal, "too large", false, false},
 		{"a window increment of 0", func(h *host, id uint32) {
 			h.raw(frame.WindowUpdate, 0, id, "\x00\x00\x00\x00")
 		}, Internal, "window out of range", false, false},

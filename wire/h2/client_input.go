@@ -204,11 +204,13 @@ func (c *ClientConn) process() *fault {
 func (c *ClientConn) frame(h frame.Head, p []byte) *fault {
 	switch h.Type {
 	case frame.Headers, frame.Continuation:
-		b, whole, f := c.in.block.add(h, p, 2*c.client.opts.MaxHeaderBytes)
+		b, whole, f := c.in.block.add(h, p, blockTimes*c.client.opts.MaxHeaderBytes, c.client.pool)
 		if !whole {
 			return f
 		}
-		return c.headers(b.stream, b.buf, b.end)
+		f = c.headers(b.stream, b.buf, b.end)
+		c.in.block.held.release()
+		return f
 	case frame.Settings:
 		return c.settingsFrame(h, p)
 	case frame.Ping:

@@ -185,7 +185,7 @@ func (c *ClientConn) grantNext(s *clientStream, n int64) {
 		return
 	}
 	out := c.output()
-	s.recvWindow += more
+	s.recvWindow, s.padded, s.pads = s.recvWindow+more, 0, false
 	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
 }
 

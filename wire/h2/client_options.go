@@ -41,7 +41,7 @@ type ClientOptions struct {
 	MaxWaiting int
 
 	// MaxHeaderBytes bounds the header fields, and the trailers, of an answer, counted as HTTP/2 does.
-	// Default 16 KiB. Four times as much ends the connection.
+	// Default 16 KiB. Sixteen times as much ends the connection.
 	MaxHeaderBytes int
 
 	// MaxMessage bounds the message of an answer, after decompression too. Default 64 MiB.

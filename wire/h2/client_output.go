@@ -127,7 +127,7 @@ func (c *ClientConn) sendSome(s *clientStream) sendResult {
 	s.sendWindow -= n
 	m.sendWindow -= n
 	c.backlog.Add(-n)
-	if n >= 512 {
+	if n >= smallData {
 		m.good++ // its window is worth the frames that open it
 	}
 	c.appendData(s, int(n))

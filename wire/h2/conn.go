@@ -100,7 +100,7 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	c.decoder.Init(hpack.Limits{
 		Table: 4096,
 		List:  srv.opts.MaxHeaderBytes,
-		Bomb:  4 * srv.opts.MaxHeaderBytes,
+		Bomb:  blockTimes * srv.opts.MaxHeaderBytes,
 	})
 	c.budget.init()
 	m := &c.mu
@@ -372,6 +372,7 @@ func (c *Conn) end(why *fault) {
 	}
 	_ = c.sock.Close()
 	c.leaveLine()
+	c.in.block.held.release()
 	c.in.release()
 	c.srv.forget(c, c.closedWhy(why))
 	m.Lock()

@@ -36,11 +36,19 @@ func (c *Conn) admitData(h frame.Head) *fault {
 	case s.st.recvDone:
 		return c.streamFault(s, frame.StreamClosed)
 	}
-	if s.st.recvWindow -= int64(h.Length); s.st.recvWindow < 0 {
+	back := s.st.takes(h.Length, h.Length-int(left))
+	if s.st.recvWindow < 0 {
 		return c.streamFault(s, frame.FlowControlError)
 	}
 	if s.length >= 0 && s.total+left > s.length {
 		return c.streamFault(s, frame.ProtocolError)
+	}
+	if back > 0 && !c.in.data.end {
+		out := c.output()
+		out.b = frame.AppendWindow(out.b, s.id, back)
+		if f := c.budget.spend(); f != nil {
+			return f
+		}
 	}
 	s.st.announced += left
 	m.turns.came(&s.st.inflow, left, c.output)
@@ -196,7 +204,7 @@ func (c *Conn) grant(s *Stream, n int64) {
 // widen makes the window of a stream n bytes wide. It runs under mu.
 func (c *Conn) widen(s *Stream, n int64) {
 	n -= s.st.recvWindow
-	s.st.recvWindow += n
+	s.st.recvWindow, s.st.padded, s.st.pads = s.st.recvWindow+n, 0, false
 	out := c.output()
 	out.b = frame.AppendWindow(out.b, s.id, uint32(n))
 }

@@ -65,7 +65,7 @@ func (s *Server) answer(x *exchange) (panicked bool) {
 // refusal tells why a request is not served at all.
 func (x *exchange) refusal() *refusal {
 	switch {
-	case x.s.fields.Over():
+	case x.s.crowded:
 		return &refuseHeaderSize
 	case len(x.s.Path()) > mostTarget:
 		return &refuseTarget

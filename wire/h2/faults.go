@@ -34,6 +34,7 @@ var (
 	faultHPACK      = fault{frame.CompressionError, ClosedProtocol, "a header block is corrupt", false}
 	faultBomb       = fault{frame.EnhanceYourCalm, ClosedHeaders, "the header fields are much too large", false}
 	faultManyParts  = fault{frame.EnhanceYourCalm, ClosedHeaders, "a header block is too large, or has no end", false}
+	faultNoRoom     = fault{frame.EnhanceYourCalm, ClosedHeaders, "a header block came in parts, and the bytes in flight are at their limit", false}
 	faultFlood      = fault{frame.EnhanceYourCalm, ClosedFlood, "too many control frames", false}
 	faultEmpty      = fault{frame.EnhanceYourCalm, ClosedFlood, "too many empty frames", false}
 	faultResets     = fault{frame.EnhanceYourCalm, ClosedResetFlood, "too many resets", false}

@@ -2,9 +2,11 @@ package h2
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 )
@@ -212,6 +214,59 @@ func TestAnAnswerBeforeTheBody(t *testing.T) {
 			case *http2.RSTStreamFrame:
 				t.Errorf("length %q: stream %d was reset with %v", tc.length, f.StreamID, f.ErrCode)
 			}
+		}
+	}
+}
+
+// TestPaddedBodies sends long bodies of which every frame is padded, as far as windows allow: who hides what he sends is
+// no flood, and what padding takes of a window that is as wide as the body is long comes back.
+func TestPaddedBodies(t *testing.T) {
+	r := newRig(t, Options{})
+	const data, pad = 1000, 200
+	body := pattern(2 * mostControl * data)
+	for _, tc := range []struct {
+		name   string
+		fields []string
+		prefix []byte
+	}{
+		{"a message", call("Unary"), message(body)[:prefixSize]},
+		{"a message in a stream of them", post("/test.Stream/Echo", "content-type", "application/grpc", "te", "trailers"), message(body)[:prefixSize]},
+		{"a body of a length that is known", post("/there", "content-length", fmt.Sprint(len(body))), nil},
+		{"a body of any length", post("/there"), nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
+			p.must(p.fr.WriteWindowUpdate(0, 1<<30))
+			p.headers(1, false, tc.fields...)
+			window := int64(streamWindow - len(tc.prefix))
+			if len(tc.prefix) > 0 {
+				p.must(p.fr.WriteData(1, false, tc.prefix))
+			}
+			for rest := body; len(rest) > 0; {
+				if window < data+pad+1 {
+					window += p.widened(1)
+					continue
+				}
+				window -= data + pad + 1
+				p.must(p.fr.WriteDataPadded(1, len(rest) == data, rest[:data], make([]byte, pad)))
+				rest = rest[data:]
+			}
+			if got := p.wantAnswer(1); !bytes.HasSuffix(got, body) {
+				t.Errorf("answered with %d bytes, which do not end with what was sent", len(got))
+			}
+		})
+	}
+}
+
+// widened waits until the window of a stream is widened, and returns by how much.
+func (p *peer) widened(id uint32) int64 {
+	p.t.Helper()
+	_ = p.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+	for {
+		f, err := p.fr.ReadFrame()
+		p.must(err)
+		if w, ok := f.(*http2.WindowUpdateFrame); ok && w.StreamID == id {
+			return int64(w.Increment)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
 )
@@ -110,7 +111,7 @@ func (in *framing) dataHead(h frame.Head, p []byte, b *budgets) (step, *fault) {
 	if f := b.data(d.left == 0 && !d.end); f != nil {
 		return stepRead, f
 	}
-	if d.pad > 0 {
+	if d.pad > d.left { // who pads messages to hide their sizes pads less
 		if f := b.spend(); f != nil {
 			return stepRead, f
 		}
@@ -150,20 +151,26 @@ func (in *framing) over() (over, end bool) {
 // mostParts bounds the frames of a header block; empty ones cost as much as full ones.
 const mostParts = 32
 
-// headerBlock is a header block that goes on in CONTINUATION frames.
+// blockTimes is how many times as large as the limit a header block, or the list of fields that it decodes to, may be.
+// One that is above the limit is read to its end, since all later ones depend on it, so that its stream can be told;
+// one that is larger than this ends the connection.
+const blockTimes = 16
+
+// headerBlock is a header block that goes on in CONTINUATION frames. What has come of it is charged to the budget.
 type headerBlock struct {
 	stream uint32 // 0: none
 	end    bool   // of the stream
 	self   bool   // it depends on itself
 	parts  int
-	buf    []byte
+	buf    []byte // all of it, once it is whole
+	held   heldBytes
 }
 
 // add takes a HEADERS or CONTINUATION frame of a block of at most most bytes. It returns the block, whose buf is
-// valid until the buffer is read into, once it is whole.
-func (b *headerBlock) add(h frame.Head, p []byte, most int) (block headerBlock, whole bool, f *fault) {
+// valid until the buffer is read into and held is released, once it is whole.
+func (b *headerBlock) add(h frame.Head, p []byte, most int, pool *slab.Pool) (block headerBlock, whole bool, f *fault) {
 	if h.Type == frame.Continuation {
-		return b.goOn(h, p, most)
+		return b.goOn(h, p, most, pool)
 	}
 	if h.Stream == 0 {
 		return block, false, &faultStreamZero
@@ -183,24 +190,35 @@ func (b *headerBlock) add(h frame.Head, p []byte, most int) (block headerBlock, 
 	if block.buf = p; h.Has(frame.EndHeaders) {
 		return block, true, nil
 	}
-	block.buf = append([]byte(nil), p...) // it is rare enough to come in parts
-	*b = block
-	return block, false, nil
+	*b = block // it is rare enough to come in parts
+	b.buf = nil
+	return block, false, b.hold(p, pool)
+}
+
+// hold keeps a part of the block.
+func (b *headerBlock) hold(p []byte, pool *slab.Pool) *fault {
+	if len(p) > 0 && !b.held.append(pool, p) {
+		return &faultNoRoom
+	}
+	return nil
 }
 
 // goOn takes a CONTINUATION frame.
-func (b *headerBlock) goOn(h frame.Head, p []byte, most int) (block headerBlock, whole bool, f *fault) {
+func (b *headerBlock) goOn(h frame.Head, p []byte, most int, pool *slab.Pool) (block headerBlock, whole bool, f *fault) {
 	if b.stream == 0 {
 		return block, false, &faultBlock
 	}
-	if b.parts++; b.parts > mostParts || len(b.buf)+len(p) > most {
+	if b.parts++; b.parts > mostParts || b.held.len()+len(p) > most {
 		return block, false, &faultManyParts
 	}
-	b.buf = append(b.buf, p...)
-	if !h.Has(frame.EndHeaders) {
-		return block, false, nil
+	if f := b.hold(p, pool); f != nil || !h.Has(frame.EndHeaders) {
+		return block, false, f
 	}
-	block, *b = *b, headerBlock{}
+	block = *b
+	b.stream = 0
+	if b.held.slab != nil {
+		block.buf = b.held.bytes()
+	}
 	return block, true, nil
 }
 

@@ -101,6 +101,7 @@ type head struct {
 	method, path, scheme, authority, host int
 	contentType, encoding, timeout        int
 	length                                int64
+	fields                                int // that are not HTTP/2's own
 	ok                                    bool
 }
 
@@ -118,6 +119,7 @@ func (c *Conn) open(s *Stream, end bool) *fault {
 		return c.budget.spendReset()
 	}
 	s.method, s.path, s.authority, s.length = h.method, h.path, h.authority, h.length
+	s.crowded = s.fields.Over() || h.fields > c.srv.opts.MaxHeaders
 	s.arrived = c.in.nowTime
 	s.since = c.in.now
 	c.timer.idleAt = 0
@@ -149,7 +151,7 @@ func (c *Conn) openCall(s *Stream, h *head, end bool) {
 		c.refuseHTTP(s, 405)
 		return
 	}
-	if f.Over() {
+	if s.crowded {
 		c.refuse(s, &callHeaders)
 		return
 	}
@@ -260,19 +262,18 @@ func readHead(f *hpack.Fields) head {
 		method: -1, path: -1, scheme: -1, authority: -1, host: -1,
 		contentType: -1, encoding: -1, timeout: -1, length: -1,
 	}
-	regular := false
 	for i := range f.Len() {
 		if !f.ValidName(i) || !f.ValidValue(i) {
 			return h
 		}
 		name := f.Name(i)
 		if name[0] == ':' {
-			if regular || !h.pseudo(f, i) {
+			if h.fields > 0 || !h.pseudo(f, i) {
 				return h
 			}
 			continue
 		}
-		regular = true
+		h.fields++
 		if !h.regular(f, i, name) {
 			return h
 		}

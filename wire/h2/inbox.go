@@ -339,7 +339,7 @@ func (c *Conn) openWindow(s *Stream, end int64, partial bool) bool {
 	if need <= 0 && more < streamStep {
 		return false
 	}
-	st.recvWindow += more
+	st.recvWindow, st.padded, st.pads = st.recvWindow+more, 0, false
 	out := c.output()
 	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
 	return true

@@ -192,11 +192,16 @@ func IsPreface(b []byte) (match, more bool) {
 func (c *Conn) frame(h frame.Head, p []byte) *fault {
 	switch h.Type {
 	case frame.Headers, frame.Continuation:
-		b, whole, f := c.in.block.add(h, p, 2*c.srv.opts.MaxHeaderBytes)
+		b, whole, f := c.in.block.add(h, p, blockTimes*c.srv.opts.MaxHeaderBytes, c.srv.pool)
 		if !whole {
+			if f != nil && h.Stream%2 == 1 {
+				c.lastID = max(c.lastID, h.Stream) // else the client would take it for unseen, and send it again
+			}
 			return f
 		}
-		return c.headers(b.stream, b.buf, b.end, b.self)
+		f = c.headers(b.stream, b.buf, b.end, b.self)
+		c.in.block.held.release()
+		return f
 	case frame.Settings:
 		return c.settingsFrame(h, p)
 	case frame.Ping:

@@ -14,9 +14,12 @@ type Options struct {
 	// More lets one client hold more.
 	MaxStreams int
 
-	// MaxHeaderBytes bounds the header fields of a request, counted as HTTP/2 does. Default 16 KiB. Four
+	// MaxHeaderBytes bounds the header fields of a request, counted as HTTP/2 does. Default 16 KiB. Sixteen
 	// times as much ends the connection.
 	MaxHeaderBytes int
+
+	// MaxHeaders bounds the number of header fields, beside HTTP/2's own. Default 100, as over HTTP/1.1.
+	MaxHeaders int
 
 	// MaxMessage bounds a gRPC message, after decompression too. Default 64 MiB.
 	MaxMessage int64
@@ -73,6 +76,7 @@ type Options struct {
 func (o *Options) EnsureDefaults() {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 256)
 	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, 16<<10)
+	o.MaxHeaders = cmp.Or(o.MaxHeaders, 100)
 	o.MaxMessage = cmp.Or(o.MaxMessage, 64<<20)
 	o.MaxFrame = cmp.Or(o.MaxFrame, frame.DefaultSize)
 	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 10*time.Second)
@@ -96,6 +100,7 @@ func (o *Options) Validate() error {
 		wire.Positive("h2: RoomWait", o.RoomWait),
 		wire.Within("h2: MaxStreams", o.MaxStreams, 1, 1<<20),
 		wire.Within("h2: MaxHeaderBytes", o.MaxHeaderBytes, 256, 1<<20),
+		wire.Within("h2: MaxHeaders", o.MaxHeaders, 1, 1<<20),
 		wire.Within("h2: MaxMessage", o.MaxMessage, 1, 1<<31-1),
 		wire.Within("h2: MaxFrame", o.MaxFrame, frame.DefaultSize, frame.LargestSize),
 		wire.Within("h2: BodyRate", o.BodyRate, 1, 1<<30),

@@ -264,7 +264,7 @@ func (c *Conn) sendSome(s *Stream) sendResult {
 		m.sendWindow -= n
 		s.st.sentSince += n
 		m.sent += n
-		if n >= 512 {
+		if n >= smallData {
 			m.good++
 		}
 		if c.appendData(s, int(n)); a.body.left > 0 {

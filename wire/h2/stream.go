@@ -30,6 +30,7 @@ type Stream struct {
 	path      int
 	authority int
 	length    int64 // content-length, -1 if absent
+	crowded   bool  // there are too many fields, or they are too large
 	timeout   time.Duration
 	arrived   time.Time
 	message   slab.List // of a gRPC call; the handler's once it is called

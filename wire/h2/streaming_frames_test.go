@@ -146,11 +146,11 @@ func TestStreamFaults(t *testing.T) {
 		want   string
 	}{
 		{"nothing", nil, true, nil, "grpc-status: 0"},
-		{"cut in the prefix", []byte{0, 0}, true, nil, "grpc-status: 13"},
-		{"cut in the message", message(pattern(100))[:50], true, nil, "grpc-status: 13"},
-		{"a flag", []byte{2, 0, 0, 0, 0}, false, nil, "grpc-status: 13"},
-		{"no coding", []byte{1, 0, 0, 0, 0}, false, nil, "grpc-status: 13"},
-		{"corrupt", append([]byte{1, 0, 0, 0, 10}, pattern(10)...), false, []string{"grpc-encoding", "gzip"}, "grpc-status: 13"},
+		{"cut in the prefix", []byte{0, 0}, true, nil, "grpc-status: 3"},
+		{"cut in the message", message(pattern(100))[:50], true, nil, "grpc-status: 3"},
+		{"a flag", []byte{2, 0, 0, 0, 0}, false, nil, "grpc-status: 3"},
+		{"no coding", []byte{1, 0, 0, 0, 0}, false, nil, "grpc-status: 3"},
+		{"corrupt", append([]byte{1, 0, 0, 0, 10}, pattern(10)...), false, []string{"grpc-encoding", "gzip"}, "grpc-status: 3"},
 		{"too large", []byte{0, 255, 0, 0, 0}, false, nil, "grpc-status: 8"},
 		{"unknown coding", nil, false, []string{"grpc-encoding", "br"}, "grpc-status: 12"},
 		{"timeout", nil, false, []string{"grpc-timeout", "x"}, "grpc-status: 3"},

@@ -19,12 +19,35 @@ const (
 	turnMost = int64(20 * time.Millisecond)
 )
 
+// mostPadding is how much of a frame may be padding and what says so.
+const mostPadding = 1 + 255
+
 // inflow is what a stream may bring in.
 type inflow struct {
 	recvWindow int64  // what the peer may still send
+	padded     int64  // what padding has taken of it, and is to be given back
+	pads       bool   // the peer pads what it sends
 	owed       int64  // of what came at its turn, what has not come yet
 	wants      int64  // what it waits for at its turn; 0: it does not wait
 	of         uint32 // the id of the stream that waits
+}
+
+// takes takes a frame of n bytes, pad of which are padding, from the window, and returns by how much that is to be
+// widened now, mostly nothing: a window is as wide as a message is long, so that what pads it must be given back. It is
+// given back late, so that few frames cost one of ours, but while the peer has enough of it for a frame; and with as much
+// again as the last frame may be padded by.
+func (f *inflow) takes(n, pad int) (back uint32) {
+	f.recvWindow -= int64(n)
+	if f.padded += int64(pad); pad > 0 && !f.pads {
+		f.pads = true
+		f.padded += mostPadding
+	}
+	if f.padded == 0 || f.recvWindow < 0 || f.padded < streamStep && f.recvWindow >= f.padded+frame.DefaultSize {
+		return 0
+	}
+	back = uint32(f.padded)
+	f.recvWindow, f.padded = f.recvWindow+f.padded, 0
+	return back
 }
 
 // turns has the large messages of a connection come in one after the other, in the order in which they started. All at
@@ -105,7 +128,7 @@ func (t *turns) next(out *output) {
 	f.owed, f.wants = f.wants, 0
 	t.owed += f.owed
 	if more := f.owed - f.recvWindow; more > 0 {
-		f.recvWindow += more
+		f.recvWindow, f.padded, f.pads = f.recvWindow+more, 0, false
 		out.b = frame.AppendWindow(out.b, f.of, uint32(more))
 	}
 }

@@ -125,8 +125,8 @@ func (s *stream) receiveOnly(m any) error {
 
 // What a client of a method that takes one message does wrong. The variables are never written.
 var (
-	errNone = status.Error(codes.Internal, "the request ended without a message")
-	errMany = status.Error(codes.Internal, "the call has one request message")
+	errNone = status.Error(codes.InvalidArgument, "the request ended without a message")
+	errMany = status.Error(codes.InvalidArgument, "the call has one request message")
 )
 
 // receive waits for a message and parses it.

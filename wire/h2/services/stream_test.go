@@ -242,8 +242,8 @@ func TestMessagesThatBreakTheMethod(t *testing.T) {
 		says         string
 	}{
 		{"one of one", one, []string{""}, codes.OK, ""},
-		{"none of one", one, nil, codes.Internal, "without a message"},
-		{"two of one", one, []string{"", ""}, codes.Internal, "one request message"},
+		{"none of one", one, nil, codes.InvalidArgument, "without a message"},
+		{"two of one", one, []string{"", ""}, codes.InvalidArgument, "one request message"},
 		{"no protobuf", one, []string{"\xff"}, codes.InvalidArgument, "grpc.testing.StreamingOutputCallRequest"},
 		{"no protobuf among others", many, []string{"", "\xff", ""}, codes.InvalidArgument, "grpc.testing.StreamingOutputCallRequest"},
 		{"too large", many, []string{"", strings.Repeat("x", 4<<20+1)}, codes.ResourceExhausted, "larger than the limit"},
