@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -39,3 +40,6 @@ func Ordered(option string, d time.Duration, bound string, most time.Duration) e
 	}
 	return nil
 }
+
+// Spread returns d, changed by up to a tenth either way, so that what began at once does not end at once.
+func Spread(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }

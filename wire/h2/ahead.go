@@ -85,15 +85,16 @@ func (in *framing) guess(room []byte) {
 	in.ahead, in.long = a, false // nothing needs a wide buffer
 }
 
-// taker is a connection, which takes what is read of DATA frames.
+// taker is what a connection does with DATA frames of which it is told as they come.
 type taker interface {
-	dataFrame(h frame.Head) *fault
-	landed(n int)
+	dataFrame(h frame.Head) *fault // one begins
+	landed(n int)                  // n bytes of it were read to where they belong
 }
 
 // arrived takes n bytes that were read: c gets those that were read to where they belong.
 func (in *framing) arrived(n int, c taker) *fault {
 	if k := min(n, len(in.direct)); k > 0 {
+		in.data.left -= k
 		c.landed(k)
 		n -= k
 	}
@@ -110,6 +111,7 @@ func (in *framing) guessed(n int, c taker) (f *fault) {
 	for right := in.sort(n); right > 0 && f == nil; right-- {
 		h, k := in.expected()
 		if f = c.dataFrame(h); f == nil {
+			in.data.left -= k
 			c.landed(k)
 		}
 	}

@@ -41,7 +41,7 @@ func (r *aheadRig) read(t *testing.T, src []byte, most int) []byte {
 	}
 	in.compact()
 	room := r.place[id][r.n[id]:]
-	in.aim(room, in.data.left)
+	in.aim(room)
 	in.guess(room)
 	if in.fetch(); in.long {
 		in.widen()
@@ -53,6 +53,7 @@ func (r *aheadRig) read(t *testing.T, src []byte, most int) []byte {
 		n += k
 	}
 	if k := min(n, len(in.direct)); k > 0 {
+		in.data.left -= k
 		r.landed(k)
 		n -= k
 	}
@@ -77,7 +78,6 @@ func (r *aheadRig) dataFrame(h frame.Head) *fault {
 
 func (r *aheadRig) landed(k int) {
 	r.n[r.of] += k
-	r.in.data.left -= k
 }
 
 func (r *aheadRig) process(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/codec"
 )
 
 // Why Start does not take a call. The variables are never written.
@@ -25,12 +27,12 @@ var (
 // Client makes gRPC calls to one endpoint over a few connections, which it opens when they are needed.
 type Client struct {
 	// Immutable after NewClient.
-	opts      ClientOptions
-	log       *zap.Logger
-	inflation inflation
-	epoch     time.Time // zero of the clock
-	ctx       context.Context
-	stop      context.CancelFunc // ends connecting
+	opts     ClientOptions
+	log      *zap.Logger
+	unpacker codec.Unpacker
+	epoch    time.Time // zero of the clock
+	ctx      context.Context
+	stop     context.CancelFunc // ends connecting
 
 	pool     *slab.Pool
 	streams  sync.Pool
@@ -61,7 +63,7 @@ func NewClient(opts ClientOptions, pool *slab.Pool, log *zap.Logger) (*Client, e
 		return nil, err
 	}
 	cl := &Client{opts: opts, pool: pool, log: log, epoch: time.Now().Add(-time.Second)}
-	cl.inflation.pool, cl.inflation.ratio = pool, int64(opts.MaxRatio)
+	cl.unpacker.Pool, cl.unpacker.Ratio = pool, int64(opts.MaxRatio)
 	cl.ctx, cl.stop = context.WithCancel(context.Background()) //nolint:forbidigo // connecting is nobody's request; Close ends it
 	cl.conns.Store(new([]*ClientConn))
 	cl.mu.all = make(map[*ClientConn]struct{})
@@ -304,7 +306,7 @@ func (cl *Client) backOff() {
 		d = min(d, cl.opts.MinBackoff<<shift)
 	}
 	m.failures++
-	m.retryAt = cl.clock() + int64(spread(d))
+	m.retryAt = cl.clock() + int64(wire.Spread(d))
 }
 
 // leave counts down a connection, or a try at one.

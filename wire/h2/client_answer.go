@@ -1,6 +1,8 @@
 package h2
 
 import (
+	"errors"
+
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
@@ -39,7 +41,7 @@ func (c *ClientConn) headers(id uint32, block []byte, end bool) *fault {
 		return c.budget.spend()
 	case fields.Over():
 		c.fail(s, &verdictHeadSize, frame.Cancel)
-	case s.answered && (!end || !validTrailers(fields)):
+	case s.answered && (!end || !fields.ValidTrailers()):
 		c.fail(s, &verdictTrailers, frame.ProtocolError)
 	case s.answered:
 		c.complete(s)
@@ -207,14 +209,14 @@ func (c *ClientConn) inflateMessage(message *slab.List, coding codec.Coding) *ve
 	if message.Size() == 0 {
 		return &verdictCorrupt
 	}
-	switch r := c.client.inflation.inflateMessage(message, coding, c.client.opts.MaxMessage); r {
-	case nil:
+	switch err := c.client.unpacker.InPlace(message, coding, c.client.opts.MaxMessage); {
+	case err == nil:
 		return nil
-	case &callCorrupt:
+	case errors.Is(err, codec.ErrCorrupt):
 		return &verdictCorrupt
-	case &callTooLarge:
+	case errors.Is(err, codec.ErrTooLarge):
 		return &verdictTooLarge
-	case &callRatio:
+	case errors.Is(err, codec.ErrRatio):
 		return &verdictRatio
 	}
 	return &verdictMemory
@@ -282,7 +284,7 @@ func hexDigit(b byte) int {
 
 // Why a client's connection ends, beside what a server's ends for. The variables are never written.
 var (
-	faultEOFServer = fault{frame.NoError, ClosedByClient, "the server closed the connection", true}
-	faultSilent    = fault{frame.NoError, ClosedIdle, "the server gave no sign of life", true}
-	faultPushed    = fault{frame.ProtocolError, ClosedProtocol, "pushes were not allowed", false}
+	faultEOFServer = fault{code: frame.NoError, reason: ClosedByClient, text: "the server closed the connection", quiet: true}
+	faultSilent    = fault{code: frame.NoError, reason: ClosedIdle, text: "the server gave no sign of life", quiet: true}
+	faultPushed    = fault{code: frame.ProtocolError, reason: ClosedProtocol, text: "pushes were not allowed"}
 )

@@ -86,8 +86,8 @@ type ClientConn struct {
 // newClientConn returns a connection over a socket that is connected.
 func newClientConn(cl *Client, sock net.Conn) *ClientConn {
 	c := &ClientConn{client: cl, sock: sock, wake: make(chan struct{}, 1)}
-	c.in.pool, c.in.most = &cl.buffers, clientFrame
-	c.raw = newRawSock(sock, &c.in.readBuffer)
+	c.in.init(&cl.buffers, clientFrame)
+	c.raw = newRawSock(sock, &c.in.framing)
 	c.write = c.writeParked
 	c.decoder.Init(hpack.Limits{
 		Table: 4096,
@@ -270,9 +270,7 @@ func (c *ClientConn) end(why *fault) {
 		cl.log.Info("connection to an endpoint lost", zap.String("endpoint", cl.opts.Address),
 			zap.String("text", why.text), zap.Int("calls", lost))
 	}
-	c.in.r, c.in.w = 0, 0
-	c.in.block.held.release()
-	c.in.release()
+	c.in.drop()
 	cl.gone(c)
 	c.linger()
 	cl.forget(c)

@@ -12,7 +12,7 @@ func (c *ClientConn) dataFrame(h frame.Head) *fault {
 	if f := c.admitData(h); f != nil {
 		return f
 	}
-	c.consumed(h.Length - c.in.data.left) // padding and its length
+	c.consumed(h.Length - c.in.coming()) // padding and its length
 	return nil
 }
 
@@ -35,7 +35,7 @@ func (c *ClientConn) admitData(h frame.Head) *fault {
 	}
 	s.touched = true
 	var f *fault
-	if back := s.takes(h.Length, h.Length-c.in.data.left); back > 0 && !c.in.data.end {
+	if back := s.takes(h.Length, h.Length-c.in.coming()); back > 0 && !c.in.ends() {
 		out := c.output()
 		out.b = frame.AppendWindow(out.b, s.id, back)
 		f = c.budget.spend()
@@ -74,7 +74,7 @@ func (c *ClientConn) dataBytes() {
 	in := &c.in
 	if p := in.chunk(); len(p) > 0 {
 		if in.of != nil {
-			c.messageBytes(in.of, p, in.data.left)
+			c.messageBytes(in.of, p, in.coming())
 		}
 		c.consumed(len(p))
 	}
@@ -155,7 +155,7 @@ func (c *ClientConn) grant(s *clientStream, n int64) {
 	if more <= 0 || s.call == nil || m.turns.wait(&s.inflow, s.id, n, c.in.now, c.raw) {
 		return
 	}
-	s.recvWindow, s.padded, s.pads = s.recvWindow+more, 0, false
+	s.widened(more)
 	out := c.output()
 	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
 }

@@ -38,7 +38,7 @@ func (c *ClientConn) arm() {
 	case o.KeepAlive > 0:
 		due = t.heard + int64(o.KeepAlive)
 	}
-	if at := c.mu.turns.dueAt; at != 0 && (due == 0 || at < due) {
+	if at := c.mu.turns.due(); at != 0 && (due == 0 || at < due) {
 		due = at
 	}
 	if due == t.armed {
@@ -97,7 +97,7 @@ func (c *ClientConn) fill() *fault {
 			}
 		}
 		c.aim()
-		n, err := c.read()
+		n, err := c.in.read(c.sock, c.raw)
 		if n > 0 {
 			return c.arrived(n)
 		}
@@ -129,28 +129,20 @@ func (c *ClientConn) news() *fault {
 	return c.rest()
 }
 
-// read reads once.
-func (c *ClientConn) read() (int, error) {
-	if c.raw != nil {
-		return c.raw.read()
-	}
-	return c.in.readFrom(c.sock)
-}
-
 // aim chooses where the next bytes go: a large message's to its place.
 func (c *ClientConn) aim() {
 	in := &c.in
 	s := in.of
 	if s == nil && in.between() {
 		c.mu.Lock()
-		s = c.find(in.data.stream)
+		s = c.find(in.stream())
 		c.mu.Unlock()
 	}
 	var room []byte
 	if s != nil && s.msg.slab != nil {
 		room = s.msg.slab.Bytes()[s.msg.n:s.msg.size]
 	}
-	in.aim(room, in.data.left)
+	in.aim(room)
 	if s != nil && c.raw != nil && !s.many {
 		in.guess(room)
 	}
@@ -160,14 +152,20 @@ func (c *ClientConn) aim() {
 func (c *ClientConn) arrived(n int) *fault {
 	c.in.now = c.client.clock()
 	c.timer.heard, c.timer.pinged = c.in.now, 0
-	return c.in.arrived(n, c)
+	return c.in.arrived(n, (*clientTaker)(c))
 }
+
+// clientTaker has a connection take DATA frames.
+type clientTaker ClientConn
+
+func (t *clientTaker) dataFrame(h frame.Head) *fault { return (*ClientConn)(t).dataFrame(h) }
+
+func (t *clientTaker) landed(k int) { (*ClientConn)(t).landed(k) }
 
 // landed takes k bytes of a DATA frame that were read to where they belong.
 func (c *ClientConn) landed(k int) {
 	in := &c.in
 	s := in.of
-	in.data.left -= k
 	c.consumed(k)
 	if s == nil {
 		return
@@ -204,12 +202,12 @@ func (c *ClientConn) process() *fault {
 func (c *ClientConn) frame(h frame.Head, p []byte) *fault {
 	switch h.Type {
 	case frame.Headers, frame.Continuation:
-		b, whole, f := c.in.block.add(h, p, blockTimes*c.client.opts.MaxHeaderBytes, c.client.pool)
+		b, whole, f := c.in.headers(h, p, blockTimes*c.client.opts.MaxHeaderBytes, c.client.pool)
 		if !whole {
 			return f
 		}
 		f = c.headers(b.stream, b.buf, b.end)
-		c.in.block.held.release()
+		c.in.releaseBlock()
 		return f
 	case frame.Settings:
 		return c.settingsFrame(h, p)

@@ -164,7 +164,7 @@ func (c *ClientConn) nextStarts(s *clientStream, behind int) bool {
 		m.size = int(size)
 	}
 	if c.in.of == s {
-		behind += c.in.data.left
+		behind += c.in.coming()
 	}
 	c.grantNext(s, size-int64(behind))
 	return true
@@ -185,7 +185,7 @@ func (c *ClientConn) grantNext(s *clientStream, n int64) {
 		return
 	}
 	out := c.output()
-	s.recvWindow, s.padded, s.pads = s.recvWindow+more, 0, false
+	s.widened(more)
 	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
 }
 

@@ -175,7 +175,7 @@ func (c *ClientConn) appendData(s *clientStream, n int) {
 func (c *ClientConn) appendCall(s *clientStream) {
 	m, o, call := &c.mu, &c.client.opts, s.call
 	e, out := &m.encoder, c.output()
-	at := startBlock(out)
+	at := out.startBlock()
 	b := e.Begin(out.b)
 	scheme, host := "http", call.Authority
 	if o.TLS != nil {
@@ -200,7 +200,7 @@ func (c *ClientConn) appendCall(s *clientStream) {
 		b = c.appendMetadata(b, &call.Metadata[i])
 	}
 	out.b = b
-	endBlock(out, at, s.id, frame.EndHeaders, m.peer.maxFrame)
+	out.endBlock(at, s.id, frame.EndHeaders, m.peer.maxFrame)
 }
 
 // appendMetadata appends a field of the caller's. It runs under mu.
@@ -301,15 +301,6 @@ func (c *ClientConn) Flush() {
 			return
 		}
 	}
-}
-
-// unwritten returns how many bytes of o are still to be written.
-func (o *output) unwritten() int {
-	n := 0
-	for _, b := range o.vec {
-		n += len(b)
-	}
-	return n
 }
 
 // park starts the writer with o. It runs under mu, and leaves it; writing is set and becomes the writer's.

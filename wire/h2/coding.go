@@ -8,60 +8,44 @@ import (
 	"github.com/sluice-serving/sluice/wire/codec"
 )
 
-// inflation undoes codings into slabs of a pool.
-type inflation struct {
-	pool      *slab.Pool
-	ratio     int64 // how much larger than sent a body may become
-	inflaters codec.Inflaters
+// inflateMessage decompresses a message in place.
+func (s *Server) inflateMessage(message *slab.List, c codec.Coding) *callRefusal {
+	return codingRefusal(s.unpacker.InPlace(message, c, s.opts.MaxMessage))
 }
 
-// inflate appends to dst what src decodes to, at most limit bytes.
-func (f *inflation) inflate(dst, src *slab.List, c codec.Coding, limit int64) error {
-	sink := codec.Sink{Pool: f.pool, Dst: dst, Limit: limit}
-	return f.inflaters.Inflate(&sink, codec.NewReader(src), c, f.ratio)
+// unpack appends to dst what a message decompresses to. If it fails, what dst holds then is its caller's to drop.
+func (s *Server) unpack(dst, message *slab.List, c codec.Coding) *callRefusal {
+	return codingRefusal(s.unpacker.Unpack(dst, message, c, s.opts.MaxMessage))
 }
 
-// inflateMessage decompresses a message in place, to at most limit bytes.
-func (f *inflation) inflateMessage(message *slab.List, c codec.Coding, limit int64) *callRefusal {
-	var out slab.List
-	defer out.Release()
-	if r := f.unpack(&out, message, c, limit); r != nil {
-		return r
-	}
-	message.Release()
-	message.AppendList(&out)
-	return nil
-}
-
-// unpack appends to dst what a message decompresses to, at most limit bytes. If it fails, what dst holds then
-// is its caller's to drop.
-func (f *inflation) unpack(dst, message *slab.List, c codec.Coding, limit int64) *callRefusal {
-	switch err := f.inflate(dst, message, c, limit); {
+// codingRefusal returns the refusal of a message for an error of a codec.
+func codingRefusal(err error) *callRefusal {
+	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, codec.ErrCorrupt):
 		return &callCorrupt
 	case errors.Is(err, codec.ErrTooLarge):
 		return &callTooLarge
 	case errors.Is(err, codec.ErrRatio):
 		return &callRatio
-	case err != nil:
-		return &callMemory
 	}
-	return nil
+	return &callMemory
 }
 
-// inflateBody decompresses a body.
-func (f *inflation) inflateBody(dst, src *slab.List, c codec.Coding, limit int64) *refusal {
-	switch err := f.inflate(dst, src, c, limit); {
+// inflateBody decompresses a body, to at most limit bytes.
+func (s *Server) inflateBody(dst, src *slab.List, c codec.Coding, limit int64) *refusal {
+	switch err := s.unpacker.Unpack(dst, src, c, limit); {
+	case err == nil:
+		return nil
 	case errors.Is(err, codec.ErrCorrupt):
 		return &refuseCorrupt
 	case errors.Is(err, codec.ErrTooLarge):
 		return &refuseTooLarge
 	case errors.Is(err, codec.ErrRatio):
 		return &refuseRatio
-	case err != nil:
-		return &refuseMemory
 	}
-	return nil
+	return &refuseMemory
 }
 
 // compress replaces the body of r by its compressed form if the client wants that and it is smaller.

@@ -18,14 +18,6 @@ const (
 	recentResets = 32
 )
 
-// fault ends a connection.
-type fault struct {
-	code   frame.Code
-	reason Reason
-	text   string // for the log and, unless quiet, the peer
-	quiet  bool   // nothing is said to the peer
-}
-
 // Conn is one connection.
 type Conn struct {
 	// Immutable after newConn.
@@ -94,8 +86,8 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	if a := sock.RemoteAddr(); a != nil {
 		c.remote = a.String()
 	}
-	c.in.pool, c.in.most = &srv.buffers, srv.opts.MaxFrame
-	c.raw = newRawSock(sock, &c.in.readBuffer)
+	c.in.init(&srv.buffers, srv.opts.MaxFrame)
+	c.raw = newRawSock(sock, &c.in.framing)
 	c.write = c.writeParked
 	c.decoder.Init(hpack.Limits{
 		Table: 4096,
@@ -372,8 +364,7 @@ func (c *Conn) end(why *fault) {
 	}
 	_ = c.sock.Close()
 	c.leaveLine()
-	c.in.block.held.release()
-	c.in.release()
+	c.in.drop()
 	c.srv.forget(c, c.closedWhy(why))
 	m.Lock()
 	c.unpin()

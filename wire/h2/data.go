@@ -12,13 +12,13 @@ func (c *Conn) dataFrame(h frame.Head) *fault {
 	if f := c.admitData(h); f != nil {
 		return f
 	}
-	c.consumed(h.Length - c.in.data.left) // padding and its length
+	c.consumed(h.Length - c.in.coming()) // padding and its length
 	return nil
 }
 
 // admitData finds the stream of a DATA frame and takes the frame from the windows.
 func (c *Conn) admitData(h frame.Head) *fault {
-	m, left := &c.mu, int64(c.in.data.left)
+	m, left := &c.mu, int64(c.in.coming())
 	c.in.of = nil
 	m.Lock()
 	defer m.Unlock()
@@ -43,7 +43,7 @@ func (c *Conn) admitData(h frame.Head) *fault {
 	if s.length >= 0 && s.total+left > s.length {
 		return c.streamFault(s, frame.ProtocolError)
 	}
-	if back > 0 && !c.in.data.end {
+	if back > 0 && !c.in.ends() {
 		out := c.output()
 		out.b = frame.AppendWindow(out.b, s.id, back)
 		if f := c.budget.spend(); f != nil {
@@ -94,7 +94,7 @@ func (c *Conn) dataBytes() *fault {
 			case s.kind == Streaming:
 				c.streamBytes(s, p)
 			case s.grpc:
-				c.messageBytes(s, p, in.data.left)
+				c.messageBytes(s, p, in.coming())
 			default:
 				c.bodyBytes(s, p)
 			}
@@ -204,7 +204,7 @@ func (c *Conn) grant(s *Stream, n int64) {
 // widen makes the window of a stream n bytes wide. It runs under mu.
 func (c *Conn) widen(s *Stream, n int64) {
 	n -= s.st.recvWindow
-	s.st.recvWindow, s.st.padded, s.st.pads = s.st.recvWindow+n, 0, false
+	s.st.widened(n)
 	out := c.output()
 	out.b = frame.AppendWindow(out.b, s.id, uint32(n))
 }

@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,11 +22,6 @@ const finalAfter = time.Second
 
 // farewellPing is what the PING behind the first word carries.
 const farewellPing = "farewell"
-
-// spread returns d, changed by up to a tenth either way.
-func spread(d time.Duration) time.Duration {
-	return d - d/10 + rand.N(d/5+1)
-}
 
 // Leave has the client go elsewhere, as at the end of a connection's age: what is in flight is finished. Any
 // goroutine may call it.
@@ -158,15 +152,13 @@ func (c *Conn) farewell(why *fault) {
 		_ = half.CloseWrite() // the reads below tell whether there is somebody left
 	}
 	_ = c.sock.SetReadDeadline(time.Now().Add(lingerTime))
-	c.in.discard(c)
+	c.linger()
 }
 
-// discard reads and drops what still comes.
-func (in *input) discard(c *Conn) {
-	in.fetch()
-	in.r, in.w = 0, 0
+// linger reads and drops what still comes.
+func (c *Conn) linger() {
 	for n := 0; n < lingerBytes && !c.forced.Load(); {
-		k, err := c.sock.Read(in.buf)
+		k, err := c.in.discard(c.sock)
 		if err != nil {
 			return
 		}

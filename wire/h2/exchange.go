@@ -203,7 +203,7 @@ func (x *exchange) readBody(dst *slab.List, limit int64) *refusal {
 	if r := s.body.wait(&raw); r != nil {
 		return r
 	}
-	return srv.inflation.inflateBody(dst, &raw, coding, limit)
+	return srv.inflateBody(dst, &raw, coding, limit)
 }
 
 // contentEncoding returns the coding of the body.
@@ -224,10 +224,10 @@ func (c *Conn) bodyWanted(s *Stream, total int64) {
 		c.mu.Lock()
 		if !s.st.gone && !s.st.recvDone {
 			out := c.output()
-			at := startBlock(out)
+			at := out.startBlock()
 			out.b = c.mu.encoder.Begin(out.b)
 			out.b = c.mu.encoder.Status(out.b, 100)
-			endBlock(out, at, s.id, frame.EndHeaders, c.mu.peer.maxFrame)
+			out.endBlock(at, s.id, frame.EndHeaders, c.mu.peer.maxFrame)
 		}
 		c.mu.Unlock()
 	}

@@ -1,33 +1,33 @@
 package h2
 
-import "github.com/sluice-serving/sluice/wire/h2/frame"
+import (
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/hpack"
+)
 
-// Why connections end. The variables are never written.
+// fault ends a connection.
+type fault struct {
+	code   frame.Code
+	reason Reason
+	text   string // for the log and, unless quiet, the peer
+	quiet  bool   // nothing is said to the peer
+}
+
+// Why connections end, whoever reads. The variables are never written.
 var (
-	faultRest       = fault{} // is none: the reader rests
-	faultEOF        = fault{frame.NoError, ClosedByClient, "the client closed the connection", true}
 	faultBroken     = fault{frame.NoError, ClosedReset, "the connection broke", true}
 	faultWrite      = fault{frame.NoError, ClosedReset, "writing failed", true}
 	faultForced     = fault{frame.NoError, ClosedForced, "in use when the grace ended", true}
 	faultDrained    = fault{frame.NoError, ClosedDrain, "drained", true}
-	faultAged       = fault{frame.NoError, ClosedAge, "older than its age", true}
-	faultIdle       = fault{frame.NoError, ClosedIdle, "idle", false}
 	faultPanic      = fault{frame.InternalError, ClosedFault, "internal error", false}
-	faultSlowHead   = fault{frame.ProtocolError, ClosedHeaderTime, "a frame took too long", false}
 	faultNoPreface  = fault{frame.NoError, ClosedHeaderTime, "no preface", true}
-	faultNoAck      = fault{frame.SettingsTimeout, ClosedProtocol, "the settings were not acknowledged", false}
-	faultSlowRead   = fault{frame.EnhanceYourCalm, ClosedSlowRead, "answers are not taken", false}
-	faultPreface    = fault{frame.ProtocolError, ClosedProtocol, "the preface is wrong", false}
 	faultFirst      = fault{frame.ProtocolError, ClosedProtocol, "the first frame must be SETTINGS", false}
 	faultSize       = fault{frame.FrameSizeError, ClosedProtocol, "a frame has a wrong size", false}
 	faultStreamZero = fault{frame.ProtocolError, ClosedProtocol, "a frame needs a stream", false}
 	faultHasStream  = fault{frame.ProtocolError, ClosedProtocol, "a frame is about the connection only", false}
 	faultIdleStream = fault{frame.ProtocolError, ClosedProtocol, "a frame is for a stream that was not opened", false}
-	faultStreamID   = fault{frame.ProtocolError, ClosedProtocol, "a stream id is even or too low", false}
-	faultClosed     = fault{frame.StreamClosed, ClosedProtocol, "a header block is for a closed stream", false}
 	faultBlock      = fault{frame.ProtocolError, ClosedProtocol, "a header block is interleaved or has no start", false}
 	faultPadding    = fault{frame.ProtocolError, ClosedProtocol, "a padding is longer than its frame", false}
-	faultPush       = fault{frame.ProtocolError, ClosedProtocol, "clients do not push", false}
 	faultSetting    = fault{frame.ProtocolError, ClosedProtocol, "a setting is out of range", false}
 	faultWindowSet  = fault{frame.FlowControlError, ClosedProtocol, "a window is out of range", false}
 	faultIncrement  = fault{frame.ProtocolError, ClosedProtocol, "a window increment is 0", false}
@@ -39,3 +39,11 @@ var (
 	faultEmpty      = fault{frame.EnhanceYourCalm, ClosedFlood, "too many empty frames", false}
 	faultResets     = fault{frame.EnhanceYourCalm, ClosedResetFlood, "too many resets", false}
 )
+
+// hpackFault returns the fault of a header block that cannot be decoded.
+func hpackFault(err error) *fault {
+	if hpack.IsTooLong(err) {
+		return &faultBomb
+	}
+	return &faultHPACK
+}

@@ -1,6 +1,8 @@
 package h2
 
 import (
+	"net"
+
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
@@ -27,6 +29,39 @@ type dataFrame struct {
 	left   int    // of which are to come
 	pad    int    // bytes of padding behind it
 	end    bool
+}
+
+// init prepares for a peer who is told to send frames of at most most bytes. Buffers are pool's.
+func (in *framing) init(pool *bufferPool, most int) { in.pool, in.most = pool, most }
+
+// stream returns whose the DATA frame is that is being read, or the last one was.
+func (in *framing) stream() uint32 { return in.data.stream }
+
+// coming returns how many bytes of the DATA frame that is being read are still to come.
+func (in *framing) coming() int { return in.data.left }
+
+// ends tells whether the DATA frame that is being read ends its stream.
+func (in *framing) ends() bool { return in.data.end }
+
+// unfinished tells whether something but the data of a message has begun and is not whole.
+func (in *framing) unfinished() bool {
+	return in.block.stream != 0 || in.skip > 0 || !in.data.on && in.w > in.r
+}
+
+// headers takes a HEADERS or CONTINUATION frame of a block of at most most bytes. It returns the block, whose buf is
+// valid until the buffer is read into or releaseBlock is called, once it is whole.
+func (in *framing) headers(h frame.Head, p []byte, most int, pool *slab.Pool) (block headerBlock, whole bool, f *fault) {
+	return in.block.add(h, p, most, pool)
+}
+
+// releaseBlock gives back what held the header block that was whole.
+func (in *framing) releaseBlock() { in.block.held.release() }
+
+// drop gives back all that the reader holds.
+func (in *framing) drop() {
+	in.releaseBlock()
+	in.r, in.w = 0, 0
+	in.release()
 }
 
 // within tells whether something has begun that is not over.
@@ -120,6 +155,17 @@ func (in *framing) dataHead(h frame.Head, p []byte, b *budgets) (step, *fault) {
 	d.size = d.left
 	in.data = d
 	return stepData, nil
+}
+
+// aim chooses where the next bytes go. room is what is left of the place of the message that is being read, if it has one.
+func (in *framing) aim(room []byte) { in.readBuffer.aim(room, in.data.left) }
+
+// read reads once, where aim and guess have said. raw is of the same socket, nil if it has no calls of its own.
+func (in *framing) read(sock net.Conn, raw *rawSock) (int, error) {
+	if raw != nil {
+		return raw.read()
+	}
+	return in.readFrom(sock)
 }
 
 // chunk takes what there is of the bytes of a DATA frame. They are valid until the buffer is read into.

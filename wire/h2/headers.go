@@ -48,13 +48,6 @@ func (c *Conn) headers(id uint32, block []byte, end, self bool) *fault {
 	return c.open(s, end)
 }
 
-func hpackFault(err error) *fault {
-	if hpack.IsTooLong(err) {
-		return &faultBomb
-	}
-	return &faultHPACK
-}
-
 // trailers takes a header block for a stream that is or was open.
 func (c *Conn) trailers(id uint32, block []byte, end bool) *fault {
 	f := &c.trailer
@@ -75,7 +68,7 @@ func (c *Conn) trailers(id uint32, block []byte, end bool) *fault {
 		return &faultClosed
 	case s.st.recvDone:
 		code = frame.StreamClosed
-	case !end || !validTrailers(f):
+	case !end || !f.ValidTrailers():
 		code = frame.ProtocolError
 	default:
 		m.Unlock()
@@ -87,14 +80,6 @@ func (c *Conn) trailers(id uint32, block []byte, end bool) *fault {
 }
 
 // validTrailers tells whether the fields behind a body are well formed. What they say is passed over.
-func validTrailers(f *hpack.Fields) bool {
-	for i := range f.Len() {
-		if !f.ValidName(i) || !f.ValidValue(i) || f.Name(i)[0] == ':' {
-			return false
-		}
-	}
-	return true
-}
 
 // head is what the fields of a request say.
 type head struct {

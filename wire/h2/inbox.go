@@ -9,9 +9,6 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
-// firstHeld is the least room for bytes that wait behind a message.
-const firstHeld = 4 << 10
-
 // inbox is what has come of a stream of messages: the reader fills it, the handler takes from it.
 //
 //	window -> held -> assembly (Stream.msg) -> whole -> Recv
@@ -41,45 +38,6 @@ type inbox struct {
 	wake  chan struct{}
 
 	packed slab.List // what Recv decompresses; its caller's
-}
-
-// heldBytes is a run of bytes in a slab.
-type heldBytes struct {
-	slab *slab.Slab
-	r, w int
-}
-
-func (h *heldBytes) len() int { return h.w - h.r }
-
-// append copies p. It returns false if the budget has no room for it.
-func (h *heldBytes) append(pool *slab.Pool, p []byte) bool {
-	n := h.len()
-	if h.slab == nil || len(h.slab.Bytes()) < n+len(p) {
-		s := pool.TryHold(max(firstHeld, n+len(p)))
-		if s == nil {
-			return false
-		}
-		if h.slab != nil {
-			copy(s.Bytes(), h.bytes())
-			h.slab.Release()
-		}
-		h.slab, h.r, h.w = s, 0, n
-	} else if len(h.slab.Bytes()) < h.w+len(p) {
-		copy(h.slab.Bytes(), h.bytes())
-		h.r, h.w = 0, n
-	}
-	h.w += copy(h.slab.Bytes()[h.w:], p)
-	return true
-}
-
-func (h *heldBytes) bytes() []byte { return h.slab.Bytes()[h.r:h.w] }
-
-func (h *heldBytes) release() {
-	if h.slab != nil {
-		h.slab.Release()
-		h.slab = nil
-	}
-	h.r, h.w = 0, 0
 }
 
 // fail has Recv return err, and drops what comes.
@@ -225,7 +183,7 @@ func (s *Stream) unhold() *callRefusal {
 		if r != nil {
 			return r
 		}
-		b.held.r += n
+		b.held.advance(n)
 	}
 	if b.held.len() == 0 {
 		b.held.release()
@@ -339,7 +297,7 @@ func (c *Conn) openWindow(s *Stream, end int64, partial bool) bool {
 	if need <= 0 && more < streamStep {
 		return false
 	}
-	st.recvWindow, st.padded, st.pads = st.recvWindow+more, 0, false
+	st.widened(more)
 	out := c.output()
 	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
 	return true

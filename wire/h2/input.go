@@ -20,12 +20,11 @@ type input struct {
 	openedAt int64 // when what is incomplete began; 0: nothing is
 }
 
-// take puts what somebody else has read into the buffer.
-func (in *input) take(c *Conn, prefix []byte) {
+// begin puts what somebody else has read into the buffer.
+func (in *input) begin(c *Conn, prefix []byte) {
 	in.nowTime = time.Now()
 	in.now = c.srv.at(in.nowTime)
-	in.fetch()
-	if in.w = copy(in.buf, prefix); in.w < len(prefix) {
+	if !in.put(prefix) {
 		panic("BUG: h2: a prefix is longer than 32 KiB")
 	}
 }
@@ -45,12 +44,12 @@ func (c *Conn) fill() *fault {
 			c.arm()
 		}
 		c.aim()
-		n, err := c.read()
+		n, err := c.in.read(c.sock, c.raw)
 		in.nowTime = time.Now()
 		in.now = c.srv.at(in.nowTime)
 		if n > 0 {
 			c.timer.heard = in.now
-			return c.in.arrived(n, c)
+			return c.in.arrived(n, (*serverTaker)(c))
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -70,21 +69,13 @@ func (c *Conn) fill() *fault {
 	}
 }
 
-// read reads once.
-func (c *Conn) read() (int, error) {
-	if c.raw != nil {
-		return c.raw.read()
-	}
-	return c.in.readFrom(c.sock)
-}
-
 // aim chooses where the next bytes go: a large message's to its place.
 func (c *Conn) aim() {
 	in := &c.in
 	s := in.of
 	if s == nil && in.between() {
 		c.mu.Lock()
-		if s = c.mu.streams[in.data.stream]; s != nil && s.st.recvDone {
+		if s = c.mu.streams[in.stream()]; s != nil && s.st.recvDone {
 			s = nil
 		}
 		c.mu.Unlock()
@@ -97,15 +88,22 @@ func (c *Conn) aim() {
 			room = m.slab.Bytes()[m.n:m.size]
 		}
 	}
-	in.aim(room, in.data.left)
+	in.aim(room)
 	switch {
 	case s == nil || c.raw == nil || s.kind == Streaming:
 	case s.msg.waits:
-		in.long = in.w == 0 // what is held of it comes in one go
+		in.hold() // what is held of it comes in one go
 	default:
 		in.guess(room)
 	}
 }
+
+// serverTaker has a connection take DATA frames.
+type serverTaker Conn
+
+func (t *serverTaker) dataFrame(h frame.Head) *fault { return (*Conn)(t).dataFrame(h) }
+
+func (t *serverTaker) landed(k int) { (*Conn)(t).landed(k) }
 
 // landed takes k bytes of a DATA frame that were read to where they belong.
 func (c *Conn) landed(k int) {
@@ -118,7 +116,6 @@ func (c *Conn) landed(k int) {
 		}
 		s.total += int64(k)
 	}
-	in.data.left -= k
 	c.consumed(k)
 }
 
@@ -154,7 +151,7 @@ func (c *Conn) process() *fault {
 // timeIncomplete starts the clock of what has begun and not ended, and stops it if there is nothing.
 func (c *Conn) timeIncomplete() {
 	in := &c.in
-	open := in.block.stream != 0 || in.skip > 0 || !in.data.on && in.w > in.r
+	open := in.unfinished()
 	switch {
 	case !open:
 		in.openedAt = 0
@@ -166,14 +163,14 @@ func (c *Conn) timeIncomplete() {
 // preface checks what a client sends first.
 func (c *Conn) preface() *fault {
 	in := &c.in
-	match, more := IsPreface(in.buf[in.r:in.w])
+	match, more := IsPreface(in.bytes())
 	switch {
 	case more:
 		return nil
 	case !match:
 		return &faultPreface
 	}
-	in.r += len(frame.Preface)
+	in.take(len(frame.Preface))
 	in.greeted = true
 	return nil
 }
@@ -192,7 +189,7 @@ func IsPreface(b []byte) (match, more bool) {
 func (c *Conn) frame(h frame.Head, p []byte) *fault {
 	switch h.Type {
 	case frame.Headers, frame.Continuation:
-		b, whole, f := c.in.block.add(h, p, blockTimes*c.srv.opts.MaxHeaderBytes, c.srv.pool)
+		b, whole, f := c.in.headers(h, p, blockTimes*c.srv.opts.MaxHeaderBytes, c.srv.pool)
 		if !whole {
 			if f != nil && h.Stream%2 == 1 {
 				c.lastID = max(c.lastID, h.Stream) // else the client would take it for unseen, and send it again
@@ -200,7 +197,7 @@ func (c *Conn) frame(h frame.Head, p []byte) *fault {
 			return f
 		}
 		f = c.headers(b.stream, b.buf, b.end, b.self)
-		c.in.block.held.release()
+		c.in.releaseBlock()
 		return f
 	case frame.Settings:
 		return c.settingsFrame(h, p)

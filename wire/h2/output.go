@@ -28,7 +28,7 @@ type placed struct {
 
 // output is bytes on their way to the socket: a buffer, and views in between.
 type output struct {
-	b     []byte
+	b     []byte // what is appended to
 	views []placed
 	bytes int      // in views
 	vec   [][]byte // what is left to write, once writing has begun
@@ -85,213 +85,35 @@ func (p *outputPool) get() *output {
 	return &output{b: make([]byte, 0, 2<<10)}
 }
 
-// output returns what bytes are appended to. It runs under mu.
-func (c *Conn) output() *output {
-	if c.mu.out == nil {
-		c.mu.out = c.srv.outputs.get()
-	}
-	return c.mu.out
+// startBlock leaves room for the head of a frame and returns where it is.
+func (o *output) startBlock() int {
+	at := len(o.b)
+	var room [frame.HeadSize]byte
+	o.b = append(o.b, room[:]...)
+	return at
 }
 
-// full tells whether streams are to wait. The end of a large answer goes along: a write of its own, and what it wakes,
-// would cost more. It runs under mu.
-func (c *Conn) full() bool {
-	most := outputFull
-	if c.raw == nil {
-		most = outputFullPlain
-	}
-	if c.mu.out == nil || c.mu.out.size() < most {
-		return false
-	}
-	first := c.mu.long.first
-	return first == nil || c.mu.out.size()+first.send.body.left > most+most/4
-}
-
-// sendQueue holds streams that have something to send, first come, first served.
-type sendQueue struct{ first, last *Stream }
-
-// queueOf returns the queue of a stream: those with large answers have one of their own, in which the first stays until
-// all of it is sent, so that answers are whole one after the other. The two queues take turns. It runs under mu.
-func (c *Conn) queueOf(s *Stream) *sendQueue {
-	if s.st.long {
-		return &c.mu.long
-	}
-	return &c.mu.queue
-}
-
-func (c *Conn) enqueue(s *Stream) {
-	if s.st.queued {
+// endBlock makes frames of at most most bytes of the header block that was appended.
+func (o *output) endBlock(at int, id uint32, flags uint8, most int) {
+	n := len(o.b) - at - frame.HeadSize
+	if n <= most {
+		frame.PutHead(o.b[at:], frame.Head{Length: n, Type: frame.Headers, Flags: flags, Stream: id})
 		return
 	}
-	s.st.queued = true
-	s.st.long = s.kind != Streaming && s.send.body.left > streamWindow
-	q := c.queueOf(s)
-	if q.last == nil {
-		q.first = s
-	} else {
-		q.last.st.next = s
-	}
-	q.last = s
-}
-
-// dequeue takes out the stream whose turn it is. There is one.
-func (c *Conn) dequeue() *Stream {
-	m := &c.mu
-	q := &m.queue
-	if m.longNext = !m.longNext; q.first == nil || m.longNext && m.long.first != nil {
-		q = &m.long
-	}
-	s := q.first
-	q.first = s.st.next
-	if q.first == nil {
-		q.last = nil
-	}
-	s.st.next, s.st.queued = nil, false
-	return s
-}
-
-// requeue puts a stream back where it was.
-func (c *Conn) requeue(s *Stream) {
-	q := c.queueOf(s)
-	s.st.queued, s.st.next = true, q.first
-	q.first = s
-	if q.last == nil {
-		q.last = s
-	}
-}
-
-// unqueue takes a stream out, wherever it is.
-func (c *Conn) unqueue(s *Stream) {
-	if !s.st.queued {
-		return
-	}
-	q := c.queueOf(s)
-	var before *Stream
-	for at := q.first; at != s; at = at.st.next {
-		before = at
-	}
-	if before == nil {
-		q.first = s.st.next
-	} else {
-		before.st.next = s.st.next
-	}
-	if q.last == s {
-		q.last = before
-	}
-	s.st.next, s.st.queued = nil, false
-}
-
-// pumped is what is left to do, without the mutex, for streams that pump came upon.
-type pumped struct {
-	over *Stream // to be recycled; linked by next
-	idle *Stream // whose messages have all gone, and somebody wants to know; linked by nextIdle
-}
-
-// pump turns the queue into frames until the output is full or nothing more may be sent. It runs under mu.
-func (c *Conn) pump() (p pumped) {
-	m := &c.mu
-	if m.ended || m.failed {
-		return p
-	}
-	for (m.queue.first != nil || m.long.first != nil) && !m.starved && !c.full() {
-		s := c.dequeue()
-		switch c.sendSome(s) {
-		case sendMore:
-			if s.st.long {
-				c.requeue(s)
-			} else {
-				c.enqueue(s)
-			}
-		case sendStarved:
-			m.starved = true
-			c.stuck()
-			c.requeue(s)
-		case sendBlocked:
-			s.st.blocked = true
-			if s.st.blockedAt == 0 {
-				s.st.blockedAt, s.st.sentSince = c.srv.clock(), 0
-			}
-		case sendIdle:
-			if c.idle(s) {
-				s.st.nextIdle, p.idle = p.idle, s
-			}
-		case sendDone:
-			if c.sent(s) {
-				s.st.next, p.over = p.over, s
-			}
+	rest := append([]byte(nil), o.b[at+frame.HeadSize+most:]...)
+	o.b = o.b[:at+frame.HeadSize+most]
+	frame.PutHead(o.b[at:], frame.Head{
+		Length: most, Type: frame.Headers, Flags: flags &^ frame.EndHeaders, Stream: id,
+	})
+	for len(rest) > 0 {
+		n := min(most, len(rest))
+		h := frame.Head{Length: n, Type: frame.Continuation, Stream: id}
+		if n == len(rest) {
+			h.Flags = frame.EndHeaders
 		}
+		o.b = append(frame.AppendHead(o.b, h), rest[:n]...)
+		rest = rest[n:]
 	}
-	if m.queue.first == nil && m.long.first == nil {
-		m.stuckAt = 0
-	}
-	return p
-}
-
-// stuck notes that nothing moves. It runs under mu.
-func (c *Conn) stuck() {
-	if c.mu.stuckAt == 0 {
-		c.mu.stuckAt, c.mu.sent = c.srv.clock(), 0
-	}
-}
-
-type sendResult uint8
-
-const (
-	sendDone    sendResult = iota
-	sendIdle               // all there is has gone, and more will come
-	sendMore               // it is another stream's turn
-	sendBlocked            // the stream has no window
-	sendStarved            // the connection has none
-)
-
-// sendSome appends the next frames of s: its head, a DATA frame, its trailers.
-func (c *Conn) sendSome(s *Stream) sendResult {
-	m, a := &c.mu, &s.send
-	if !a.headSent {
-		a.headSent = true
-		c.appendHead(s)
-	}
-	if left := a.body.left; left > 0 {
-		n := min(int64(left), int64(m.peer.maxFrame))
-		switch {
-		case s.st.sendWindow <= 0:
-			return sendBlocked
-		case m.sendWindow <= 0:
-			return sendStarved
-		}
-		n = min(n, s.st.sendWindow, m.sendWindow)
-		s.st.sendWindow -= n
-		m.sendWindow -= n
-		s.st.sentSince += n
-		m.sent += n
-		if n >= smallData {
-			m.good++
-		}
-		if c.appendData(s, int(n)); a.body.left > 0 {
-			return sendMore
-		}
-	}
-	if !a.last {
-		return sendIdle
-	}
-	switch {
-	case a.trailers:
-		c.appendTrailers(s)
-	case !a.only && !a.ended: // the parts of it had all gone when it was over
-		c.appendData(s, 0)
-	}
-	return sendDone
-}
-
-// appendData appends a DATA frame of n bytes of the answer.
-func (c *Conn) appendData(s *Stream, n int) {
-	a, out := &s.send, c.output()
-	h := frame.Head{Length: n, Type: frame.Data, Stream: s.id}
-	if n == a.body.left && a.last && !a.trailers {
-		h.Flags, a.ended = frame.EndStream, true
-	}
-	out.b = frame.AppendHead(out.b, h)
-	a.body.move(out, n, c.raw != nil)
 }
 
 // copy2 appends at most n bytes of src to dst.
@@ -301,19 +123,13 @@ func copy2(dst *[]byte, src []byte, n int) int {
 	return n
 }
 
-// sent closes our side of s. It returns true if the caller is to recycle s. It runs under mu.
-func (c *Conn) sent(s *Stream) bool {
-	s.st.sendDone = true
-	s.send.release()
-	c.mu.good++
-	switch {
-	case s.st.recvDone:
-		return c.drop(s)
-	case s.length >= 0 && s.length <= streamWindow:
-		// The rest fits the window that the client has. It is let finish: some take any reset for a failure.
-		return c.passOver(s)
+// unwritten returns how many bytes of o are still to be written.
+func (o *output) unwritten() int {
+	n := 0
+	for _, b := range o.vec {
+		n += len(b)
 	}
-	return c.resetStream(s, frame.NoError)
+	return n
 }
 
 // advance takes n written bytes off what is left to write.
@@ -328,3 +144,14 @@ func (o *output) advance(n int) {
 	}
 	o.vec = o.vec[:0]
 }
+
+// sendResult is what came of having a stream send.
+type sendResult uint8
+
+const (
+	sendDone    sendResult = iota
+	sendIdle               // all there is has gone, and more will come
+	sendMore               // it is another stream's turn
+	sendBlocked            // the stream has no window
+	sendStarved            // the connection has none
+)

@@ -51,6 +51,19 @@ func (b *readBuffer) fetch() {
 	b.own, b.buf = own, own[:]
 }
 
+// put puts what somebody else has read into the empty buffer. It returns false if that is too much.
+func (b *readBuffer) put(p []byte) bool {
+	b.fetch()
+	b.w = copy(b.buf, p)
+	return b.w == len(p)
+}
+
+// bytes returns what is in the buffer.
+func (b *readBuffer) bytes() []byte { return b.buf[b.r:b.w] }
+
+// take takes n bytes out of the buffer.
+func (b *readBuffer) take(n int) { b.r += n }
+
 // widen makes the buffer a wide one.
 func (b *readBuffer) widen() {
 	if b.wide != nil {
@@ -122,6 +135,17 @@ func (b *readBuffer) aim(room []byte, left int) {
 	if n >= directFrom {
 		b.direct = room[:n]
 	}
+}
+
+// hold has the next bytes go to a wide buffer, if there is nothing in the buffer: they are of a long message that has no
+// place yet.
+func (b *readBuffer) hold() { b.long = b.w == 0 }
+
+// discard reads from sock and drops it.
+func (b *readBuffer) discard(sock net.Conn) (int, error) {
+	b.fetch()
+	b.r, b.w = 0, 0
+	return sock.Read(b.buf)
 }
 
 // readFrom reads once from a socket that has no non-blocking calls.

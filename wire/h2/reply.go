@@ -229,7 +229,7 @@ func appendPercent(dst []byte, text string) []byte {
 // appendHead appends the HEADERS frame that starts an answer. It runs under mu.
 func (c *Conn) appendHead(s *Stream) {
 	a, e, out := &s.send, &c.mu.encoder, c.output()
-	at := startBlock(out)
+	at := out.startBlock()
 	out.b = e.Begin(out.b)
 	out.b = e.Status(out.b, a.status)
 	if !a.rest {
@@ -244,17 +244,17 @@ func (c *Conn) appendHead(s *Stream) {
 			c.appendFields(out, a.tail)
 		}
 	}
-	endBlock(out, at, s.id, flags, c.mu.peer.maxFrame)
+	out.endBlock(at, s.id, flags, c.mu.peer.maxFrame)
 }
 
 // appendTrailers appends the HEADERS frame that ends an answer. It runs under mu.
 func (c *Conn) appendTrailers(s *Stream) {
 	a, e, out := &s.send, &c.mu.encoder, c.output()
-	at := startBlock(out)
+	at := out.startBlock()
 	out.b = e.Begin(out.b)
 	out.b = e.Repeated(out.b, "grpc-status", a.code.text())
 	c.appendFields(out, a.tail)
-	endBlock(out, at, s.id, frame.EndHeaders|frame.EndStream, c.mu.peer.maxFrame)
+	out.endBlock(at, s.id, frame.EndHeaders|frame.EndStream, c.mu.peer.maxFrame)
 }
 
 func (c *Conn) appendFields(out *output, fields []byte) {
@@ -269,36 +269,5 @@ func (c *Conn) appendFields(out *output, fields []byte) {
 			out.b = e.Field(out.b, name, value)
 		}
 		fields = fields[fieldHead+n+v:]
-	}
-}
-
-// startBlock leaves room for the head of a frame and returns where it is.
-func startBlock(out *output) int {
-	at := len(out.b)
-	var room [frame.HeadSize]byte
-	out.b = append(out.b, room[:]...)
-	return at
-}
-
-// endBlock makes frames of at most most bytes of the header block that was appended.
-func endBlock(out *output, at int, id uint32, flags uint8, most int) {
-	n := len(out.b) - at - frame.HeadSize
-	if n <= most {
-		frame.PutHead(out.b[at:], frame.Head{Length: n, Type: frame.Headers, Flags: flags, Stream: id})
-		return
-	}
-	rest := append([]byte(nil), out.b[at+frame.HeadSize+most:]...)
-	out.b = out.b[:at+frame.HeadSize+most]
-	frame.PutHead(out.b[at:], frame.Head{
-		Length: most, Type: frame.Headers, Flags: flags &^ frame.EndHeaders, Stream: id,
-	})
-	for len(rest) > 0 {
-		n := min(most, len(rest))
-		h := frame.Head{Length: n, Type: frame.Continuation, Stream: id}
-		if n == len(rest) {
-			h.Flags = frame.EndHeaders
-		}
-		out.b = append(frame.AppendHead(out.b, h), rest[:n]...)
-		rest = rest[n:]
 	}
 }

@@ -116,7 +116,7 @@ func (c *Conn) startsLate(s *Stream, place *slab.Slab) {
 	held.release()
 	coming := 0
 	if c.in.of == s {
-		coming = c.in.data.left
+		coming = c.in.coming()
 	}
 	c.grantMessage(s, int64(m.size-m.n-coming))
 }

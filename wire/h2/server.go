@@ -38,7 +38,7 @@ type Server struct {
 	streams   streamPool
 	outputs   outputPool
 	buffers   bufferPool
-	inflation inflation
+	unpacker  codec.Unpacker
 	deflaters codec.Deflaters
 	date      atomic.Pointer[date]
 
@@ -71,7 +71,7 @@ func New(opts Options, pool *slab.Pool, rest wire.Handler, grpc GRPC, log *zap.L
 		epoch: time.Now().Add(-time.Second / 2),
 		stop:  make(chan struct{}),
 	}
-	s.inflation.pool, s.inflation.ratio = pool, int64(opts.MaxRatio)
+	s.unpacker.Pool, s.unpacker.Ratio = pool, int64(opts.MaxRatio)
 	s.mu.conns = make(map[*Conn]struct{})
 	return s, nil
 }
@@ -105,7 +105,7 @@ func (s *Server) Serve(sock net.Conn, prefix []byte, done func()) {
 		c.poke()
 	}
 	c.timer.begin(c, s.clock())
-	c.in.take(c, prefix)
+	c.in.begin(c, prefix)
 	c.greet()
 	go c.serve()
 }
@@ -303,7 +303,7 @@ func (s *Server) serveCall(st *Stream) {
 		}
 	}()
 	if st.kind != Streaming && st.msg.prefix[0] == 1 {
-		if r := s.inflation.inflateMessage(&st.message, st.coding, s.opts.MaxMessage); r != nil {
+		if r := s.inflateMessage(&st.message, st.coding); r != nil {
 			c.refuseHeld(st, gen, r)
 			return
 		}

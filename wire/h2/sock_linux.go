@@ -36,7 +36,7 @@ type rawSock struct {
 }
 
 // newRawSock returns nil if the connection is not a plain socket.
-func newRawSock(sock net.Conn, in *readBuffer) *rawSock {
+func newRawSock(sock net.Conn, in *framing) *rawSock {
 	sc, ok := sock.(syscall.Conn) // which TLS is not
 	if !ok {
 		return nil
@@ -45,7 +45,7 @@ func newRawSock(sock net.Conn, in *readBuffer) *rawSock {
 	if err != nil {
 		return nil
 	}
-	r := &rawSock{in: in, rc: rc}
+	r := &rawSock{in: &in.readBuffer, rc: rc}
 	r.readReady, r.writeReady, r.stepReady = r.readNow, r.writeNow, r.stepNow
 	return r
 }

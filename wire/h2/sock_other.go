@@ -10,7 +10,7 @@ import (
 // rawSock is for Linux; elsewhere reading holds a buffer and all writing is the writer's.
 type rawSock struct{}
 
-func newRawSock(net.Conn, *readBuffer) *rawSock { return nil }
+func newRawSock(net.Conn, *framing) *rawSock { return nil }
 
 func (*rawSock) read() (int, error) { return 0, errors.ErrUnsupported }
 

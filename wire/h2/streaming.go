@@ -64,7 +64,7 @@ func (s *Stream) Recv(dst *slab.List) error {
 		return err
 	}
 	packed := &s.inbox.packed
-	r := c.srv.inflation.unpack(dst, packed, s.coding, c.srv.opts.MaxMessage)
+	r := c.srv.unpack(dst, packed, s.coding)
 	packed.Release()
 	if r == nil {
 		return nil

@@ -3,6 +3,7 @@ package h2
 import (
 	"time"
 
+	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 )
 
@@ -27,7 +28,7 @@ const ackTimes = 3
 func (t *timers) begin(c *Conn, now int64) {
 	t.startedAt, t.heard = now, now
 	if age := c.srv.opts.MaxConnectionAge; age > 0 {
-		c.expire = now + int64(spread(age))
+		c.expire = now + int64(wire.Spread(age))
 	}
 }
 
@@ -84,7 +85,7 @@ func (c *Conn) due() int64 {
 	if at := c.room.dueAt; at != 0 {
 		due = min(due, at)
 	}
-	if at := c.mu.turns.dueAt; at != 0 {
+	if at := c.mu.turns.due(); at != 0 {
 		due = min(due, at)
 	}
 	return max(due, 1)

@@ -32,6 +32,9 @@ type inflow struct {
 	of         uint32 // the id of the stream that waits
 }
 
+// widened notes that the window was made n bytes wider, for a message: what padding took of it counts no more.
+func (f *inflow) widened(n int64) { f.recvWindow, f.padded, f.pads = f.recvWindow+n, 0, false }
+
 // takes takes a frame of n bytes, pad of which are padding, from the window, and returns by how much that is to be
 // widened now, mostly nothing: a window is as wide as a message is long, so that what pads it must be given back. It is
 // given back late, so that few frames cost one of ours, but while the peer has enough of it for a frame; and with as much
@@ -62,6 +65,9 @@ type turns struct {
 	dueAt   int64 // when it is looked at whether somebody waits for too long; 0: nobody waits; written by the reader
 	moved   bool  // somebody got his turn since it was looked at last
 }
+
+// due returns when overdue is to be called next; 0: nobody waits. It is the reader's to ask.
+func (t *turns) due() int64 { return t.dueAt }
 
 // wait has the stream wait for its turn if it is not the next. It returns false if it gets its window now.
 func (t *turns) wait(f *inflow, id uint32, n, now int64, raw *rawSock) bool {
@@ -128,7 +134,7 @@ func (t *turns) next(out *output) {
 	f.owed, f.wants = f.wants, 0
 	t.owed += f.owed
 	if more := f.owed - f.recvWindow; more > 0 {
-		f.recvWindow, f.padded, f.pads = f.recvWindow+more, 0, false
+		f.widened(more)
 		out.b = frame.AppendWindow(out.b, f.of, uint32(more))
 	}
 }

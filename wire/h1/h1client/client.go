@@ -3,7 +3,6 @@ package h1client
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/codec"
 )
 
@@ -150,7 +150,7 @@ func (cl *Client) backOff() {
 		d = min(d, cl.opts.MinBackoff<<shift)
 	}
 	m.failures++
-	m.retryAt = now + int64(d-d/10+rand.N(d/5+1))
+	m.retryAt = now + int64(wire.Spread(d))
 }
 
 // left returns the calls that wait for nothing, because there is no connection and none may be tried yet. It runs

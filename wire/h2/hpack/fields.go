@@ -55,6 +55,16 @@ func (f *Fields) ValidName(i int) bool { return f.list[i].flags&badName == 0 }
 // ValidValue tells whether the value of field i is free of control characters and of spaces at its ends.
 func (f *Fields) ValidValue(i int) bool { return f.list[i].flags&badValue == 0 }
 
+// ValidTrailers tells whether the fields may be trailers: valid, and none behind a colon.
+func (f *Fields) ValidTrailers() bool {
+	for i := range f.list {
+		if !f.ValidName(i) || !f.ValidValue(i) || f.Name(i)[0] == ':' {
+			return false
+		}
+	}
+	return true
+}
+
 // Over tells whether fields were dropped because the list was larger than the limit.
 func (f *Fields) Over() bool { return f.over }
 
