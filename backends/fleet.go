@@ -39,6 +39,7 @@ type Remote struct {
 	suspect  atomic.Bool
 	live     atomic.Bool // healthy, for those who hold no lock
 	draining atomic.Bool // written under Fleet.mu
+	panic    atomic.Bool // it is asked as a last resort
 	failures atomic.Int64
 	unheard  atomic.Int64 // runs whose end is not the server's word
 
@@ -80,9 +81,10 @@ type Place struct {
 	nonsense atomic.Int32 // answers that made none, in a row
 
 	// Guarded by Fleet.mu.
-	ready bool
-	slots int
-	busy  int
+	ready  bool
+	resort bool // it is asked whether or not the server is healthy
+	slots  int
+	busy   int
 }
 
 // NewFleet returns a fleet without servers; pool is its pool's name.
@@ -152,8 +154,9 @@ func (f *Fleet) Forget(v *Version) {
 	f.Room()
 }
 
-// Put says whether v is ready at a server, and how many batches may be outstanding there.
-func (v *Version) Put(r *Remote, ready bool, count int) {
+// Put says whether v is ready at a server, whether it is asked for there even if the server is not healthy, as a last
+// resort, and how many batches may be outstanding there.
+func (v *Version) Put(r *Remote, ready, resort bool, count int) {
 	f := v.fleet
 	f.mu.Lock()
 	i := slices.IndexFunc(v.places, func(p *Place) bool { return p.Remote == r })
@@ -166,13 +169,15 @@ func (v *Version) Put(r *Remote, ready bool, count int) {
 		v.places = append(v.places, &Place{Version: v, Remote: r, outcomes: f.metrics.outcomes(r, v.Name)})
 	}
 	p := v.places[i]
-	room := ready && (!p.ready || count > p.slots)
+	room := ready && (!p.ready || count > p.slots || resort && !p.resort)
 	if ready {
 		p.slots = count
 	}
 	if p.ready != ready {
-		p.ready = ready
 		p.refused.Store(false)
+	}
+	if p.ready != ready || p.resort != resort {
+		p.ready, p.resort = ready, resort
 		v.publish()
 	}
 	f.mu.Unlock()
@@ -187,7 +192,7 @@ func (v *Version) publish() {
 	var leaving *[]*Place
 	for _, p := range v.places {
 		switch {
-		case !p.ready || !p.Remote.healthy:
+		case !p.ready || !p.Remote.healthy && !p.resort:
 		case !p.Remote.draining.Load():
 			usable = append(usable, p)
 		case leaving == nil:
@@ -255,6 +260,9 @@ func (f *Fleet) SetDraining(name string, draining bool) bool {
 	f.Room()
 	return i >= 0
 }
+
+// SetPanic notes whether the server is asked for anything as a last resort, for who looks at its state.
+func (r *Remote) SetPanic(on bool) { r.panic.Store(on) }
 
 // Draining tells whether an operator lets the server take no new batches.
 func (r *Remote) Draining() bool { return r.draining.Load() }
@@ -362,7 +370,7 @@ func (f *Fleet) Status() []EndpointStatus {
 	all := make([]EndpointStatus, 0, len(f.mu.remotes))
 	for _, r := range f.mu.remotes {
 		s := EndpointStatus{
-			Name: r.Name, Draining: r.draining.Load(), Unhealthy: !r.healthy, Reason: r.reason,
+			Name: r.Name, Draining: r.draining.Load(), Unhealthy: !r.healthy, Panic: r.panic.Load(), Reason: r.reason,
 			Batches: r.Runs(), Failures: r.failures.Load(), InFlight: r.InFlight(), Versions: r.versions,
 		}
 		for _, v := range f.mu.versions {

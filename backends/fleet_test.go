@@ -29,7 +29,7 @@ func newFleet(t *testing.T, servers, slots int, sticky bool) (*Fleet, *Version, 
 			t.Fatal(err)
 		}
 		f.SetHealth(r, true, "")
-		v.Put(r, true, slots)
+		v.Put(r, true, false, slots)
 		remotes = append(remotes, r)
 	}
 	return f, v, remotes
@@ -50,7 +50,7 @@ func TestSlotsBelongToVersionAndServer(t *testing.T) {
 		t.Fatal("a fifth slot of four")
 	}
 	other := f.NewVersion("m", "2", false)
-	other.Put(remotes[0], true, 1)
+	other.Put(remotes[0], true, false, 1)
 	if _, ok := f.TryAcquire(&infer.Model{Handle: other}); !ok {
 		t.Error("one version takes the slots of another")
 	}
@@ -131,7 +131,7 @@ func TestPickPrefersWhoHasLessToDo(t *testing.T) {
 	if p := v.Pick(r, remotes[1]); p == nil || p.Remote != remotes[0] {
 		t.Error("the one that is not wanted was picked, or none")
 	}
-	v.Put(remotes[0], false, 0)
+	v.Put(remotes[0], false, false, 0)
 	if p := v.Pick(r, remotes[1]); p != nil {
 		t.Errorf("picked %s, which is the only one and not wanted", p.Remote.Name)
 	}
@@ -172,7 +172,7 @@ func TestSequencesStayAtTheirServer(t *testing.T) {
 		t.Errorf("sequences live at %v", used)
 	}
 	gone := remotes[2]
-	v.Put(gone, false, 0)
+	v.Put(gone, false, false, 0)
 	for n, home := range homes {
 		p := v.Pick(ask(n), nil)
 		if home != gone.Name && p.Remote.Name != home {
@@ -384,8 +384,8 @@ func TestARefusalMovesTheTraffic(t *testing.T) {
 		t.Error("nobody was told that there is room, or the place is not trusted")
 	}
 	away.Refuse()
-	v.Put(remotes[0], false, 0)
-	v.Put(remotes[0], true, 2)
+	v.Put(remotes[0], false, false, 0)
+	v.Put(remotes[0], true, false, 2)
 	if at(remotes[0]).refused.Load() {
 		t.Error("what is ready again still counts as refusing")
 	}

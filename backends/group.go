@@ -196,6 +196,7 @@ type EndpointStatus struct {
 	InFlight  int64 // rows
 	Draining  bool
 	Unhealthy bool
+	Panic     bool   // it is asked all the same: nobody else takes some of its versions
 	Reason    string // why it is unhealthy, or what is wrong there
 	// Versions is where each model version stands at a server elsewhere.
 	Versions []VersionAt

@@ -47,6 +47,11 @@ func NewMetrics(r *telemetry.Registry) *Metrics {
 		m.each(emit, func(r *Remote) float64 { return truth(r.Draining()) })
 	})
 	telemetry.NewGaugeFunc(r, telemetry.Opts{
+		Name: "endpoint_panic", Help: "1 if the model server gets requests though its health checks fail, since no other takes them, else 0.", Labels: endpoint,
+	}, func(emit telemetry.Emit) {
+		m.each(emit, func(r *Remote) float64 { return truth(r.panic.Load()) })
+	})
+	telemetry.NewGaugeFunc(r, telemetry.Opts{
 		Name: "endpoint_in_flight", Help: "Rows of the runs that the model server has not answered yet.", Labels: endpoint,
 	}, func(emit telemetry.Emit) {
 		m.each(emit, func(r *Remote) float64 { return float64(r.InFlight()) })

@@ -36,6 +36,7 @@ type endpoint struct {
 	renew  int // whose turn it is to be described again
 	turn   int // whose turn it is to be asked whether they are ready
 	failed string
+	life   life
 }
 
 // id names a version.
@@ -46,6 +47,7 @@ type report struct {
 	versions map[id]seen
 	healthy  bool
 	drained  bool   // it would be, but for an operator
+	may      bool   // it is not, and may serve all the same: see standing
 	reason   string // why it is not
 }
 
@@ -59,6 +61,8 @@ type seen struct {
 	reason string
 	desc   *Description   // nil until it is described
 	pulse  backends.Pulse // of its ready calls, since it is listed as ready
+	heard  time.Time      // when its ready calls were answered last
+	may    bool           // it is not ready because they are not answered in time, and may be all the same
 }
 
 const (
@@ -129,9 +133,11 @@ func (e *endpoint) look(ctx context.Context, first bool) {
 		return
 	}
 	// A server that is too busy to answer a look in time, but answers requests, is well.
-	alive := err == nil || errors.Is(err, context.DeadlineExceeded) && e.remote.Answered() > answered
+	late := errors.Is(err, context.DeadlineExceeded)
+	alive := err == nil || late && e.remote.Answered() > answered
 	healthy := e.pulse.Beat(alive)
-	r := &report{healthy: healthy}
+	recent := e.life.recent(err == nil, e.remote.Answered(), e.pool.opts.LastResort)
+	r := &report{healthy: healthy, may: !healthy && (alive || late && recent)}
 	old := e.last.Load()
 	if old != nil {
 		r.versions = old.versions
@@ -147,7 +153,7 @@ func (e *endpoint) look(ctx context.Context, first bool) {
 		r.versions = sort(all, r.versions)
 		if r.undescribed() {
 			e.publish(r)
-			r = &report{healthy: r.healthy, reason: r.reason, versions: r.versions}
+			r = &report{healthy: r.healthy, may: r.may, reason: r.reason, versions: r.versions}
 		}
 		e.describeAll(ctx, r)
 		e.askAll(ctx, r, answered)
@@ -330,6 +336,9 @@ func (e *endpoint) asked(ctx context.Context, key id, s seen, answered int64) se
 			return s // the looks at the endpoint tell
 		}
 		why = "the server does not say in time whether it is ready"
+		s.may = time.Since(s.heard) < e.pool.opts.LastResort // not where it has never answered
+	} else {
+		s.may, s.heard = why == "", time.Now()
 	}
 	s.pulse.HealthyAfter, s.pulse.UnhealthyAfter = e.pool.opts.HealthyAfter, e.pool.opts.UnhealthyAfter
 	switch ready := s.pulse.Beat(why == ""); {

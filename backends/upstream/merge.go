@@ -69,21 +69,30 @@ func (p *Pool) mergeOnce() {
 	for i, e := range p.endpoints {
 		r := e.last.Load()
 		reports[i], takers[i] = r, r
-		if r == nil {
+		switch {
+		case r == nil:
 			continue
+		case e.remote.Draining():
+			takers[i] = &report{versions: r.versions, drained: r.healthy, reason: infer.ReasonDrained}
 		}
-		p.fleet.SetHealth(e.remote, r.healthy, cmp.Or(r.reason, p.odd[e]))
-		if r.healthy && e.remote.Draining() {
-			takers[i] = &report{versions: r.versions, drained: true, reason: infer.ReasonDrained}
+		if r.healthy { // who is not any more is told below, when others have been found
+			p.fleet.SetHealth(e.remote, true, cmp.Or(r.reason, p.odd[e]))
 		}
 	}
+	p.panicking = map[*endpoint]int{}
 	ids := sortedIDs(reports)
 	l := &listing{}
 	odd := map[*endpoint]string{}
 	for _, key := range ids {
 		l.versions = append(l.versions, p.mergeVersion(key, takers, odd))
 	}
+	for i, r := range reports {
+		if r != nil && !r.healthy {
+			p.fleet.SetHealth(p.endpoints[i].remote, false, cmp.Or(r.reason, p.odd[p.endpoints[i]]))
+		}
+	}
 	p.tellOdd(odd, reports)
+	p.tellPanic()
 	for i, r := range reports {
 		p.fleet.SetVersions(p.endpoints[i].remote, p.versionsAt(ids, r))
 	}
@@ -151,6 +160,7 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 		p.keep(key, d)
 	}
 	v := p.versions[key]
+	stands := p.place(key, v, reports)
 	s := infer.VersionStatus{Name: key.name, Version: key.version, State: infer.Unavailable}
 	var reasons, differs []string
 	for i, r := range reports {
@@ -159,22 +169,17 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 			continue
 		}
 		at, there := r.versions[key]
-		fits := there && at.desc != nil && v != nil && v.desc.Same(at.desc)
-		ready := fits && at.state == infer.Ready
-		if v != nil {
-			v.handle.Put(e.remote, ready, p.slots(at.desc))
-		}
-		if ready && r.drained {
-			s.Drained = true
-		}
 		switch {
 		case !there:
-		case ready && r.healthy:
+		case stands[i] != away:
 			s.State = infer.Ready
 			if s.Labels == nil { // servers that disagree are about to agree
 				s.Labels = at.labels
 			}
-		case at.desc != nil && !fits:
+			if stands[i] == resort {
+				p.panicking[e]++
+			}
+		case at.desc != nil && v != nil && !v.desc.Same(at.desc):
 			how := v.desc.difference(at.desc)
 			odd[e] = fmt.Sprintf("it describes version %.32q of model %.64q otherwise than others and gets no requests for it: %s", key.version, key.name, how)
 			reasons = append(reasons, "another endpoint describes it otherwise")
@@ -182,6 +187,7 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 		case at.state != infer.Unavailable && r.healthy && s.State == infer.Unavailable:
 			s.State = infer.Loading
 		case !r.healthy:
+			s.Drained = s.Drained || r.drained && at.state == infer.Ready
 			reasons = append(reasons, r.reason)
 		default:
 			reasons = append(reasons, at.reason)
@@ -189,7 +195,10 @@ func (p *Pool) mergeVersion(key id, reports []*report, odd map[*endpoint]string)
 	}
 	if s.State == infer.Ready {
 		s.Model, s.Drained = v.model, false
-		if len(differs) > 0 {
+		switch {
+		case slices.Contains(stands, resort):
+			s.Reason = "no endpoint passes its health checks: it is asked for at those that may live all the same"
+		case len(differs) > 0:
 			s.Reason = fmt.Sprintf("%d of %d endpoints describe it otherwise and get no requests for it: %s", len(differs), len(reports), differs[0])
 		}
 		return s

@@ -41,6 +41,10 @@ type Options struct {
 	HealthyAfter int
 	// UnhealthyAfter is how many looks in a row must fail before an endpoint takes no more. Default 3.
 	UnhealthyAfter int
+	// LastResort is how long ago a server whose looks time out may have answered anything to be asked all the same for
+	// versions that no endpoint takes. Default: what it takes to become unhealthy, and a minute. More asks longer in vain
+	// where a server hangs; less refuses what a server would have answered that is busy for long.
+	LastResort time.Duration
 	// CancelAfter is how long a run may still take that nobody waits for any more, before the server is told to give
 	// it up. Default 0: it is told at once. More spares servers that cannot take being told, and wastes their time.
 	CancelAfter time.Duration
@@ -78,6 +82,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 500 * time.Millisecond
+	}
+	if o.LastResort == 0 {
+		o.LastResort = time.Duration(o.UnhealthyAfter)*(o.Interval+o.Timeout) + time.Minute
 	}
 	if o.Lookup == nil {
 		o.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
@@ -121,6 +128,9 @@ func (o *Options) Validate() error {
 		if d.v <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %v is not positive", d.name, d.v))
 		}
+	}
+	if o.LastResort < 0 {
+		errs = append(errs, fmt.Errorf("last resort: %v is negative", o.LastResort))
 	}
 	if o.CancelAfter < 0 {
 		errs = append(errs, fmt.Errorf("cancel after: %v is negative", o.CancelAfter))

@@ -58,6 +58,8 @@ type Pool struct {
 	endpoints []*endpoint
 	versions  map[id]*version
 	odd       map[*endpoint]string // who describes a version otherwise than others
+	panicking map[*endpoint]int    // how many versions are asked for at an endpoint as a last resort
+	panics    bool                 // there was one when it was told last
 }
 
 // listing is what List tells.

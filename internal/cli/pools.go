@@ -33,7 +33,8 @@ func newPoolsList() *cobra.Command {
 		Short: "List pools and their endpoints",
 		Long: `List shows one line an endpoint: where it stands, the slots in use, the rows in flight, what it has run since the
 gateway started, how many of the versions that a server has are ready there; and below it, a line for each
-version that is not, with the reason.`,
+version that is not, with the reason. It is ready, unhealthy, draining or, when nothing runs there any more, drained;
+in panic, it fails its health checks and is asked all the same, since no other server is left.`,
 		Example: `  sluice pools list
   sluice pools list --output json`,
 		Args: noArgs,

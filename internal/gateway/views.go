@@ -203,6 +203,8 @@ func viewEndpoints(p *openPool) []admin.Endpoint {
 			state = "draining"
 		case e.Draining:
 			state = "drained"
+		case e.Panic:
+			state = "panic"
 		case e.Unhealthy:
 			state = "unhealthy"
 		}

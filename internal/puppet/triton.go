@@ -122,6 +122,7 @@ type Triton struct {
 
 	runs  atomic.Int64
 	gate  atomic.Pointer[chan struct{}] // while it is set, readers wait for it
+	mute  atomic.Pointer[chan struct{}] // while it is set, all but inferences wait for it
 	count struct {
 		calls, rows, largest, running, most, failed, cancelled, connections, open atomic.Int64
 	}
@@ -270,16 +271,24 @@ func (t *Triton) Stall() {
 	t.gate.CompareAndSwap(nil, &gate)
 }
 
-// Resume ends Stall, and what verdicts stopped.
+// Mute has every question that is no inference wait for its answer until Resume, as one does that finds a server busy.
+func (t *Triton) Mute() {
+	gate := make(chan struct{})
+	t.mute.CompareAndSwap(nil, &gate)
+}
+
+// Resume ends Stall and Mute, and what verdicts stopped.
 func (t *Triton) Resume() {
-	if gate := t.gate.Swap(nil); gate != nil {
-		close(*gate)
+	for _, g := range []*atomic.Pointer[chan struct{}]{&t.gate, &t.mute} {
+		if gate := g.Swap(nil); gate != nil {
+			close(*gate)
+		}
 	}
 }
 
-// wait returns when there is no stall.
-func (t *Triton) wait() {
-	if gate := t.gate.Load(); gate != nil {
+// wait returns when nobody is to wait at a gate.
+func wait(g *atomic.Pointer[chan struct{}]) {
+	if gate := g.Load(); gate != nil {
 		<-*gate
 	}
 }

@@ -114,7 +114,7 @@ func (c *tritonCall) obey() {
 	if v.StopReading {
 		c.t.Stall()
 	}
-	c.t.wait()
+	wait(&c.t.gate)
 	if v.Drop {
 		c.t.drop(c.stream.Remote())
 	}

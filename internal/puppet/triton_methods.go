@@ -21,7 +21,7 @@ const (
 // Method implements [h2.GRPC]. It is where a stall stops a connection: the head of a call has been read, and
 // nothing of its message.
 func (t *Triton) Method(path []byte) h2.Kind {
-	t.wait()
+	wait(&t.gate)
 	if string(path) == tritonService+"ModelInfer" { // compared without a copy
 		return h2.Unary
 	}
@@ -69,6 +69,7 @@ func (t *Triton) Serve(s *h2.Stream) {
 		t.serveStream(s)
 		return
 	}
+	wait(&t.mute)
 	serve, _ := t.generic(name)
 	status, text := h2.OK, ""
 	answer, err := serve(s.Message().Flatten(t.pool))
