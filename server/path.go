@@ -91,7 +91,7 @@ func parsePath(path []byte) target {
 	}
 	first, rest, ok := cut(path)
 	switch {
-	case ok && bytes.Equal(first, segV1):
+	case ok && bytes.EqualFold(first, segV1):
 		return parseServing(rest)
 	case !ok || !bytes.Equal(first, segV2):
 		return target{}

@@ -79,8 +79,11 @@ func newPredictCodec(pool *slab.Pool) *predictCodec {
 
 func (p *predictCodec) peek(message *slab.List, q *infer.Query) (raw bool, err *infer.Error) {
 	k, err := p.decoder.PeekModel(message)
-	if err != nil {
+	switch {
+	case err != nil:
 		return false, err
+	case len(k.Name) == 0:
+		return false, errNameless
 	}
 	q.Name, q.Version, q.Label = k.Name, k.Version, k.Label
 	return k.Raw, nil

@@ -136,7 +136,10 @@ func (t *task) submit(spec *pb.ModelSpec, in *tfserving.Examples, x *examples, b
 	if t.signature = spec.GetSignatureName(); t.signature == "" {
 		t.signature = tfserving.DefaultSignature
 	}
-	t.query = servingQuery(spec, x.stream)
+	var err *infer.Error
+	if t.query, err = servingQuery(spec, x.stream); err != nil {
+		return err
+	}
 	if err := t.admit(req); err != nil {
 		return err
 	}
@@ -158,13 +161,18 @@ func (t *task) submit(spec *pb.ModelSpec, in *tfserving.Examples, x *examples, b
 	return nil
 }
 
+var errNameless = infer.Errorf(infer.Invalid, "the request names no model: its model_spec has no name")
+
 // servingQuery returns the query for what a message names.
-func servingQuery(spec *pb.ModelSpec, header infer.HeaderGetter) infer.Query {
+func servingQuery(spec *pb.ModelSpec, header infer.HeaderGetter) (infer.Query, *infer.Error) {
+	if spec.GetName() == "" {
+		return infer.Query{}, errNameless
+	}
 	q := infer.Query{Name: []byte(spec.GetName()), Label: []byte(spec.GetVersionLabel()), Header: header}
 	if v := spec.GetVersion(); v != nil {
 		q.Version = strconv.AppendInt(nil, v.GetValue(), 10)
 	}
-	return q
+	return q, nil
 }
 
 // Done implements [infer.Continuation]: it wakes the goroutine that waits in finish.

@@ -20,7 +20,10 @@ func (p *predictionService) GetModelMetadata(ctx context.Context, q *pb.GetModel
 	if err := tfserving.CheckMetadataRequest(q.GetMetadataField()); err != nil {
 		return nil, err
 	}
-	query := servingQuery(q.GetModelSpec(), fromContext{ctx})
+	query, err := servingQuery(q.GetModelSpec(), fromContext{ctx})
+	if err != nil {
+		return nil, err
+	}
 	model, err := p.server.find(&query)
 	if err != nil {
 		return nil, err
@@ -35,7 +38,10 @@ type modelService struct {
 }
 
 func (m *modelService) GetModelStatus(ctx context.Context, q *pb.GetModelStatusRequest) (*pb.GetModelStatusResponse, error) {
-	query := servingQuery(q.GetModelSpec(), fromContext{ctx})
+	query, err := servingQuery(q.GetModelSpec(), fromContext{ctx})
+	if err != nil {
+		return nil, err
+	}
 	versions, err := m.server.versionsOf(&query)
 	if err != nil {
 		return nil, err

@@ -125,7 +125,19 @@ func TestServingRefusalsOverGRPC(t *testing.T) {
 		reason string
 		says   string
 	}{
-		{"no model", asked(nil, same), codes.NotFound, "UNKNOWN_MODEL", `no model is called ""`},
+		{"no model", asked(nil, same), codes.InvalidArgument, "INVALID", "names no model"},
+		{"classify without a model", func(ctx context.Context) error {
+			_, err := client.Classify(ctx, &pb.ClassificationRequest{Input: input(1)})
+			return err
+		}, codes.InvalidArgument, "INVALID", "names no model"},
+		{"metadata without a model", func(ctx context.Context) error {
+			_, err := client.GetModelMetadata(ctx, &pb.GetModelMetadataRequest{MetadataField: []string{"signature_def"}})
+			return err
+		}, codes.InvalidArgument, "INVALID", "names no model"},
+		{"status without a model", func(ctx context.Context) error {
+			_, err := models.GetModelStatus(ctx, &pb.GetModelStatusRequest{ModelSpec: &pb.ModelSpec{}})
+			return err
+		}, codes.InvalidArgument, "INVALID", "names no model"},
 		{"unknown model", asked(modelSpec("nope", ""), same), codes.NotFound, "UNKNOWN_MODEL", `there is "echo", "signed"`},
 		{"unknown version", asked(versionSpec("echo", 9), same), codes.NotFound, "UNKNOWN_VERSION", `has no version "9"`},
 		{"unknown label", asked(labelSpec("echo", "none"), same), codes.NotFound, "UNKNOWN_VERSION", `has no label "none"`},

@@ -21,7 +21,7 @@ type servingCodec struct {
 func (t *servingCodec) decode(w way, req *infer.Request, pool *slab.Pool) (err *infer.Error) {
 	model, limit := req.Route.Model, req.Route.MaxBody
 	if w != wayPredict {
-		x, signature, err := tfserving.ParseExamples(req.Body.Flatten(pool))
+		x, signature, err := tfserving.ParseExamples(model.Name, req.Body.Flatten(pool))
 		if err != nil {
 			return err
 		}

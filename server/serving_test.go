@@ -109,6 +109,8 @@ func TestServingOverREST(t *testing.T) {
 		{"version", "POST", echo + "/versions/1:predict", two, 200, `{"predictions":[[1.5,-2.0]]}`},
 		{"label", "POST", echo + "/labels/stable:predict", two, 200, `{"predictions":[[1.5,-2.0]]}`},
 		{"escaped", "POST", "/ml/v1/models/%65cho/labels/st%61ble:predict", two, 200, `{"predictions":[[1.5,-2.0]]}`},
+		{"in upper case", "POST", "/ml/V1/Models/echo/Labels/stable:Predict", two, 200, `{"predictions":[[1.5,-2.0]]}`},
+		{"a name in upper case", "POST", "/ml/v1/models/Echo:predict", two, 404, `no model is called \"Echo\"`},
 		{"default of several", "POST", "/ml/v1/models/signed:predict", `{"instances":[1,2]}`, 200, `{"predictions":[2.0,4.0]}`},
 		{"classify", "POST", "/ml/v1/models/signed:classify", `{"signature_name":"classify","examples":[{},{"a":1}]}`, 200, `{"results":[[["size",2.0]],[["size",14.0]]]}`},
 		{"regress", "POST", "/ml/v1/models/signed/versions/7:regress", `{"signature_name":"regress","context":{"a":1},"examples":[{}]}`, 200, `{"results":[16.0]}`},

@@ -12,10 +12,11 @@ var (
 	verbRegress  = []byte("regress")
 )
 
-// parseServing reads what follows /v1: TensorFlow Serving's API, and KServe's of that number, which is a part of it.
+// parseServing reads what follows /v1: TensorFlow Serving's API, and KServe's of that number, which is a part of it. Its
+// words may be in upper case, as they may there; names are as they are sent.
 func parseServing(path []byte) target {
 	kind, rest, _ := cut(path)
-	if !bytes.Equal(kind, segModels) {
+	if !bytes.EqualFold(kind, segModels) {
 		return target{serving: true}
 	}
 	if len(rest) == 0 {
@@ -29,7 +30,7 @@ func parseServing(path []byte) target {
 		t.op = servingVerb(rest, verb)
 	case len(rest) == 0:
 		t.op = opServingStatus
-	case bytes.Equal(rest[1:], segMetadata):
+	case bytes.EqualFold(rest[1:], segMetadata):
 		t.op = opServingMetadata
 	}
 	return t
@@ -53,10 +54,10 @@ func parseServed(path []byte) (t target, rest []byte, ok bool) {
 	}
 	what, end, _ := cut(rest)
 	switch {
-	case bytes.Equal(what, segVersions):
+	case bytes.EqualFold(what, segVersions):
 		t.version, rest, ok = cut(end)
 		return t, rest, ok && len(t.version) > 0
-	case bytes.Equal(what, segLabels):
+	case bytes.EqualFold(what, segLabels):
 		t.label, rest, ok = cut(end)
 		return t, rest, ok && len(t.label) > 0
 	}
@@ -67,11 +68,11 @@ func parseServed(path []byte) (t target, rest []byte, ok bool) {
 func servingVerb(rest, verb []byte) op {
 	switch {
 	case len(rest) > 0:
-	case bytes.Equal(verb, verbPredict):
+	case bytes.EqualFold(verb, verbPredict):
 		return opPredict
-	case bytes.Equal(verb, verbClassify):
+	case bytes.EqualFold(verb, verbClassify):
 		return opClassify
-	case bytes.Equal(verb, verbRegress):
+	case bytes.EqualFold(verb, verbRegress):
 		return opRegress
 	}
 	return opUnknown

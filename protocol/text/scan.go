@@ -14,9 +14,13 @@ const (
 	// protects what reads the document after us.
 	maxDepth = 100
 
-	// MaxMembers bounds the members of one object, and so the parameters of a request. Each key is compared with
-	// those before it, which stays below ten nanoseconds a byte for any document with this many.
+	// MaxMembers bounds the members of one object, and so the parameters of a request, where [Scanner.Members] does
+	// not say otherwise. Each key is compared with those before it, which stays below ten nanoseconds a byte for any
+	// document with this many.
 	MaxMembers = 64
+
+	// ManyMembers is a bound for objects of what a model takes and gives.
+	ManyMembers = 4096
 )
 
 // A Scanner walks a JSON document strictly as RFC 8259 has it, and refuses duplicate keys and text that
@@ -34,17 +38,21 @@ type Scanner struct {
 	Nonfinite bool
 	// NullNaN lets Run and Element read null as NaN: servers that keep to JSON write NaN so.
 	NullNaN bool
+	// Members bounds the members of an object that is read or skipped, if it is above [MaxMembers].
+	Members int
 
 	depth     int
 	frames    [maxDepth + 1]frame
 	keys      [][]byte // of all open objects, outermost first
 	unescaped []byte   // unescaped strings of this document
+	index     index    // of those keys whose objects are wide
 }
 
 // A frame is an open array or object.
 type frame struct {
 	object bool
 	some   bool // a member or element has been read
+	wide   bool // the object's keys are in the index
 	keys   int  // the object's first entry in Scanner.keys
 }
 
@@ -54,9 +62,13 @@ const keepScratch = 16 << 10
 // Reset begins a document; nil only lets go of the one before.
 func (s *Scanner) Reset(b []byte) {
 	if cap(s.unescaped) > keepScratch || cap(s.keys) > keepScratch/8 {
-		s.unescaped, s.keys = nil, nil
+		s.unescaped, s.keys, s.index = nil, nil, index{}
 	}
 	clear(s.keys)
+	if s.index.used > 0 { // the document before ended within a wide object
+		clear(s.index.slots)
+		s.index.used = 0
+	}
 	s.Text, s.Pos, s.what, s.at, s.depth, s.Nonfinite, s.NullNaN = b, 0, "", 0, 0, false, false
 	s.keys, s.unescaped = s.keys[:0], s.unescaped[:0]
 }
@@ -124,6 +136,9 @@ func (s *Scanner) Open(c byte) bool {
 // shut leaves the innermost object or array at its last byte.
 func (s *Scanner) shut() {
 	first := s.frames[s.depth].keys
+	if s.frames[s.depth].wide {
+		s.forget()
+	}
 	clear(s.keys[first:])
 	s.keys = s.keys[:first]
 	s.depth--
@@ -156,21 +171,41 @@ func (s *Scanner) Key() (key []byte, ok bool) {
 	if key, ok = s.String(); !ok {
 		return nil, false
 	}
-	mine := s.keys[f.keys:]
-	for _, k := range mine {
-		if bytes.Equal(k, key) {
-			return nil, s.Fail(at, "duplicate key")
-		}
+	if !s.add(key, at) {
+		return nil, false
 	}
-	if len(mine) == MaxMembers {
-		return nil, s.Fail(at, "object with more than 64 members")
-	}
-	s.keys = append(s.keys, key)
 	if s.Peek() != ':' {
 		return nil, s.Fail(s.Pos, "expected a colon")
 	}
 	s.Pos++
 	return key, true
+}
+
+// add notes a key of the innermost object, which stands at a place of the text.
+func (s *Scanner) add(key []byte, at int) bool {
+	f := &s.frames[s.depth]
+	mine := s.keys[f.keys:]
+	switch n := len(mine); {
+	case n >= max(s.Members, MaxMembers):
+		return s.Fail(at, "object with more than "+strconv.Itoa(n)+" members")
+	case n == MaxMembers:
+		s.widen()
+	}
+	if f.wide {
+		if s.has(key) {
+			return s.Fail(at, "duplicate key")
+		}
+		s.keys = append(s.keys, key)
+		s.put(len(s.keys) - 1)
+		return true
+	}
+	for _, k := range mine {
+		if bytes.Equal(k, key) {
+			return s.Fail(at, "duplicate key")
+		}
+	}
+	s.keys = append(s.keys, key)
+	return true
 }
 
 // More moves to the next element of the innermost array. It returns false behind the last one, having

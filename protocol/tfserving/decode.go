@@ -27,6 +27,7 @@ type Decoder struct {
 // NewDecoder returns a decoder that takes the memory for tensors from pool.
 func NewDecoder(pool *slab.Pool) *Decoder {
 	d := &Decoder{valueReader: valueReader{pool: pool}}
+	d.s.Members = text.ManyMembers
 	d.charge = d.Charge
 	return d
 }

@@ -1,6 +1,7 @@
 package tfserving
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"strconv"
@@ -282,9 +283,7 @@ func (d *valueReader) base64(c *column) *infer.Error {
 	if s.Failed() {
 		return d.fault()
 	}
-	for len(b) > 0 && b[len(b)-1] == '=' {
-		b = b[:len(b)-1]
-	}
+	b = unpadded(b)
 	n := base64.RawStdEncoding.DecodedLen(len(b))
 	if err := d.room(c, 4+n); err != nil {
 		return err
@@ -338,3 +337,6 @@ func (d *valueReader) space(i int) int {
 	}
 	return i
 }
+
+// unpadded returns base 64 without its padding, which clients leave out or not.
+func unpadded(b []byte) []byte { return bytes.TrimRight(b, "=") }

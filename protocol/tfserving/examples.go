@@ -99,12 +99,13 @@ func (x *Examples) write(dst []byte) {
 	}
 }
 
-// ParseExamples reads the body of classify or regress over REST: examples, the context that they share, and the name of
-// the signature.
-func ParseExamples(body []byte) (x *Examples, signature string, err *infer.Error) {
-	r := &exampleReader{}
+// ParseExamples reads the body of classify or regress over REST, of a model that errors name: examples, the context that
+// they share, and the name of the signature.
+func ParseExamples(model string, body []byte) (x *Examples, signature string, err *infer.Error) {
+	r := &exampleReader{model: model}
 	s := &r.s
 	s.Reset(body)
+	s.Members = text.ManyMembers
 	x = &Examples{}
 	seen := false
 	s.Open('{')
@@ -134,9 +135,9 @@ func ParseExamples(body []byte) (x *Examples, signature string, err *infer.Error
 	case !s.End():
 		return nil, "", s.Fault()
 	case !seen:
-		return nil, "", infer.Errorf(infer.Invalid, "the request has no \"examples\"")
+		return nil, "", infer.Errorf(infer.Invalid, "the request for model %s has no \"examples\"", text.Quote(model))
 	case x.n == 0:
-		return nil, "", infer.Errorf(infer.Invalid, "no values in \"examples\"")
+		return nil, "", infer.Errorf(infer.Invalid, "no values in \"examples\" of the request for model %s", text.Quote(model))
 	}
 	return x, signature, nil
 }
@@ -155,6 +156,7 @@ const (
 
 // An exampleReader encodes examples as it reads them. The elements of a feature are of one kind.
 type exampleReader struct {
+	model    string
 	s        text.Scanner
 	features []byte // of the example being read
 	name     []byte // of the feature being read
@@ -229,7 +231,7 @@ func appendElement(dst []byte, key byte, b []byte) []byte {
 }
 
 func (r *exampleReader) bad(what string) *infer.Error {
-	return infer.Errorf(infer.Invalid, "feature %s %s", text.Quote(r.name), what)
+	return infer.Errorf(infer.Invalid, "feature %s of the request for model %s %s", text.Quote(r.name), text.Quote(r.model), what)
 }
 
 // is notes the kind of an element.
@@ -272,7 +274,7 @@ func (r *exampleReader) base64() *infer.Error {
 		return r.bad("has an element that is no number, string, bool or \"b64\"")
 	}
 	b, _ := s.String()
-	v, err := base64.StdEncoding.AppendDecode(nil, b)
+	v, err := base64.RawStdEncoding.AppendDecode(nil, unpadded(b))
 	if _, more := s.Key(); more || err != nil {
 		return r.bad("has a \"b64\" that is not base 64, or not alone in its object")
 	}

@@ -2,6 +2,7 @@ package tfserving
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -64,8 +65,18 @@ func inputOf(t *testing.T, x *Examples) *pb.Input {
 	return listOfExamples(parse(x.context), list...)
 }
 
+// wideRow has n members, each of which is 1.
+func wideRow(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"x%d":1`, i)
+	}
+	return b.String()[1:]
+}
+
 func TestParseExamples(t *testing.T) {
 	plain := example(t, `{"i":{"int64List":{"value":["1","-9223372036854775808"]}},"f":{"floatList":{"value":[1.5,-2]}},"s":{"bytesList":{"value":["YQ==","","/w=="]}},"b":{"int64List":{"value":["1","0"]}},"e":{},"":{"floatList":{"value":[0]}}}`)
+	wide := wideRow(300)
 	body := `{"i":[1,-9223372036854775808],"f":[1.5,-2e0],"s":["a","",{"b64":"/w=="}],"b":[true,false],"e":[],"":0.0}`
 	for _, tc := range []struct {
 		name, body, signature string
@@ -73,10 +84,12 @@ func TestParseExamples(t *testing.T) {
 	}{
 		{"one", `{"examples":[` + body + `]}`, "", listOfExamples(nil, plain)},
 		{"two and a signature", `{"signature_name":"s","examples":[{"f":NaN},{}],"more":{}}`, "s", listOfExamples(nil, example(t, `{"f":{"floatList":{"value":["NaN"]}}}`), example(t, `{}`))},
+		{"base 64 without its padding", `{"examples":[{"s":{"b64":"/w"}}]}`, "", listOfExamples(nil, example(t, `{"s":{"bytesList":{"value":["/w=="]}}}`))},
+		{"many features", `{"examples":[{` + wide + `}]}`, "", listOfExamples(nil, example(t, `{`+strings.ReplaceAll(wide, ":1", `:{"int64List":{"value":["1"]}}`)+`}`))},
 		{"context", `{"examples":[{"f":1.0}],"context":{"c":"x"}}`, "", listOfExamples(example(t, `{"c":{"bytesList":{"value":["eA=="]}}}`), example(t, `{"f":{"floatList":{"value":[1]}}}`))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			x, signature, err := ParseExamples([]byte(tc.body))
+			x, signature, err := ParseExamples("m", []byte(tc.body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,12 +99,12 @@ func TestParseExamples(t *testing.T) {
 		})
 	}
 	for _, tc := range []struct{ name, body, text string }{
-		{"nothing", `{}`, `no "examples"`},
+		{"nothing", `{}`, `request for model 'm' has no "examples"`},
 		{"empty", `{"examples":[]}`, `no values in "examples"`},
 		{"no list", `{"examples":{}}`, "expected an array"},
 		{"no object", `{"examples":[1]}`, "expected an object"},
 		{"cut", `{"examples":[{"a":1`, "expected a comma"},
-		{"kinds", `{"examples":[{"a":[1,1.5]}]}`, "feature 'a' has elements of several kinds"},
+		{"kinds", `{"examples":[{"a":[1,1.5]}]}`, "feature 'a' of the request for model 'm' has elements of several kinds"},
 		{"more kinds", `{"examples":[{"a":[true,"x"]}]}`, "several kinds"},
 		{"null", `{"examples":[{"a":null}]}`, "no number, string, bool"},
 		{"nested", `{"examples":[{"a":[[1]]}]}`, "no number, string, bool"},
@@ -103,7 +116,7 @@ func TestParseExamples(t *testing.T) {
 		{"signature", `{"signature_name":1,"examples":[{}]}`, "expected a string"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if _, _, err := ParseExamples([]byte(tc.body)); err == nil || err.Code != infer.Invalid || !strings.Contains(err.Text, tc.text) {
+			if _, _, err := ParseExamples("m", []byte(tc.body)); err == nil || err.Code != infer.Invalid || !strings.Contains(err.Text, tc.text) {
 				t.Errorf("%v, want %q", err, tc.text)
 			}
 		})

@@ -97,6 +97,25 @@ func TestDecodeJSON(t *testing.T) {
 	}
 }
 
+// TestDecodeJSONOfManyInputs has a model of tables, each of whose columns is an input.
+func TestDecodeJSONOfManyInputs(t *testing.T) {
+	const n = 300
+	m := &infer.Model{Name: "m", Outputs: []infer.Spec{specOf("y", tensor.FP32, -1)}}
+	for i := range n {
+		m.Inputs = append(m.Inputs, specOf(fmt.Sprintf("x%d", i), tensor.FP32, -1))
+	}
+	for form, body := range map[Form]string{
+		Rows:    `{"instances":[{` + wideRow(n) + `},{` + wideRow(n) + `}]}`,
+		Columns: `{"inputs":{` + strings.ReplaceAll(wideRow(n), ":1", ":[1,1]") + `}}`,
+	} {
+		decodeJSON(t, m, body, 0, 0, func(req *infer.Request, got Form, err *infer.Error) {
+			if err != nil || got != form || len(req.Inputs) != n || tensor.ShapeString(req.Inputs[n-1].Shape) != "[2]" {
+				t.Errorf("%v, form %d, %d inputs", err, got, len(req.Inputs))
+			}
+		})
+	}
+}
+
 func TestDecodeJSONKeepsTheSignature(t *testing.T) {
 	decodeJSON(t, signed(), `{"instances":[1],"signature_name":"other"}`, 0, 0, func(req *infer.Request, _ Form, err *infer.Error) {
 		if err != nil {

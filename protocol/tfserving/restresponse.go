@@ -21,7 +21,9 @@ type PredictionsDecoder struct {
 
 // NewPredictionsDecoder returns a decoder that takes the memory for tensors from pool.
 func NewPredictionsDecoder(pool *slab.Pool) *PredictionsDecoder {
-	return &PredictionsDecoder{valueReader: valueReader{pool: pool, answer: true}}
+	d := &PredictionsDecoder{valueReader: valueReader{pool: pool, answer: true}}
+	d.s.Members = text.ManyMembers
+	return d
 }
 
 // Decode reads the answer to a batch into r, which must be new. Nothing of r points into body. After an error, r is in
