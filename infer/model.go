@@ -45,6 +45,8 @@ type Model struct {
 	// MaxBatch is how many rows may go in one run along axis 0 of every input and output. 0: axis 0 is
 	// not known to be a batch axis, and each request is a run of its own.
 	MaxBatch int64
+	// Rowless tells that axis 0 is known to be no batch axis: a classification then ranks the whole of an output.
+	Rowless bool
 	// AnyRows lets a request have more rows than MaxBatch, which then only bounds what is merged; it runs by
 	// itself.
 	AnyRows bool

@@ -34,6 +34,7 @@ func Describe(ctx context.Context, ask upstream.Ask, l upstream.Listed) (*upstre
 func describe(l upstream.Listed, meta *pb.ModelMetadataResponse, config *pb.ModelConfig) (*upstream.Description, error) {
 	m, err := signature(l, meta)
 	m.MaxBatch = int64(config.GetMaxBatchSize())
+	m.Rowless = config != nil && m.MaxBatch == 0
 	m.AnyRows = m.MaxBatch > 0 && config.GetParameters()[kserve.AnyRowsParameter].GetStringValue() == "true"
 	m.Decoupled = config.GetModelTransactionPolicy().GetDecoupled()
 	m.NumberedSequences = numbersSequences(config)

@@ -49,6 +49,11 @@ func TestDescribe(t *testing.T) {
 	if err != nil || d.Model.Inputs[0].Optional || !d.Model.Inputs[1].Optional {
 		t.Errorf("optional inputs: %+v, %v", d, err)
 	}
+	for _, config := range []*pb.ModelConfig{nil, {}, {MaxBatchSize: 1}} {
+		if d, err = describe(one, meta(), config); err != nil || d.Model.Rowless != (config != nil && config.GetMaxBatchSize() == 0) {
+			t.Errorf("rowless, with %v: %+v, %v", config, d, err)
+		}
+	}
 	anyRows := map[string]*pb.ModelParameter{kserve.AnyRowsParameter: {StringValue: "true"}}
 	for size, want := range map[int32]bool{0: false, 8: true} {
 		if d, err = describe(one, meta(), &pb.ModelConfig{MaxBatchSize: size, Parameters: anyRows}); err != nil || d.Model.AnyRows != want {

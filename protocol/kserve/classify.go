@@ -27,10 +27,10 @@ func (a ranked) before(b ranked) bool {
 
 // classify replaces p.part, numbers of the given shape, by the k highest values of each row as text,
 // "score:index" or "score:index:label", and returns the new shape: [rows, k], or [k] where the first axis
-// is not one of rows. k is cut to what a row has.
-func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k int, batch bool) []int64 {
+// is not one of rows. Where nobody has said whether it is, a free one is taken for it. k is cut to what a row has.
+func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k int, m *infer.Model) []int64 {
 	rows, row := int64(1), shape
-	byRow := len(shape) > 0 && (batch || len(shape) > 1 && len(spec.Dims) > 0 && spec.Dims[0] < 0)
+	byRow := len(shape) > 0 && !m.Rowless && (m.MaxBatch > 0 || len(shape) > 1 && len(spec.Dims) > 0 && spec.Dims[0] < 0)
 	if byRow {
 		rows, row = shape[0], shape[1:]
 	}

@@ -268,6 +268,17 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// A free first axis is taken for one of rows, unless the model is known to have none.
+func TestEncodeClassesOfNoBatch(t *testing.T) {
+	for rowless, want := range map[bool]string{false: `"shape":[2,1],"data":["2.0:1","3.0:0"]`, true: `"shape":[1],"data":["3.0:2"]`} {
+		m := &infer.Model{Name: "c", Version: "2", Rowless: rowless, Outputs: []infer.Spec{spec("p", tensor.FP32, -1, 2)}}
+		got, _, err := encodeAs(t, m, "", Head{Outputs: []OutputForm{{Classes: 1}}}, []int{0}, infer.AllRows, []out{{0, tensor.FP32, []int64{2, 2}, string(f32(1, 2, 3, 0))}}, 0)
+		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("rowless %t: got %s, %v; want %s", rowless, got, err, want)
+		}
+	}
+}
+
 func TestEncodeRefuses(t *testing.T) {
 	m := classes()
 	for _, tc := range []struct {

@@ -90,5 +90,5 @@ func (p *portion) take(a *Answer, i int, o *infer.Output) (tensor.DType, []int64
 	if !ranks(o.DType) {
 		return 0, nil, cannotClassify(spec, a.Model, o.DType)
 	}
-	return tensor.Bytes, p.classify(spec, o.DType, shape, k, a.Model.MaxBatch > 0), nil
+	return tensor.Bytes, p.classify(spec, o.DType, shape, k, a.Model), nil
 }
