@@ -6,9 +6,11 @@ library, which would not let all of them out, nor show what came back.
 """
 
 import dataclasses
+import gzip
 import http.client
 import json
 import struct
+import zlib
 
 import grpc
 import ml_dtypes
@@ -38,6 +40,7 @@ class Tensor:
     size: object = None  # binary_data_size, where it is not the length
     bare: bool = False  # goes without its data
     doubled: bool = False  # has its data in both forms
+    plain: bool = False  # has its data as JSON where that of others is binary
 
     def bytes(self):
         if self.raw is not None:
@@ -72,6 +75,8 @@ class Case:
     headers: dict = dataclasses.field(default_factory=dict)
     method: str = "POST"
     suffix: str = "/infer"
+    chunked: bool = False  # goes over HTTP in pieces whose sum is not said
+    compression: grpc.Compression = None  # of the message over gRPC
 
 
 # Sending.
@@ -83,6 +88,8 @@ class Answer:
     id: str = ""
     model: tuple = ()
     outputs: list = dataclasses.field(default_factory=list)  # of (name, datatype, shape, list of values)
+    binary: list = dataclasses.field(default_factory=list)  # the names of those that came as binary data over HTTP
+    encoding: str = ""  # of what came over HTTP
 
     @property
     def ok(self):
@@ -113,7 +120,7 @@ class Client:
                 fresh = True
                 self.connection = http.client.HTTPConnection(self.address, timeout=self.patience)
             try:
-                self.connection.request(case.method, path, body, headers)
+                self.connection.request(case.method, path, iter((body[:9], body[9:])) if case.chunked else body, headers, encode_chunked=case.chunked)
                 response = self.connection.getresponse()
                 status, answered, payload = response.status, response.headers, response.read()
                 break
@@ -131,7 +138,7 @@ class Client:
     def send_grpc(self, case):
         message = grpc_request(case)
         try:
-            response = pb.ModelInferResponse.FromString(self.call(message, timeout=self.patience))
+            response = pb.ModelInferResponse.FromString(self.call(message, timeout=self.patience, compression=case.compression))
             return grpc_answer(response, self.typed and not response.raw_output_contents)
         except grpc.RpcError as error:
             return Answer(error.code().name, error.details())
@@ -142,8 +149,8 @@ def http_request(case):
     if case.id:
         document["id"] = case.id
     parameters = dict(case.parameters)
-    if case.form == "binary" and case.outputs is None:
-        parameters["binary_data_output"] = True
+    if case.form == "binary" and not case.outputs:
+        parameters.setdefault("binary_data_output", True)
     if parameters:
         document["parameters"] = parameters
     document["inputs"], texts = [], []
@@ -151,10 +158,10 @@ def http_request(case):
         own = dict(one.parameters)
         made = {"name": one.name, "shape": one.shape, "datatype": one.datatype}
         if not one.bare:
-            if case.form == "binary":
+            if case.form == "binary" and not one.plain:
                 own["binary_data_size"] = len(one.bytes()) if one.size is None else one.size
                 tail += one.bytes()
-            if case.form == "json" or one.doubled:
+            if case.form == "json" or one.doubled or one.plain:
                 made["data"] = f"@{len(texts)}@"
                 texts.append(one.text())
             if case.form == "json" and one.doubled:
@@ -164,7 +171,7 @@ def http_request(case):
         document["inputs"].append(made)
     if case.outputs is not None:
         document["outputs"] = [
-            {"name": name, "parameters": {**own, **({"binary_data": True} if case.form == "binary" and "classification" not in own else {})}}
+            {"name": name, "parameters": {**({"binary_data": True} if case.form == "binary" and "classification" not in own else {}), **own}}
             for name, own in case.outputs
         ]
     text = json.dumps(document)
@@ -173,12 +180,14 @@ def http_request(case):
     if case.edit:
         text = case.edit(text)
     body = text.encode()
-    headers = {**case.headers}
+    headers = {**case.headers, **({"Transfer-Encoding": "chunked"} if case.chunked else {})}
     match case.header:
         case None if case.form == "binary":
             headers["Inference-Header-Content-Length"] = str(len(body))
         case None | ("none",):
             pass
+        case ("as", form):
+            headers["Inference-Header-Content-Length"] = form.replace("{}", str(len(body)))
         case ("off", by):
             headers["Inference-Header-Content-Length"] = str(len(body) + by)
         case value:
@@ -191,6 +200,9 @@ def http_request(case):
 
 
 def http_answer(status, headers, payload):
+    encoding = headers.get("Content-Encoding", "")
+    if encoding:
+        payload = {"gzip": gzip.decompress, "deflate": zlib.decompress}[encoding](payload)
     length = headers.get("Inference-Header-Content-Length")
     try:
         document = json.loads(payload if length is None else payload[:int(length)])
@@ -198,7 +210,7 @@ def http_answer(status, headers, payload):
         return Answer(status, payload.decode("latin-1"))
     if status != 200:
         return Answer(status, document.get("error", ""))
-    answer = Answer(status, "", document.get("id", ""), (document["model_name"], document["model_version"]))
+    answer = Answer(status, "", document.get("id", ""), (document["model_name"], document["model_version"]), encoding=encoding)
     at = int(length or 0)
     for output in document["outputs"]:
         size = output.get("parameters", {}).get("binary_data_size")
@@ -209,6 +221,7 @@ def http_answer(status, headers, payload):
         else:
             values = parse(output["datatype"], payload[at:at + size])
             at += size
+            answer.binary.append(output["name"])
         answer.outputs.append((output["name"], output["datatype"], output["shape"], values))
     return answer
 
