@@ -17,6 +17,8 @@ import (
 var (
 	errRowsLost   = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model's outputs do not have one row for each row of the batch"}
 	errLost       = &infer.Error{Code: infer.BackendLost, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the connection to the model server was lost while the model ran", After: time.Second}
+	errGivenUp    = &infer.Error{Code: infer.BackendLost, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server gave the request up", After: time.Second}
+	errAway       = &infer.Error{Code: infer.BackendLost, Origin: infer.FromBackend, Retry: infer.Safe, Text: "what stands in front of the model server says that it is not available", After: time.Second}
 	errUnsent     = &infer.Error{Code: infer.NoEndpoint, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "no model server could be reached", After: time.Second}
 	errFull       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "too many requests wait for a connection to the model server", After: time.Second}
 	errCalm       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server or its answer asks for more than there is", After: time.Second}
@@ -111,13 +113,16 @@ func nonsense(place *backends.Place, err *infer.Error) {
 func judgeLocal(call *h2.Call) *infer.Error {
 	switch call.Status {
 	case h2.Cancelled:
-		if call.Sent && call.HTTPStatus != 0 {
-			return errLost // the server gave it up
+		if !call.GivenUp() {
+			return errGivenUp
 		}
 		return infer.ErrClientGone
 	case h2.Unavailable:
-		if !call.Sent {
+		switch {
+		case !call.Sent:
 			return errUnsent
+		case call.HTTPStatus != 0 && call.HTTPStatus != 200:
+			return errAway
 		}
 		return errLost
 	case h2.ResourceExhausted:

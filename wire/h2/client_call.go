@@ -115,6 +115,10 @@ func (call *Call) Header(name string) []byte {
 // sees to it that a late Cancel does not meet the next use of the call.
 func (call *Call) Cancel() { call.cancel(&verdictCancelled) }
 
+// GivenUp tells whether Cancel was called since Reset: if not, a call that ended with CANCELLED was given up by the
+// server.
+func (call *Call) GivenUp() bool { return call.cancelled.Load() }
+
 func (call *Call) cancel(v *verdict) {
 	call.cancelled.Store(true)
 	cl := call.client.Load()
