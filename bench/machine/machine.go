@@ -12,6 +12,7 @@ type Machine struct {
 	CPU    string    `json:"cpu"`
 	Cores  int       `json:"cores"`
 	Kernel string    `json:"kernel"`
+	TCP    string    `json:"tcp,omitempty"` // its congestion control
 	Go     string    `json:"go"`
 	When   time.Time `json:"when"`
 }
@@ -21,7 +22,8 @@ func This() Machine {
 	return Machine{
 		CPU:    cpuModel(),
 		Cores:  runtime.NumCPU(),
-		Kernel: kernelRelease(),
+		Kernel: kernelSetting("kernel/osrelease", runtime.GOOS),
+		TCP:    kernelSetting("net/ipv4/tcp_congestion_control", ""),
 		Go:     runtime.Version(),
 		When:   time.Now().UTC().Truncate(time.Second),
 	}
@@ -40,10 +42,11 @@ func cpuModel() string {
 	return runtime.GOARCH
 }
 
-func kernelRelease() string {
-	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+// kernelSetting returns what the kernel says of itself, or otherwise if it says nothing.
+func kernelSetting(name, otherwise string) string {
+	b, err := os.ReadFile("/proc/sys/" + name)
 	if err != nil {
-		return runtime.GOOS
+		return otherwise
 	}
 	return strings.TrimSpace(string(b))
 }

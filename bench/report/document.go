@@ -78,7 +78,11 @@ func (d *Document) Markdown(plots bool) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s\n\n%s\n\n", d.Title, d.Text)
 	m := d.Machine
-	fmt.Fprintf(&b, "`%s`  \n%s, %d cores, kernel %s, %s, %s\n\n", d.Command, m.CPU, m.Cores, m.Kernel, m.Go, m.When.Format("2006-01-02 15:04 MST"))
+	kernel := m.Kernel
+	if m.TCP != "" {
+		kernel += " with " + m.TCP
+	}
+	fmt.Fprintf(&b, "`%s`  \n%s, %d cores, kernel %s, %s, %s\n\n", d.Command, m.CPU, m.Cores, kernel, m.Go, m.When.Format("2006-01-02 15:04 MST"))
 	if len(d.Goals) > 0 {
 		b.WriteString("| goal | wanted | measured | met |\n|---|---|---|---|\n")
 		for _, g := range d.Goals {

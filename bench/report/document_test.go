@@ -23,7 +23,7 @@ func sampleDocument() *Document {
 	}
 	return &Document{
 		Name: "sample", Title: "A sample", Text: "Words.", Command: "sluice bench sample",
-		Machine: machine.Machine{CPU: "Abacus & Sons", Cores: 2, Kernel: "6.1", Go: "go1.26", When: time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)},
+		Machine: machine.Machine{CPU: "Abacus & Sons", Cores: 2, Kernel: "6.1", TCP: "cubic", Go: "go1.26", When: time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)},
 		Goals:   []trial.Goal{{What: "ratio", Want: "at most 1.5", Got: "1.38", Met: true}, {What: "rows", Want: "at least 28", Got: "12"}},
 		Comparisons: []trial.Comparison{{
 			Plan: trial.Plan{Title: "One & two", Load: "32 connections", Cost: "CPU per request, us", Anchor: "bare", Effort: trial.Effort{Rounds: 10, MaxForeign: 0.1}},
@@ -44,7 +44,7 @@ func TestDocumentPublishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"`sluice bench sample`", "Abacus & Sons, 2 cores, kernel 6.1, go1.26, 2026-11-24 06:00 UTC",
+		"`sluice bench sample`", "Abacus & Sons, 2 cores, kernel 6.1 with cubic, go1.26, 2026-11-24 06:00 UTC",
 		"| ratio | at most 1.5 | 1.38 | yes |", "| rows | at least 28 | 12 | **no** |",
 		"| Sluice 1.2 | 11.0 [10.4, 11.6] | 1.38 [1.22, 1.57] |", "![One & two](sample-1.svg)",
 	} {

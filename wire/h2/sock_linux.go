@@ -45,6 +45,7 @@ func newRawSock(sock net.Conn, in *framing) *rawSock {
 	if err != nil {
 		return nil
 	}
+	unpace(sock, rc)
 	r := &rawSock{in: &in.readBuffer, rc: rc}
 	r.readReady, r.writeReady, r.stepReady = r.readNow, r.writeNow, r.stepNow
 	return r
