@@ -271,10 +271,7 @@ func IdleGoals(all []trial.Comparison) []trial.Goal {
 		if !ok || r.Cost.N == 0 {
 			continue
 		}
-		most := 24.0
-		if strings.Contains(all[i].Plan.Load, "gRPC") {
-			most = 10
-		}
+		const most = 10.0
 		goals = append(goals, trial.Goal{
 			What: all[i].Plan.Title, Want: fmt.Sprintf("under %g KiB each", most), Got: trial.Number(r.Cost.Median) + " KiB", Met: r.Cost.Median < most,
 		})

@@ -263,7 +263,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	if testing.Short() || raceDetector {
 		t.Skip("measures memory")
 	}
-	const n, most = 10000, 24 << 10
+	const n, most = 10000, 8 << 10
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < n+100 {
 		t.Skipf("needs %d descriptors, has %d", n+100, limit.Cur)

@@ -33,8 +33,9 @@ const (
 
 // state of a connection for those who do not serve it.
 const (
-	stateIdle   int32 = iota // between requests
-	stateActive              // from the first byte of a head to the end of the answer
+	stateIdle    int32 = iota // between requests
+	stateActive               // from the first byte of a head to the end of the answer
+	stateResting              // idle, and nothing but a goroutine that waits
 )
 
 // The heads that fasthttp sees: all that it has to know is whether the connection persists by default.
@@ -70,6 +71,9 @@ type conn struct {
 	why       Reason // why it closes
 	linger    bool
 	handed    handed // set if it is for who speaks HTTP/2
+	rest      rest
+	woke      error         // of its socket, which was told while it rested
+	patience  time.Duration // how far ahead the deadline is set, see idleBefore
 	one       [1]byte
 
 	// Shared.
@@ -235,30 +239,31 @@ func (c *conn) room(n int) {
 
 // idle waits for the first bytes of a request, holding no buffer, and tells whether there are any.
 func (c *conn) idle() bool {
-	opts := &c.srv.opts
-	until := c.opened.Add(opts.HeaderTimeout)
-	if c.served {
-		until = c.now.Add(opts.IdleTimeout) // c.now is when the answer was written
-		if last := c.expire.Add(ageGrace); !c.expire.IsZero() && last.Before(until) {
-			until = last
-		}
-	}
 	look := lastLook
 	if !c.served {
 		look = firstLook
 	}
-	c.readBefore(until)
+	c.idleBefore(c.idleUntil())
 	c.state.Store(stateIdle)
 	if c.poked.Load() != nil {
-		c.readBefore(c.now.Add(look))
+		c.deadline(c.now.Add(look))
 	}
 	err := c.firstRead()
+	if c.req == nil && errors.Is(err, io.EOF) && c.woke != nil {
+		err = c.woke
+	}
+	if c.mayRest() && c.req == nil && isTimeout(err) {
+		if err = c.tire(); c.rest == restDue {
+			return false // and still idle
+		}
+	}
 	if c.req == nil && isTimeout(err) && c.poked.Load() != nil {
 		// Told to close while idle. A request may have crossed: look once more.
-		c.readBefore(time.Now().Add(look))
+		c.deadline(time.Now().Add(look))
 		err = c.firstRead()
 	}
 	c.state.Store(stateActive)
+	c.rest, c.woke = restNot, nil
 	if c.req != nil {
 		return true
 	}
@@ -367,6 +372,11 @@ func (c *conn) readBefore(t time.Time) {
 	if d := t.Sub(c.readUntil); d >= 0 && d <= slack {
 		return
 	}
+	c.deadline(t)
+}
+
+// deadline sets the deadline of reads.
+func (c *conn) deadline(t time.Time) {
 	c.readUntil = t
 	// It fails only on a closed connection, and then so does the read.
 	_ = c.Conn.SetReadDeadline(t)
@@ -398,7 +408,7 @@ func (c *conn) refuse(r *refusal) {
 
 // Close ends the connection. fasthttp calls it when its loop is over.
 func (c *conn) Close() error {
-	if c.handed.sock != nil {
+	if c.handed.sock != nil || c.rest == restDue {
 		return nil
 	}
 	c.srv.forget(c)

@@ -24,7 +24,8 @@
 //
 // # Concurrency
 //
-// One goroutine serves one connection. Another one ([watch]) is told by the kernel when a client goes,
+// One goroutine serves one connection. A connection that is idle for a moment rests ([rest]): fasthttp's loop and the
+// goroutine end, and a new one waits for the next request and goes on. Another one ([watch]) is told by the kernel when a client goes,
 // and tells the [wire.Watcher] of the exchange that waits. Others may only mark a connection and wake it
 // (drain, shortage of descriptors) or close it (end of grace).
 //

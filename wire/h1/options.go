@@ -19,6 +19,11 @@ type Options struct {
 	// reconnects and holds memory.
 	IdleTimeout time.Duration
 
+	// RestAfter is how long a connection waits for its next request before it rests: it gives back most of its memory
+	// then, and takes a few microseconds more to serve the next one. It is up to 16 times as long where requests came
+	// closer together before. Default 100 ms. Longer holds memory.
+	RestAfter time.Duration
+
 	// BodyRate is the least rate of a body in bytes a second, counted from its start once BodyGrace is
 	// over. Default 1 KiB/s. Higher frees budget from slow clients sooner.
 	BodyRate int
@@ -79,6 +84,7 @@ const mostTarget = 12 << 10
 func (o *Options) EnsureDefaults() {
 	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 10*time.Second)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, 75*time.Second)
+	o.RestAfter = cmp.Or(o.RestAfter, 100*time.Millisecond)
 	o.BodyGrace = cmp.Or(o.BodyGrace, 5*time.Second)
 	o.WriteIdle = cmp.Or(o.WriteIdle, 30*time.Second)
 	o.BodyRate = cmp.Or(o.BodyRate, 1<<10)
@@ -95,6 +101,7 @@ func (o *Options) Validate() error {
 	return cmp.Or(
 		wire.Positive("h1: HeaderTimeout", o.HeaderTimeout),
 		wire.Positive("h1: IdleTimeout", o.IdleTimeout),
+		wire.Positive("h1: RestAfter", o.RestAfter),
 		wire.Positive("h1: BodyGrace", o.BodyGrace),
 		wire.Positive("h1: WriteIdle", o.WriteIdle),
 		wire.Within("h1: BodyRate", o.BodyRate, 1, 1<<30),

@@ -143,19 +143,25 @@ func (s *Server) serveSock(sock net.Conn, tls *TLS, accepted bool) {
 	if err := s.watch.add(c); err != nil {
 		s.log.Warn("a client's going will show late", zap.Error(err))
 	}
-	go func() {
-		h := s.serveConn(c)
-		if h.sock == nil {
-			s.leave()
-			return
-		}
+	go s.run(c)
+}
+
+// run serves c until it ends, rests, or is somebody else's.
+func (s *Server) run(c *conn) {
+	h := s.serveConn(c)
+	switch {
+	case c.rest == restDue:
+		go s.resume(c)
+	case h.sock == nil:
+		s.leave()
+	default:
 		// This goroutine ends: a connection of HTTP/2 may be idle for long.
 		key := h.key
 		s.opts.HTTP2(h.sock, h.read, func() {
 			s.handBack(key)
 			s.leave()
 		})
-	}()
+	}
 }
 
 // handed is a connection that speaks HTTP/2: all of it that is kept while somebody else serves it.
@@ -165,7 +171,7 @@ type handed struct {
 	key  addrKey
 }
 
-// serveConn serves c until it ends, or until it shows that it speaks HTTP/2.
+// serveConn serves c until it ends, is to rest, or shows that it speaks HTTP/2.
 func (s *Server) serveConn(c *conn) handed {
 	defer s.rescue(c)
 	_ = s.fast.ServeConn(c) // counted by reason in Close
@@ -334,7 +340,7 @@ func (s *Server) pokeSpread(all []*conn, spread time.Duration) {
 // poke has the connection closed as soon as it is idle.
 func (c *conn) poke(why Reason) {
 	c.poked.Store(&why)
-	if c.state.Load() == stateIdle {
+	if c.state.Load() != stateActive {
 		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // fails only if it is closed already
 	}
 }

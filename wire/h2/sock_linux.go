@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // mostVectors is how many vectors the kernel takes at once.
@@ -79,18 +81,7 @@ func (r *rawSock) read() (int, error) {
 }
 
 // await waits until there is something to read, or the deadline of reading.
-func (r *rawSock) await() { _ = r.rc.Read(readable) } // what else there is shows when it is read
-
-// readable tells whether there is something to read, be it the end.
-func readable(fd uintptr) bool {
-	var b [1]byte
-	for {
-		_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
-		if errno != unix.EINTR {
-			return errno != unix.EAGAIN
-		}
-	}
-}
+func (r *rawSock) await() { _ = wire.Await(r.rc) } // what it was shows when it is read
 
 func (r *rawSock) readNow(fd uintptr) bool {
 	in := r.in
