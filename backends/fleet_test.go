@@ -324,6 +324,8 @@ func TestPublicText(t *testing.T) {
 		"version 1.2 of shape [-1,4] costs 3.5 times": "version 1.2 of shape [-1,4] costs 3.5 times",
 		"ipv4:10.0.0.7:8001: Connection refused":      "... Connection refused",
 		"\xff":                                        "?",
+		"at localhost:8001, or triton-0.models.svc:8001: refused, or dns:a.b:443": "at ... or ... refused, or ...",
+		"dense.1:0 of layer:100 is model.v2":                                      "dense.1:0 of layer:100 is model.v2",
 	} {
 		if got := PublicText(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)

@@ -2,6 +2,7 @@ package backends
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -30,6 +31,15 @@ func isAddress(word string) bool {
 	if _, err := netip.ParseAddrPort(word); err == nil {
 		return true
 	}
-	_, err := netip.ParseAddr(word)
-	return err == nil && strings.ContainsAny(word, ".:")
+	if _, err := netip.ParseAddr(word); err == nil {
+		return strings.ContainsAny(word, ".:")
+	}
+	colon := max(strings.LastIndexByte(word, ':'), 0)
+	host, port := word[:colon], strings.TrimPrefix(word[colon:], ":")
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n >= leastPort && (host == "localhost" || strings.Contains(host, "."))
 }
+
+// leastPort is from which number on what stands behind a name with a dot, or localhost, is a port: a tensor of
+// TensorFlow's is called dense.1:0.
+const leastPort = 80

@@ -39,7 +39,7 @@ func (c *ClientConn) headers(id uint32, block []byte, end bool) *fault {
 	switch {
 	case s == nil:
 		return c.budget.spend()
-	case fields.Over():
+	case fields.Over() && !(end && tellsFailure(fields)):
 		c.fail(s, &verdictHeadSize, frame.Cancel)
 	case s.answered && (!end || !fields.ValidTrailers()):
 		c.fail(s, &verdictTrailers, frame.ProtocolError)
@@ -49,6 +49,13 @@ func (c *ClientConn) headers(id uint32, block []byte, end bool) *fault {
 		return c.head(s, end)
 	}
 	return nil
+}
+
+// tellsFailure tells whether fields that are too large still say how the call failed: the status counts then, and the
+// words that were dropped do not.
+func tellsFailure(f *hpack.Fields) bool {
+	status, ok := readStatus(f)
+	return ok && status != OK
 }
 
 // head takes the first header block of an answer, or one that is merely informational.

@@ -209,6 +209,14 @@ func TestClientAnswers(t *testing.T) {
 		{"an error whose text takes frames of its own", func(h *host, id uint32) {
 			h.headers(id, false, grpcHead...)
 			h.largeHead(id, true, "grpc-status", "13", "grpc-message", strings.Repeat("x", 100_000))
+		}, Internal, "", true, false},
+		{"such an error, and no more", func(h *host, id uint32) {
+			h.largeHead(id, true, grpc("grpc-status", "3", "grpc-message", strings.Repeat("x", 100_000))...)
+		}, InvalidArgument, "", true, false},
+		{"an answer whose trailers are too large", func(h *host, id uint32) {
+			h.headers(id, false, grpcHead...)
+			h.must(h.fr.WriteData(id, false, []byte(one)))
+			h.largeHead(id, true, "grpc-status", "0", "x", strings.Repeat("x", 100_000))
 		}, Internal, "too large", false, false},
 		{"a window increment of 0", func(h *host, id uint32) {
 			h.raw(frame.WindowUpdate, 0, id, "\x00\x00\x00\x00")
