@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/telemetry"
@@ -78,6 +79,7 @@ type Place struct {
 	outcomes *telemetry.CounterRow
 
 	refused  atomic.Bool
+	trusted  atomic.Int64 // when it was, last, behind a refusal
 	nonsense atomic.Int32 // answers that made none, in a row
 
 	// Guarded by Fleet.mu.
@@ -311,8 +313,19 @@ func (f *Fleet) Refused(r *Remote) []*Place {
 // Trust gives a place its requests again: the server was seen to have the version after it had refused one.
 func (p *Place) Trust() {
 	p.nonsense.Store(0)
+	p.trusted.Store(infer.Now())
 	p.refused.Store(false)
 	p.Version.fleet.Room()
+}
+
+// fullFor is for how long a place counts as full that was seen to have the version after it had refused a request.
+const fullFor = 10 * time.Second
+
+// Full tells whether the server, if it turns a request away, is rather full than without the version: it did so a short
+// while ago, and had it. That is no reason to keep others away.
+func (p *Place) Full() bool {
+	at := p.trusted.Load()
+	return at != 0 && time.Duration(infer.Now()-at) < fullFor
 }
 
 // doubtful tells whether other places are preferred.

@@ -10,6 +10,7 @@ const (
 	Invalid
 	UnknownModel
 	UnknownVersion
+	UnknownRegion
 	TooLarge
 	Unauthenticated
 	Forbidden
@@ -36,6 +37,7 @@ var codeTable = [Codes]struct {
 	Invalid:         {"INVALID", ClientError},
 	UnknownModel:    {"UNKNOWN_MODEL", ClientError},
 	UnknownVersion:  {"UNKNOWN_VERSION", ClientError},
+	UnknownRegion:   {"UNKNOWN_REGION", ClientError},
 	TooLarge:        {"TOO_LARGE", ClientError},
 	Unauthenticated: {"UNAUTHENTICATED", ClientError},
 	Forbidden:       {"FORBIDDEN", ClientError},

@@ -45,7 +45,7 @@ func (e *inference) describe(t target) {
 		e.index()
 		return
 	}
-	if m := e.x.Method(); !bytes.Equal(m, methodGet) && !bytes.Equal(m, methodHead) {
+	if !e.reads() {
 		e.refuseMethod("GET, HEAD")
 		return
 	}
@@ -68,6 +68,12 @@ func (e *inference) describe(t target) {
 	default:
 		e.describeModel(t)
 	}
+}
+
+// reads tells whether the method is one that asks and changes nothing.
+func (e *inference) reads() bool {
+	m := e.x.Method()
+	return bytes.Equal(m, methodGet) || bytes.Equal(m, methodHead)
 }
 
 // statusIf is 200 if yes, else no.

@@ -116,8 +116,12 @@ func (s *Server) askRegions(ctx context.Context, path string, question, answer p
 
 // regions answers what REST asks about regions.
 func (e *inference) regions(t target) {
-	if want := regionMethod(t.op); !bytes.Equal(e.x.Method(), want) {
-		e.refuseMethod(string(want))
+	if !e.reads() && t.op == opRegionStatus {
+		e.refuseMethod("GET, HEAD")
+		return
+	}
+	if t.op != opRegionStatus && !bytes.Equal(e.x.Method(), methodPost) {
+		e.refuseMethod("POST")
 		return
 	}
 	name, used, ok := unescape(t.region, e.scratch)
@@ -145,7 +149,7 @@ func (e *inference) regions(t target) {
 	err := e.await(func(ctx context.Context) *infer.Error { return e.server.askRegions(ctx, path, question, answer) })
 	switch {
 	case err != nil && err.Code == infer.UnknownModel:
-		e.sendError(http.StatusNotFound, "UNKNOWN_REGION", err.Text)
+		e.sendError(http.StatusNotFound, infer.UnknownRegion.String(), err.Text)
 	case err != nil:
 		e.refuse(err)
 	case t.op == opRegionStatus:
@@ -163,18 +167,10 @@ func (e *inference) noRegions(t target, name []byte) {
 	case t.op == opUnregister:
 		e.tell(http.StatusOK, []byte("{}"))
 	case len(name) > 0:
-		e.sendError(http.StatusNotFound, "UNKNOWN_REGION", noRegion(name))
+		e.sendError(http.StatusNotFound, infer.UnknownRegion.String(), noRegion(name))
 	default:
 		e.tell(http.StatusOK, []byte("[]"))
 	}
-}
-
-// regionMethod is the method that an operation takes.
-func regionMethod(o op) []byte {
-	if o == opRegionStatus {
-		return methodGet
-	}
-	return methodPost
 }
 
 // region reads what is to be registered.

@@ -23,6 +23,7 @@ var grpcStatus = [infer.Codes]h2.Status{
 	infer.Invalid:         h2.InvalidArgument,
 	infer.UnknownModel:    notFound,
 	infer.UnknownVersion:  notFound,
+	infer.UnknownRegion:   notFound,
 	infer.TooLarge:        h2.ResourceExhausted,
 	infer.Unauthenticated: unauthenticated,
 	infer.Forbidden:       permissionDenied,

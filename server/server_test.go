@@ -76,6 +76,7 @@ func TestRefusals(t *testing.T) {
 		{"a region", "GET", "/ml/v2/systemsharedmemory/region/x/status", "", nil, 404, "UNKNOWN_REGION", "'x'"},
 		{"registering a region", "POST", "/ml/v2/cudasharedmemory/region/x/register", "{}", nil, 501, "UNSUPPORTED", "shares no memory"},
 		{"wrong method on regions", "GET", "/ml/v2/cudasharedmemory/unregister", "", nil, 405, "METHOD_NOT_ALLOWED", "POST"},
+		{"wrong method on a list of regions", "POST", "/ml/v2/systemsharedmemory/status", "", nil, 405, "METHOD_NOT_ALLOWED", "GET, HEAD"},
 		{"no path of regions", "GET", "/ml/v2/systemsharedmemory/region//status", "", nil, 404, "NO_SUCH_PATH", ""},
 		{"trace settings", "GET", "/ml/v2/trace/setting", "", nil, 501, "UNSUPPORTED", "tracing"},
 		{"load", "POST", "/ml/v2/repository/models/echo/load", "", nil, 403, "FORBIDDEN", "load"},

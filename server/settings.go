@@ -41,10 +41,9 @@ const (
 
 // settings answers questions about settings, and changes them where they are posted.
 func (e *inference) settings(t target) {
-	method := e.x.Method()
-	post := bytes.Equal(method, methodPost)
-	if !post && !bytes.Equal(method, methodGet) {
-		e.refuseMethod("GET, POST")
+	post := bytes.Equal(e.x.Method(), methodPost)
+	if !post && !e.reads() {
+		e.refuseMethod("GET, HEAD, POST")
 		return
 	}
 	if err := e.name(t); err != nil {

@@ -15,6 +15,7 @@ var httpStatus = [infer.Codes]int{
 	infer.Invalid:         http.StatusBadRequest,
 	infer.UnknownModel:    http.StatusNotFound,
 	infer.UnknownVersion:  http.StatusNotFound,
+	infer.UnknownRegion:   http.StatusNotFound,
 	infer.TooLarge:        http.StatusRequestEntityTooLarge,
 	infer.Unauthenticated: http.StatusUnauthorized,
 	infer.Forbidden:       http.StatusForbidden,

@@ -227,6 +227,14 @@ func (a *attempt) answered(burst *infer.Burst) {
 	r.Release()
 }
 
+// request is the first one that the run is for.
+func (a *attempt) request() *infer.Request {
+	if a.single != nil {
+		return a.part.Members[0].Call.Request
+	}
+	return a.batch.Load().Members[0].Call.Request
+}
+
 // read makes a response of an answer, or an error of what is none.
 func (a *attempt) read(b *infer.Batch) (*infer.Response, *infer.Error) {
 	answer, err := a.call.answer(a.place)

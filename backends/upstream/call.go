@@ -82,7 +82,7 @@ func (c *grpcCall) cancel() { c.Cancel() }
 
 func (c *grpcCall) answer(place *backends.Place) (Answer, *infer.Error) {
 	if c.Status != h2.OK {
-		return Answer{}, judge(&c.Call, place)
+		return Answer{}, judge(&c.Call, place, c.attempt.request())
 	}
 	return Answer{Body: &c.Answer}, nil
 }

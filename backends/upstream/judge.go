@@ -21,7 +21,8 @@ var (
 	errAway       = &infer.Error{Code: infer.BackendLost, Origin: infer.FromBackend, Retry: infer.Safe, Text: "what stands in front of the model server says that it is not available", After: time.Second}
 	errUnsent     = &infer.Error{Code: infer.NoEndpoint, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "no model server could be reached", After: time.Second}
 	errFull       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "too many requests wait for a connection to the model server", After: time.Second}
-	errCalm       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server or its answer asks for more than there is", After: time.Second}
+	errCalm       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromBackend, Retry: infer.Safe, Text: "there is no room for the model server's answer now", After: time.Second}
+	errExcess     = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Never, Text: "the model server's answer is larger than this gateway takes"}
 	errNonsense   = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server's answer makes no sense"}
 	errUnnameable = &infer.Error{Code: infer.Unsupported, Origin: infer.FromGateway, Retry: infer.Never, Text: "the model cannot be named in a request over HTTP"}
 	errTooLarge   = &infer.Error{Code: infer.TooLarge, Origin: infer.FromGateway, Retry: infer.Never, Text: "the request is larger than a gRPC message can be"}
@@ -45,20 +46,30 @@ func (e *endpoint) refusal(err error) *infer.Error {
 	return infer.ErrDraining
 }
 
-// judge makes an error of how a call at a place ended.
-func judge(call *h2.Call, place *backends.Place) *infer.Error {
+// judge makes an error of how a call of a request at a place ended.
+func judge(call *h2.Call, place *backends.Place, r *infer.Request) *infer.Error {
 	if call.Local {
 		return judgeLocal(call)
 	}
-	return judged(place, call.Status, call.Text)
+	return judged(place, r, call.Status, call.Text)
 }
 
-// judged makes an error of a status that a server answered to a run, with its words.
-func judged(place *backends.Place, status h2.Status, text string) *infer.Error {
-	if status == codeNotFound || status == h2.Unavailable {
-		turnedAway(place)
+// judged makes an error of a status that a server answered to a run of a request, with its words.
+func judged(place *backends.Place, r *infer.Request, status h2.Status, text string) *infer.Error {
+	err := worded(status, text)
+	e := place.Remote.Runner.(*endpoint)
+	switch {
+	case status == codeNotFound && r.Regions:
+		// There was the model a moment ago, so it is a region; if it is the model after all, a look tells.
+		err.Code = infer.UnknownRegion
+		e.hurry()
+	case status == codeNotFound, status == h2.Unavailable && !place.Full():
+		place.Refuse()
+		e.hurry()
+	case status == h2.Unavailable:
+		e.hurry()
 	}
-	return worded(status, text)
+	return err
 }
 
 // worded makes an error of a status that a server answered, with its words.
@@ -92,15 +103,9 @@ func worded(status h2.Status, text string) *infer.Error {
 	return e
 }
 
-// turnedAway has the others take the version's requests, and looks whether what we know of the place is old.
-func turnedAway(place *backends.Place) {
-	place.Refuse()
-	place.Remote.Runner.(*endpoint).hurry()
-}
-
 // nonsense has the others take the version's requests when an endpoint goes on answering what makes no sense.
 func nonsense(place *backends.Place, err *infer.Error) {
-	if !place.Nonsense() {
+	if err == errExcess || !place.Nonsense() { // too much is what was asked for
 		return
 	}
 	e := place.Remote.Runner.(*endpoint)
@@ -111,6 +116,9 @@ func nonsense(place *backends.Place, err *infer.Error) {
 
 // judgeLocal is judge for what the client found by itself.
 func judgeLocal(call *h2.Call) *infer.Error {
+	if call.Excess {
+		return errExcess
+	}
 	switch call.Status {
 	case h2.Cancelled:
 		if !call.GivenUp() {
@@ -147,7 +155,7 @@ func ofInput(err *infer.Error) bool {
 	case infer.Invalid, infer.Internal:
 		return true
 	case infer.BadBackend:
-		return err == errRowsLost
+		return err == errRowsLost || err == errExcess // of all members together
 	}
 	return false
 }

@@ -74,7 +74,7 @@ func (c *restCall) answer(place *backends.Place) (Answer, *infer.Error) {
 		return Answer{}, judgeFault(&c.Call)
 	case c.Status != 200:
 		status, text := e.refused(&c.Call)
-		err := judged(place, status, text)
+		err := judged(place, c.attempt.request(), status, text)
 		switch {
 		case c.Status == 413:
 			err.Code, err.Retry, err.After = infer.TooLarge, infer.Never, 0
@@ -113,7 +113,9 @@ func judgeFault(call *h1client.Call) *infer.Error {
 			return errUnsent
 		}
 		return errLost
-	case h1client.FaultTooLarge, h1client.FaultMemory:
+	case h1client.FaultTooLarge:
+		return errExcess
+	case h1client.FaultMemory:
 		return errCalm
 	case h1client.FaultInternal:
 		return infer.ErrInternal

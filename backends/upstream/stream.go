@@ -185,7 +185,7 @@ func (l *leg) Answered(call *h2.Call, by h2.Drainer) {
 	x, burst := l.opened, of(by)
 	err := x.failure
 	if err == nil && call.Status != h2.OK {
-		err = judge(call, x.place)
+		err = judge(call, x.place, x.stream.Load().Call.Request)
 	}
 	code := infer.OK
 	if err != nil {

@@ -1,5 +1,7 @@
 """Tensors in system shared memory: a real Triton on this machine, asked directly and through Sluice."""
 
+import http.client
+import json
 import pathlib
 import tempfile
 import unittest
@@ -166,6 +168,24 @@ class SharedMemory:
                 with self.subTest(module.__name__, name="no such object"), self.assertRaises(tritonclient.utils.InferenceServerException):
                     client.register_system_shared_memory("none", "/there_is_none_" + region.name, 64)
                 self.assertTrue(client.is_server_live())
+
+
+class UnknownRegionTest(unittest.TestCase):
+    """A region that nobody registered is no unknown model, and is no reason to keep others away from the server."""
+
+    def test_code(self):
+        body = {"inputs": [{"name": "IN_FP32", "datatype": "FP32", "shape": [1, 4],
+                            "parameters": {"shared_memory_region": "nobody", "shared_memory_byte_size": 16}}]}
+        at = {}
+        for name, server in (("triton", TRITON), ("sluice", SLUICE)):
+            connection = http.client.HTTPConnection(server.http, timeout=10)
+            self.addCleanup(connection.close)
+            connection.request("POST", "/v2/models/identity/infer", json.dumps(body))
+            answer = connection.getresponse()
+            at[name] = answer.status, json.loads(answer.read())
+        self.assertEqual(at["sluice"][0], at["triton"][0])
+        self.assertEqual(at["sluice"][1]["code"], "UNKNOWN_REGION")
+        self.assertEqual(at["sluice"][1]["error"], at["triton"][1]["error"])
 
 
 class ShieldTest(unittest.TestCase):

@@ -56,6 +56,7 @@ type Call struct {
 	Details    []byte // a google.rpc.Status, encoded; empty if none came
 	Sent       bool   // false: the server has not worked on it, and it may be sent again
 	Local      bool   // the client gave the status, not the server
+	Excess     bool   // the answer is larger than the client takes, and would be again
 	Answer     slab.List
 
 	head, trailer hpack.Fields
@@ -74,7 +75,7 @@ type Call struct {
 // Reset drops the answer and makes the call ready to be started. Nobody may cancel meanwhile.
 func (call *Call) Reset() {
 	call.Answer.Release()
-	call.HTTPStatus, call.Status, call.Text, call.Sent, call.Local = 0, OK, "", false, false
+	call.HTTPStatus, call.Status, call.Text, call.Sent, call.Local, call.Excess = 0, OK, "", false, false, false
 	call.Details = call.Details[:0]
 	call.head.Reset()
 	call.trailer.Reset()
@@ -160,7 +161,10 @@ func (call *Call) answerLocally(v *verdict, by Drainer) {
 }
 
 // end has a call end as v says.
-func (call *Call) end(v *verdict) { call.Status, call.Text, call.Local = v.status, v.text, true }
+func (call *Call) end(v *verdict) {
+	call.Status, call.Text, call.Local = v.status, v.text, true
+	call.Excess = v == &verdictTooLarge || v == &verdictRatio
+}
 
 // over tells that the call has ended, and survives whoever is told: there may be other calls to end.
 func (call *Call) over(by Drainer) {
