@@ -21,7 +21,7 @@ var (
 	errAway       = &infer.Error{Code: infer.BackendLost, Origin: infer.FromBackend, Retry: infer.Safe, Text: "what stands in front of the model server says that it is not available", After: time.Second}
 	errUnsent     = &infer.Error{Code: infer.NoEndpoint, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "no model server could be reached", After: time.Second}
 	errFull       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromGateway, Retry: infer.Unsent, Text: "too many requests wait for a connection to the model server", After: time.Second}
-	errCalm       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromBackend, Retry: infer.Safe, Text: "there is no room for the model server's answer now", After: time.Second}
+	errCalm       = &infer.Error{Code: infer.Overloaded, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server or its answer asks for more than there is", After: time.Second}
 	errExcess     = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Never, Text: "the model server's answer is larger than this gateway takes"}
 	errNonsense   = &infer.Error{Code: infer.BadBackend, Origin: infer.FromBackend, Retry: infer.Safe, Text: "the model server's answer makes no sense"}
 	errUnnameable = &infer.Error{Code: infer.Unsupported, Origin: infer.FromGateway, Retry: infer.Never, Text: "the model cannot be named in a request over HTTP"}
