@@ -22,6 +22,7 @@ const (
 	headerVersion    = "Sluice-Version"
 	headerRetry      = "Retry-After"
 	headerAllow      = "Allow"
+	headerKind       = "Content-Type"
 
 	typeJSON   = "application/json"
 	typeBinary = "application/octet-stream"

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +20,9 @@ var (
 	errEscape  = infer.Errorf(infer.Invalid, "the path has a percent sign that does not begin an escape")
 	errTimeout = infer.Errorf(infer.Invalid, "X-Request-Timeout-Ms is not a positive number of milliseconds")
 )
+
+// typeGRPC is what the content types of gRPC and gRPC-Web begin with.
+var typeGRPC = []byte("application/grpc")
 
 // refuse answers with an error.
 func (e *inference) refuse(err *infer.Error) {
@@ -80,8 +84,13 @@ func (e *inference) refuseMethod(allow string) {
 	e.sendError(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "this path takes "+allow)
 }
 
-// refusePath answers that there is no such path.
+// refusePath answers that there is no such path, or, to what would be gRPC if it came differently, how.
 func (e *inference) refusePath() {
+	if bytes.HasPrefix(e.x.Header(headerKind), typeGRPC) {
+		e.sendError(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE",
+			"gRPC is served over HTTP/2, with the content type application/grpc; gRPC-Web is not")
+		return
+	}
 	e.sendError(http.StatusNotFound, "NO_SUCH_PATH", "there is nothing at this path")
 }
 

@@ -63,6 +63,8 @@ func TestRefusals(t *testing.T) {
 		{"unknown model", "POST", "/ml/v2/models/nope/infer", "{}", nil, 404, "UNKNOWN_MODEL", `there is \"echo\"`},
 		{"unknown version", "POST", "/ml/v2/models/echo/versions/9/infer", "{}", nil, 404, "UNKNOWN_VERSION", `it has \"1\"`},
 		{"no such path", "POST", "/ml/v3", "", nil, 404, "NO_SUCH_PATH", ""},
+		{"gRPC over HTTP/1.1", "POST", "/ml/inference.GRPCInferenceService/ServerLive", "\x00\x00\x00\x00\x00", []wire.Header{{Name: "Content-Type", Value: []byte("application/grpc+proto")}}, 415, "UNSUPPORTED_MEDIA_TYPE", "HTTP/2"},
+		{"gRPC-Web", "POST", "/inference.GRPCInferenceService/ServerLive", "\x00\x00\x00\x00\x00", []wire.Header{{Name: "Content-Type", Value: []byte("application/grpc-web-text")}}, 415, "UNSUPPORTED_MEDIA_TYPE", "gRPC-Web"},
 		{"outside the prefix", "GET", "/v2", "", nil, 404, "NO_SUCH_PATH", ""},
 		{"wrong method", "GET", infer, "", nil, 405, "METHOD_NOT_ALLOWED", "POST"},
 		{"wrong method on a question", "POST", "/ml/v2", "", nil, 405, "METHOD_NOT_ALLOWED", "GET, HEAD"},

@@ -15,7 +15,7 @@ const (
 	// encoderTable bounds our half of the dynamic tables: what repeats in answers is little.
 	encoderTable = 512
 	// recentResets is how many streams that we reset are remembered, as frames for them may be on their way.
-	recentResets = 32
+	recentResets = 256
 )
 
 // Conn is one connection.
@@ -39,6 +39,7 @@ type Conn struct {
 	budget  budgets
 	timer   timers
 	lastID  uint32 // the highest stream that the client opened
+	saidID  uint32 // the last one that the client was told is served; none above it counts
 	leaving bool   // it has taken its leave
 	aged    bool   // because of its age
 	finalAt int64  // when the last word is due, unless the client answers the first; 0: not

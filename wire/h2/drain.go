@@ -59,9 +59,9 @@ func (c *Conn) lastCall() {
 	c.leaving, c.finalAt = true, 0
 	m := &c.mu
 	m.Lock()
-	m.drain = final
+	m.drain, c.saidID = final, c.lastID
 	out := c.output()
-	out.b = frame.AppendGoAway(out.b, c.lastID, frame.NoError, "")
+	out.b = frame.AppendGoAway(out.b, c.saidID, frame.NoError, "")
 	m.Unlock()
 }
 
@@ -129,8 +129,12 @@ const (
 func (c *Conn) farewell(why *fault) {
 	if !why.quiet {
 		c.mu.Lock()
+		last := c.lastID
+		if c.mu.drain == final {
+			last = c.saidID // later streams were passed over, and the client may send their calls again
+		}
 		out := c.output()
-		out.b = frame.AppendGoAway(out.b, c.lastID, why.code, why.text)
+		out.b = frame.AppendGoAway(out.b, last, why.code, why.text)
 		c.mu.Unlock()
 		level := zap.DebugLevel
 		if why.code == frame.EnhanceYourCalm {

@@ -270,3 +270,20 @@ func (p *peer) widened(id uint32) int64 {
 		}
 	}
 }
+
+// TestTrailersBehindEarlyAnswers has many requests answered before their bodies have come: what still comes of them is
+// passed over, however many they were.
+func TestTrailersBehindEarlyAnswers(t *testing.T) {
+	r := newRig(t, Options{})
+	p := dialPeer(t, r)
+	const requests = 200
+	for i := range requests {
+		id := uint32(2*i + 1)
+		p.headers(id, false, post("/early")...)
+		p.wantAnswer(id, ":status: 503")
+	}
+	for i := range requests {
+		p.headers(uint32(2*i+1), true, "x-trailer", "late")
+	}
+	p.alive(2*requests + 1)
+}

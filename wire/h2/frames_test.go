@@ -237,7 +237,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 		body   string
 		want   []string
 	}{
-		{"GET", get("/test.Echo/Unary", "content-type", "application/grpc"), "", []string{":status: 405"}},
+		{"GET", get("/test.Echo/Unary", "content-type", "application/grpc"), "", []string{":status: 405", "allow: POST"}},
 		{"unknown method", call("Nothing"), "\x00\x00\x00\x00\x00", []string{":status: 200", "content-type: application/grpc", "grpc-status: 12"}},
 		{"messages in JSON", post("/test.Echo/Unary", "content-type", "application/grpc+json", "te", "trailers"), "\x00\x00\x00\x00\x00", []string{":status: 200", "grpc-status: 12"}},
 		{"messages in protobuf, named", post("/test.Echo/Unary", "content-type", "application/grpc+proto;x=y", "te", "trailers"), "\x00\x00\x00\x00\x00", []string{":status: 200", "grpc-status: 0"}},
@@ -251,7 +251,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 		{"two messages", call("Unary"), "\x00\x00\x00\x00\x01a\x00\x00\x00\x00\x01b", []string{"grpc-status: 3"}},
 		{"unknown flag", call("Unary"), "\x02\x00\x00\x00\x01a", []string{"grpc-status: 3"}},
 		{"compressed with nothing", call("Unary"), "\x01\x00\x00\x00\x01a", []string{"grpc-status: 3"}},
-		{"unknown encoding", call("Unary", "grpc-encoding", "snappy"), "\x01\x00\x00\x00\x01a", []string{"grpc-status: 12"}},
+		{"unknown encoding", call("Unary", "grpc-encoding", "snappy"), "\x01\x00\x00\x00\x01a", []string{"grpc-status: 12", "grpc-accept-encoding: identity,deflate,gzip"}},
 		{"corrupt gzip", call("Unary", "grpc-encoding", "gzip"), "\x01\x00\x00\x00\x01a", []string{"grpc-status: 3"}},
 		{"larger than the limit", call("Unary"), "\x00\x00\x00\x03\xe9", []string{"grpc-status: 8"}},
 		{"4 GiB", call("Unary"), "\x00\xff\xff\xff\xff0123456789", []string{"grpc-status: 8"}},

@@ -186,6 +186,7 @@ func (c *Conn) refuseHTTP(s *Stream, status int) {
 	s.msg.discard = true
 	s.send.status, s.send.rest, s.send.only = status, true, true
 	s.send.fields = appendField(s.send.fields, varies, "content-length", []byte("0"))
+	s.send.fields = appendField(s.send.fields, varies, "allow", []byte("POST"))
 	c.hold(s)
 	s.hand()
 }

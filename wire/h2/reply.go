@@ -130,8 +130,15 @@ func (c *Conn) refuse(s *Stream, r *callRefusal) {
 	s.st.handler = true
 	c.mu.pins++
 	c.mu.Unlock()
-	s.Reply(&Answer{Status: r.status, Text: r.text})
+	a := Answer{Status: r.status, Text: r.text}
+	if r == &callEncoding {
+		a.Head = codingsTaken
+	}
+	s.Reply(&a)
 }
+
+// codingsTaken is what a client is told that has compressed its message in another way. It is never written.
+var codingsTaken = []wire.Header{{Name: "grpc-accept-encoding", Value: []byte("identity,deflate,gzip")}}
 
 // countRefusal counts a refusal where it belongs.
 func (c *Conn) countRefusal(r *callRefusal) {

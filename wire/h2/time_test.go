@@ -262,6 +262,26 @@ func TestUnreadSocketIsClosed(t *testing.T) {
 	})
 }
 
+// TestTheLastWordStands ends a connection for what its client did after it was told which streams are served: those that
+// were passed over since are not among them, so that their calls can be made elsewhere.
+func TestTheLastWordStands(t *testing.T) {
+	bubble(t, Options{}, func(r *rig, p *peer) {
+		frames := p.greet()
+		p.unary(1, "Later", []byte("x"))
+		synctest.Wait()
+		r.srv.BeginDrain(20 * time.Second)
+		<-frames
+		ping := (<-frames).(*http2.PingFrame)
+		p.must(p.fr.WritePing(true, ping.Data))
+		<-frames
+		p.unary(3, "Unary", []byte("too late"))
+		p.raw(frame.Ping, 0, 1, "12345678") // PING is about no stream
+		if g, ok := drainFrames(frames).(*http2.GoAwayFrame); !ok || g.ErrCode != http2.ErrCodeProtocol || g.LastStreamID != 1 {
+			t.Errorf("the last word is %v, want stream 1", g)
+		}
+	})
+}
+
 func TestAgeAndDrain(t *testing.T) {
 	for name, tc := range map[string]struct {
 		opts  Options

@@ -1,6 +1,8 @@
 package services
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -100,6 +102,10 @@ func (r *Registry) Serve(s *h2.Stream) {
 	defer c.end()
 	if err := c.begin(); err != nil {
 		c.answer(nil, err)
+		return
+	}
+	if errors.Is(c.ctx.Err(), context.DeadlineExceeded) { // before anybody looks at it
+		c.answer(nil, errExpired)
 		return
 	}
 	if c.method.streaming != nil {

@@ -1,9 +1,12 @@
 package services_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -99,6 +103,39 @@ func TestMetadata(t *testing.T) {
 	}
 	if !slices.Equal(trailer.Get("behind"), []string{"a", "b"}) || !slices.Equal(trailer.Get("behind-bin"), []string{"\n"}) {
 		t.Errorf("trailer %v", trailer)
+	}
+}
+
+// TestExpiredCallsAreNotServed sends a call whose deadline has passed when it comes, which no client of grpc-go does.
+func TestExpiredCallsAreNotServed(t *testing.T) {
+	r, _ := script(t, services.Options{}, &scripted{unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+		t.Error("it was served")
+		return &testpb.SimpleResponse{}, nil
+	}})
+	transport := &http2.Transport{
+		AllowHTTP: true,
+		DialTLSContext: func(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	}
+	defer transport.CloseIdleConnections()
+	target := "http://" + r.ln.Addr().String() + testpb.TestService_UnaryCall_FullMethodName
+	for _, timeout := range []string{"0n", "1n", "0H"} {
+		ask, err := http.NewRequestWithContext(soon(t), http.MethodPost, target, bytes.NewReader(make([]byte, 5)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask.Header.Set("content-type", "application/grpc")
+		ask.Header.Set("te", "trailers")
+		ask.Header.Set("grpc-timeout", timeout)
+		answer, err := transport.RoundTrip(ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if got := answer.Header.Get("grpc-status"); got != "4" {
+			t.Errorf("grpc-timeout %s: grpc-status %q, want 4", timeout, got)
+		}
 	}
 }
 
