@@ -15,6 +15,8 @@ type Output struct {
 	tensor.Tensor
 	// Region is where the backend has put the tensor if that is not in the response; nil: it is here.
 	Region *Region
+	// Params are the parameters that the backend gave with the output, of the response's memory.
+	Params []Param
 }
 
 // Response is what a run returned: counted, shared by the members of its batch, each of which holds a range
@@ -95,8 +97,10 @@ func (r *Response) Release() {
 		panic("BUG: infer: response released twice")
 	}
 	for i := range r.Outputs {
-		r.Outputs[i].Release()
-		r.Outputs[i].Region = nil
+		o := &r.Outputs[i]
+		o.Release()
+		clear(o.Params)
+		o.Region, o.Params = nil, o.Params[:0]
 	}
 	r.Body.Release()
 	r.Final, r.Error = false, nil

@@ -259,6 +259,7 @@ func TestRESTRefusals(t *testing.T) {
 		{405, ``, infer.Unsupported, "the model server answered 405 and did not say why"},
 		{413, `{"error":"large"}`, infer.TooLarge, "large"},
 		{422, `{"detail":[{"msg":"x"}]}`, infer.Invalid, "x"},
+		{423, `{"detail":[{"msg":"long","input":"` + strings.Repeat("x", 1<<17) + `"}]}`, infer.Invalid, "long"},
 		{429, `{"error":"busy"}`, infer.Overloaded, "busy"},
 		{500, `{"error":"oops"}`, infer.Internal, "oops"},
 		{501, `{"error":"how?"}`, infer.Unsupported, "how?"},

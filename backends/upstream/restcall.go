@@ -24,7 +24,7 @@ const (
 	headerTimeout = "X-Request-Timeout-Ms" // another Sluice reads it
 )
 
-// mostRefusal bounds the body of a refusal that is read for words.
+// mostRefusal bounds how much of the body of a refusal is read for words. Some servers repeat the request behind them.
 const mostRefusal = 64 << 10
 
 // restCall is a call over REST.
@@ -125,9 +125,10 @@ func judgeFault(call *h1client.Call) *infer.Error {
 
 // refused returns the status of gRPC that the status of a refusal stands for, and the server's words.
 func (e *endpoint) refused(call *h1client.Call) (status h2.Status, text string) {
-	if call.Answer.Size() <= mostRefusal {
-		text = e.pool.opts.Dialect.REST.Refusal(call.Answer.Flatten(e.pool.memory.Slabs))
-	}
+	var front slab.List
+	front.AppendRange(&call.Answer, 0, min(call.Answer.Size(), mostRefusal))
+	text = e.pool.opts.Dialect.REST.Refusal(front.Flatten(e.pool.memory.Slabs))
+	front.Release()
 	if text == "" {
 		text = fmt.Sprintf("the model server answered %d and did not say why", call.Status)
 	}

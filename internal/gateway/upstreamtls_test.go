@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // authority signs certificates.
@@ -93,7 +94,7 @@ func TestTLSToServersOfREST(t *testing.T) {
 			l.ServeHTTP(w, r)
 		}
 	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
 	clients := x509.NewCertPool()
 	clients.AddCert(a.cert)
 	server.TLS = &tls.Config{

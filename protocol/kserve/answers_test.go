@@ -17,6 +17,7 @@ func remoteAnswer() *pb.ModelInferResponse {
 	p := answeredBy([]string{string(f32(1, 2, 3, 4, 5, 6))}, answered("SUM", "FP32", 3, 2))
 	p.ModelName, p.Id = "up", "not the client's"
 	p.Parameters = map[string]*pb.InferParameter{"b": boolParam(false), "f": doubleParam(0.5), "i": intParam(-1), "s\n": stringParam("\"é\""), "u": uintParam(1 << 63), "none": {}}
+	p.Outputs[0].Parameters = map[string]*pb.InferParameter{"binary_data_size": intParam(7), "content_type": stringParam("np"), "none": {}, "u": uintParam(1 << 63)}
 	return p
 }
 
@@ -32,6 +33,9 @@ func TestMergedAnswersOverGRPC(t *testing.T) {
 		p.Id, p.Parameters = "7", remoteAnswer().Parameters
 		delete(p.Parameters, "none")
 		p.Parameters[finalKey] = boolParam(true)
+		if o.Datatype != "BYTES" { // they are not of classes
+			o.Parameters = map[string]*pb.InferParameter{"content_type": stringParam("np"), "u": uintParam(1 << 63)}
+		}
 		return p
 	}
 	for i, tc := range []struct {
@@ -62,8 +66,8 @@ func TestRemoteAnswersOverREST(t *testing.T) {
 		name, form, want string
 		binary           bool
 	}{
-		{"JSON", `"binary_data":false`, `FP32","shape":[3,2],"data":[1.0,2.0,3.0,4.0,5.0,6.0]}]}`, false},
-		{"binary", `"binary_data":true`, `FP32","shape":[3,2],"parameters":{"binary_data_size":24}}]}` + string(f32(1, 2, 3, 4, 5, 6)), true},
+		{"JSON", `"binary_data":false`, `FP32","shape":[3,2],"parameters":{"content_type":"np","u":9223372036854775808},"data":[1.0,2.0,3.0,4.0,5.0,6.0]}]}`, false},
+		{"binary", `"binary_data":true`, `FP32","shape":[3,2],"parameters":{"binary_data_size":24,"content_type":"np","u":9223372036854775808}}]}` + string(f32(1, 2, 3, 4, 5, 6)), true},
 		{"classes", `"classification":1`, `BYTES","shape":[3,1],"data":["2.0:1","4.0:1","6.0:1"]}]}`, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

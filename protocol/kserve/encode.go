@@ -72,7 +72,7 @@ func (e *Encoder) document(a *Answer) *infer.Error {
 	w.Quoted(text.BytesOf(a.Model.Name))
 	w.Text(`,"model_version":`)
 	w.Quoted(text.BytesOf(a.Model.Version))
-	e.parameters(a.Response.Params)
+	e.parameters(a.Response.Params, -1)
 	w.Text(`,"outputs":[`)
 	for i := range a.count() {
 		o := a.output(i)
@@ -87,15 +87,21 @@ func (e *Encoder) document(a *Answer) *infer.Error {
 	return nil
 }
 
-// parameters writes what the backend said beside its outputs.
-func (e *Encoder) parameters(params []infer.Param) {
-	if len(params) == 0 {
+// parameters writes what the backend said beside its outputs, or beside one, whose binary data takes size bytes, -1: it has
+// none.
+func (e *Encoder) parameters(params []infer.Param, size int) {
+	if len(params) == 0 && size < 0 {
 		return
 	}
 	w := &e.w
 	w.Text(`,"parameters":{`)
+	if size >= 0 {
+		w.Text(`"binary_data_size":`)
+		w.Room(20)
+		w.Buf = strconv.AppendInt(w.Buf, int64(size), 10)
+	}
 	for i := range params {
-		if i > 0 {
+		if i > 0 || size >= 0 {
 			w.Text(",")
 		}
 		writeParam(w, &params[i])
@@ -125,14 +131,17 @@ func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
 		w.Text("}")
 		return nil
 	}
+	params := o.Params
+	if dtype != o.DType {
+		params = nil // they are not of its classes
+	}
 	if a.Head.binary(i) {
-		w.Text(`,"parameters":{"binary_data_size":`)
-		w.Room(20)
-		w.Buf = strconv.AppendInt(w.Buf, int64(e.part.Size()), 10)
-		w.Text("}}")
+		e.parameters(params, e.part.Size())
+		w.Text("}")
 		e.tail.AppendList(&e.part)
 		return nil
 	}
+	e.parameters(params, -1)
 	w.Text(`,"data":[`)
 	switch what := e.data(dtype, shape); what {
 	case "":

@@ -51,14 +51,15 @@ type MessageEncoder struct {
 
 // An outputField is an output that is to be written.
 type outputField struct {
-	from  *infer.Output
-	name  string
-	dtype tensor.DType
-	shape []int64
-	dims  int // encoded length of shape
-	body  int // encoded length of the InferOutputTensor
-	size  int // of the data
-	taken bool
+	from   *infer.Output
+	name   string
+	dtype  tensor.DType
+	shape  []int64
+	params []infer.Param
+	dims   int // encoded length of shape
+	body   int // encoded length of the InferOutputTensor
+	size   int // of the data
+	taken  bool
 }
 
 // NewMessageEncoder returns an encoder that takes the memory for messages from pool.
@@ -104,6 +105,12 @@ func (e *MessageEncoder) prepare(a *Answer) *infer.Error {
 			f.dims += message.VarintSize(uint64(d))
 		}
 		f.body = message.StringSize(len(f.name)) + message.StringSize(len(f.dtype.String())) + message.StringSize(f.dims)
+		if f.dtype == o.DType { // else they are not of its classes
+			f.params = o.Params
+		}
+		for i := range f.params {
+			f.body += paramEntrySize(&f.params[i])
+		}
 		e.fields = append(e.fields, f)
 	}
 	return nil
@@ -224,12 +231,14 @@ func (e *MessageEncoder) describe(b []byte, a *Answer, params []infer.Param, fin
 		b = binary.AppendUvarint(append(b, keyResponseOutputs), uint64(o.body))
 		b = message.AppendField(b, keyTensorName, o.name)
 		b = message.AppendField(b, keyTensorType, o.dtype.String())
-		if o.dims == 0 {
-			continue
+		if o.dims > 0 {
+			b = binary.AppendUvarint(append(b, keyTensorShape), uint64(o.dims))
 		}
-		b = binary.AppendUvarint(append(b, keyTensorShape), uint64(o.dims))
 		for _, d := range o.shape {
 			b = binary.AppendUvarint(b, uint64(d))
+		}
+		for i := range o.params {
+			b = appendParam(b, keyTensorParameters, &o.params[i])
 		}
 	}
 	return b

@@ -92,14 +92,9 @@ func (d *ResponseDecoder) message() *infer.Error {
 	resp.BodyName, resp.BodyVersion, resp.BodyID = resp.Keep(d.name), resp.Keep(d.version), resp.Keep(d.id)
 	for i := range d.params {
 		p := &d.params[i]
-		if p.unset {
-			continue
+		if !p.unset {
+			resp.Params = append(resp.Params, keepParam(resp, p))
 		}
-		if p.big {
-			p.Kind = infer.ParamUint
-		}
-		p.Key, p.String = resp.Keep(p.Key), resp.Keep(p.String)
-		resp.Params = append(resp.Params, p.Param)
 	}
 	resp.Final = FinalOf(resp) == FinalYes
 	return nil
@@ -171,6 +166,11 @@ func (d *ResponseDecoder) output() *infer.Error {
 	o, err := fit.BindOutput(d.model, d.resp, in, d.dtype, d.classified)
 	if err != nil {
 		return err
+	}
+	for i := range d.own {
+		if p := &d.own[i]; !p.unset && !ofTensor(p.Key) {
+			o.Params = append(o.Params, keepParam(d.resp, p))
+		}
 	}
 	if d.request != nil {
 		o.Region = outputRegion(d.request, o.Index)

@@ -60,6 +60,9 @@ func show(m *infer.Model, r *infer.Response) string {
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
 		fmt.Fprintf(&b, "%s %s %s %x\n", m.Outputs[o.Index].Name, o.DType, tensor.ShapeString(o.Shape), flat(&o.Data))
+		for _, p := range o.Params {
+			fmt.Fprintf(&b, "its %s=%d %q %d %v\n", p.Key, p.Kind, p.String, p.Int, p.Float)
+		}
 	}
 	for i := range r.Params {
 		p := &r.Params[i]

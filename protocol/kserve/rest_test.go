@@ -184,7 +184,7 @@ func TestRESTResponse(t *testing.T) {
 	nullsAndWhatever := `{"model_name":"addsub","model_version":null,"id":null,"parameters":null,"usage":{"a":[null]},` +
 		`"outputs":[{"name":"SUM","shape":[1,2],"datatype":"fp32","parameters":null,"data":[[1.0,2]]}]}`
 	params := `{"parameters":{"content_type":"np","headers":{"a":"b"},"none":null,"n":3,"big":18446744073709551615,"f":0.5,"b":true},` +
-		`"outputs":[{"data":[1,2],"parameters":{"content_type":"np"},"name":"SUM","datatype":"FP32","shape":[1,2]}]}`
+		`"outputs":[{"data":[1,2],"parameters":{"content_type":"np","headers":{"a":"b"},"n":2,"classification":1},"name":"SUM","datatype":"FP32","shape":[1,2]}]}`
 	binary, head := headed(`{"outputs":[{"name":"SUM","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8},"data":null},`+
 		`{"name":"DIFF","datatype":"FP32","shape":[1,2],"data":[3,4]}]}`, sum)
 	classes := sent{json: strings.Replace(addSubJSON, `{"id"`, `{"outputs":[{"name":"SUM","parameters":{"classification":1}}],"id"`, 1)}
@@ -195,7 +195,7 @@ func TestRESTResponse(t *testing.T) {
 		want         string
 	}{
 		{"nulls", []sent{{json: addSubJSON}}, nullsAndWhatever, "", "SUM FP32 [1,2] 0000803f00000040\n"},
-		{"parameters", []sent{{json: addSubJSON}}, params, "", "SUM FP32 [1,2] 0000803f00000040\ncontent_type=0 \"np\" 0 0\nn=1 \"\" 3 0\nbig=4 \"\" -1 0\nf=3 \"\" 0 0.5\nb=2 \"\" 1 0\n"},
+		{"parameters", []sent{{json: addSubJSON}}, params, "", "SUM FP32 [1,2] 0000803f00000040\nits content_type=0 \"np\" 0 0\nits n=1 \"\" 2 0\ncontent_type=0 \"np\" 0 0\nn=1 \"\" 3 0\nbig=4 \"\" -1 0\nf=3 \"\" 0 0.5\nb=2 \"\" 1 0\n"},
 		{"NaN as null", []sent{{json: addSubJSON}}, `{"outputs":[{"name":"SUM","shape":[1,2],"datatype":"FP32","data":[null,[null]]}]}`, "", "SUM FP32 [1,2] 0000c07f0000c07f\n"},
 		{"binary and JSON", []sent{{json: addSubJSON}}, binary, head, "SUM FP32 [1,2] 0000803f00000040\nDIFF FP32 [1,2] 0000404000008040\n"},
 		{"all of it JSON, and said so", []sent{{json: addSubJSON}}, nullsAndWhatever, strconv.Itoa(len(nullsAndWhatever)), "SUM FP32 [1,2] 0000803f00000040\n"},
@@ -393,7 +393,10 @@ func TestRESTErrors(t *testing.T) {
 		`{"detail":"Not Found"}`:                  "Not Found",
 		`{"detail":[{"loc":["body"],"msg":"m"}]}`: "m",
 		`{"detail":[1,{"msg":2},{"msg":"m"},{}]}`: "m",
-		`{"detail":[{"msg":"m"}`:                  "",
+		`{"detail":[{"msg":"m"}`:                  "m",
+		`{"error":"no","input":[1,2`:              "no",
+		`{"detail":[{"msg":"m","input":"abc`:      "m",
+		`{"error":"no`:                            "",
 		`{"error":[{"msg":"m"}]}`:                 "",
 		`{"error":{"message":"x"}}`:               "",
 		`<html>`:                                  "",

@@ -85,8 +85,8 @@ func ParseRESTReply(body []byte, a proto.Message) error {
 }
 
 // RESTError returns what the body of an answer that is an error says: its error, as the protocol has it, or its detail,
-// as the web framework of many servers does: words, or a list of what is wrong, of which it is the first. It is empty
-// if neither is there.
+// as the web framework of many servers does: words, or a list of what is wrong, of which it is the first. What comes
+// behind it may be cut off. It is empty if neither is there.
 func RESTError(body []byte) string {
 	var s text.Scanner
 	s.Reset(body)
@@ -103,9 +103,6 @@ func RESTError(body []byte) string {
 		default:
 			s.Skip()
 		}
-	}
-	if !s.End() {
-		return ""
 	}
 	return said
 }

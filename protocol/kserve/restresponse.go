@@ -28,6 +28,7 @@ type RESTResponseDecoder struct {
 	in         fit.Field
 	dtype      []byte // as the backend says it
 	seen       inputSeen
+	own        []infer.Param // of the output being read
 }
 
 // NewRESTResponseDecoder returns a decoder that takes the memory for tensors that come as JSON from pool.
@@ -49,6 +50,8 @@ func (d *RESTResponseDecoder) Decode(b *infer.Batch, head []byte, body *slab.Lis
 	}
 	d.model, d.resp, d.body, d.classified = nil, nil, nil, nil
 	d.in, d.dtype = fit.Field{}, nil
+	clear(d.own)
+	d.own = d.own[:0]
 	d.s.Reset(nil)
 	return err
 }
@@ -112,8 +115,8 @@ func (d *RESTResponseDecoder) document() *infer.Error {
 // null reads a null, if one is next.
 func (d *RESTResponseDecoder) null() bool { return d.s.Peek() == 'n' && d.s.Literal("null") }
 
-// parameters reads the parameters of the answer, or passes over those of an output, of which binary_data_size says
-// something. Values that are none for the rest of the protocol are passed over.
+// parameters reads the parameters of the answer, or of an output, of which binary_data_size says something. Values that are
+// none for the rest of the protocol are passed over.
 func (d *RESTResponseDecoder) parameters(ofAnswer bool) {
 	s := &d.s
 	if d.null() {
@@ -128,15 +131,22 @@ func (d *RESTResponseDecoder) parameters(ofAnswer bool) {
 		}
 		switch {
 		case ofAnswer:
-			if p.big {
-				p.Kind = infer.ParamUint
-			}
-			p.Key, p.String = d.resp.Keep(p.Key), d.resp.Keep(p.String)
-			d.resp.Params = append(d.resp.Params, p.Param)
+			d.resp.Params = append(d.resp.Params, keepParam(d.resp, &p))
 		case string(key) == "binary_data_size" && p.Kind == infer.ParamInt && !p.big && p.Int >= 0:
 			d.seen.size, d.seen.hasSize = p.Int, true
+		case !ofTensor(key):
+			d.own = append(d.own, keepParam(d.resp, &p))
 		}
 	}
+}
+
+// keepParam returns a parameter of a response that was read, in the response's memory.
+func keepParam(r *infer.Response, p *param) infer.Param {
+	if p.big {
+		p.Kind = infer.ParamUint
+	}
+	p.Key, p.String = r.Keep(p.Key), r.Keep(p.String)
+	return p.Param
 }
 
 func (d *RESTResponseDecoder) outputs() *infer.Error {
@@ -156,7 +166,7 @@ func (d *RESTResponseDecoder) outputs() *infer.Error {
 // output reads one output. Its data, if it comes before what describes it, is passed over and read at the end.
 func (d *RESTResponseDecoder) output() *infer.Error {
 	s := &d.s
-	d.in, d.dtype, d.seen = fit.Field{}, nil, inputSeen{}
+	d.in, d.dtype, d.seen, d.own = fit.Field{}, nil, inputSeen{}, d.own[:0]
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		var err *infer.Error
@@ -189,7 +199,12 @@ func (d *RESTResponseDecoder) output() *infer.Error {
 	if err := d.incomplete(); err != nil {
 		return err
 	}
-	return d.finishOutput()
+	if err := d.finishOutput(); err != nil {
+		return err
+	}
+	o := &d.resp.Outputs[len(d.resp.Outputs)-1]
+	o.Params = append(o.Params, d.own...)
+	return nil
 }
 
 // data takes the place of the array, and reads it if all is known that it takes.
