@@ -232,14 +232,22 @@ func (b *Binder) BadElement(bad text.BadValue, n int) *infer.Error {
 // Complete checks that nothing is missing.
 func (b *Binder) Complete() *infer.Error {
 	m := b.Model
-	missing := 0
+	missing, required := 0, 0
 	for i := range m.Inputs {
-		if !m.Inputs[i].Optional && !b.Has(i) {
+		if m.Inputs[i].Optional {
+			continue
+		}
+		required++
+		if !b.Has(i) {
 			missing++
 		}
 	}
 	if missing == 0 {
 		return nil
+	}
+	expected := strconv.Itoa(len(m.Inputs))
+	if required < len(m.Inputs) {
+		expected = "between " + strconv.Itoa(required) + " and " + expected
 	}
 	var got, lacks bytes.Buffer
 	for i := range m.Inputs {
@@ -250,8 +258,8 @@ func (b *Binder) Complete() *infer.Error {
 			list(&lacks, m.Inputs[i].Name)
 		}
 	}
-	return infer.Errorf(infer.Invalid, "expected %d inputs but got %d inputs for model %s. Got input(s) [%s], but missing required input(s) [%s]. Please provide all required input(s)",
-		len(m.Inputs), len(b.Req.Inputs), text.Quote(m.Name), got.Bytes(), lacks.Bytes())
+	return infer.Errorf(infer.Invalid, "expected %s inputs but got %d inputs for model %s. Got input(s) [%s], but missing required input(s) [%s]. Please provide all required input(s)",
+		expected, len(b.Req.Inputs), text.Quote(m.Name), got.Bytes(), lacks.Bytes())
 }
 
 // Has tells whether the request has the input at a place in the model's list.

@@ -129,6 +129,7 @@ func (d *Decoder) decode() *infer.Error {
 	head := d.binary
 	text, spare := front(d.src.Body, head, d.pool)
 	d.s.Reset(text)
+	d.s.Of = d.Model.Name
 	err := d.document()
 	if spare != nil {
 		spare.Release()

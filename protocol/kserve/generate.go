@@ -29,6 +29,7 @@ const nestedParameters = "parameters"
 func ParseGenerate(m *infer.Model, body []byte) ([]byte, *infer.Error) {
 	g := &generation{model: m}
 	g.Reset(body)
+	g.Of = m.Name
 	err := g.members(true)
 	switch {
 	case err != nil:
@@ -101,6 +102,8 @@ func (g *generation) param(key []byte) *infer.Error {
 
 // input reads the data of an input, one value or a list, and works out its shape.
 func (g *generation) input(spec *infer.Spec) *infer.Error {
+	g.Nonfinite = true
+	defer func() { g.Nonfinite = false }()
 	g.Peek()
 	from, n := g.Pos, int64(1)
 	flat := true
@@ -113,15 +116,16 @@ func (g *generation) input(spec *infer.Spec) *infer.Error {
 		}
 	}
 	if !flat {
-		return infer.Errorf(infer.Invalid, "input %s: want one value, or a list of values without lists in it", text.Quote(spec.Name))
+		return infer.Errorf(infer.Invalid, "input %s of model %s: want one value, or a list of values without lists in it",
+			text.Quote(spec.Name), text.Quote(g.model.Name))
 	}
 	if g.Failed() {
 		return nil
 	}
 	shape, ok := shapeFor(spec, g.model.MaxBatch > 0, n)
 	if !ok {
-		return infer.Errorf(infer.Invalid, "input %s has %d values, and the shape of the model's is %s",
-			text.Quote(spec.Name), n, tensor.ShapeString(spec.Dims))
+		return infer.Errorf(infer.Invalid, "input %s of model %s has %d values, and its shape is %s",
+			text.Quote(spec.Name), text.Quote(g.model.Name), n, tensor.ShapeString(spec.Dims))
 	}
 	if len(g.inputs) > 0 {
 		g.inputs = append(g.inputs, ',')

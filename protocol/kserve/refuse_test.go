@@ -53,6 +53,8 @@ func refusals() []refusal {
 	i8, fp := single(tensor.Int8, 1), single(tensor.FP32, -1)
 	numbered := single(tensor.Int8, 1)
 	numbered.NumberedSequences = true
+	oneOptional := addSub()
+	oneOptional.Inputs[1].Optional = true
 	list := []refusal{
 		bad("nothing", i8, "", "expected an object at byte 0"),
 		bad("empty object", i8, "{}", `for model 'm' has no "inputs"`),
@@ -133,6 +135,8 @@ func refusals() []refusal {
 		bad("NaN in an unknown field", i8, `{"x":NaN}`, "expected a value at byte 5"),
 
 		bad("no inputs", addSub(), `{"inputs":[]}`, "expected 2 inputs but got 0 inputs for model 'addsub'. Got input(s) [], but missing required input(s) ['A','B']. Please provide all required input(s)"),
+		bad("missing one beside an optional one", oneOptional, `{"inputs":[]}`, "expected between 1 and 2 inputs but got 0 inputs for model 'addsub'. Got input(s) [], but missing required input(s) ['A']"),
+		bad("broken", addSub(), `{"inputs":`, "the request for model 'addsub' cannot be parsed: "),
 		bad("missing input", addSub(), `{"inputs":[{"name":"B","shape":[1,2],"datatype":"FP32","data":[1,2]}]}`, "expected 2 inputs but got 1 inputs for model 'addsub'. Got input(s) ['B'], but missing required input(s) ['A']"),
 		bad("unknown input", addSub(), pair(`"name":"C","shape":[1,2],"datatype":"FP32","data":[1,2]`), "unexpected inference input 'C' for model 'addsub', its inputs are ['A', 'B']"),
 		bad("duplicate input", addSub(), pair(`"name":"A","shape":[1,2],"datatype":"FP32","data":[1,2]`), "input 'A' already exists in the request for model 'addsub'"),

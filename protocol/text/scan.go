@@ -40,6 +40,8 @@ type Scanner struct {
 	NullNaN bool
 	// Members bounds the members of an object that is read or skipped, if it is above [MaxMembers].
 	Members int
+	// Of is the model that a request is for, which Fault names. Reset forgets it.
+	Of string
 
 	depth     int
 	frames    [maxDepth + 1]frame
@@ -70,7 +72,7 @@ func (s *Scanner) Reset(b []byte) {
 		s.index.used = 0
 	}
 	s.Text, s.Pos, s.what, s.at, s.depth, s.Nonfinite, s.NullNaN = b, 0, "", 0, 0, false, false
-	s.keys, s.unescaped = s.keys[:0], s.unescaped[:0]
+	s.keys, s.unescaped, s.Of = s.keys[:0], s.unescaped[:0], ""
 }
 
 // Fail records the first fault and returns false.
@@ -83,6 +85,9 @@ func (s *Scanner) Fail(at int, what string) bool {
 
 // Fault words what was wrong with the document, which is a client's.
 func (s *Scanner) Fault() *infer.Error {
+	if s.Of != "" {
+		return infer.Errorf(infer.Invalid, "the request for model %s cannot be parsed: %s", Quote(s.Of), s.Wrong())
+	}
 	return infer.Errorf(infer.Invalid, "the request cannot be parsed: %s", s.Wrong())
 }
 

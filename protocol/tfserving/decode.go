@@ -43,6 +43,7 @@ func (d *Decoder) Decode(src Source, req *infer.Request) (Form, *infer.Error) {
 	}
 	b, spare := flat(src.Body, d.pool)
 	d.s.Reset(b)
+	d.s.Of = src.Model.Name
 	form, err := d.document()
 	for i := range d.columns {
 		d.columns[i].drop()

@@ -105,7 +105,7 @@ func ParseExamples(model string, body []byte) (x *Examples, signature string, er
 	r := &exampleReader{model: model}
 	s := &r.s
 	s.Reset(body)
-	s.Members = text.ManyMembers
+	s.Members, s.Of = text.ManyMembers, model
 	x = &Examples{}
 	seen := false
 	s.Open('{')

@@ -15,7 +15,7 @@ REWRITE = bool(os.environ.get("SLUICE_REWRITE"))
 # What is refused, by a name for it: the statuses, what is said, in which ... stands for anything,
 # and why it is right.
 REFUSALS = {
-    "not-json": (("400",), "the request cannot be parsed: invalid UTF-8 in a string at byte ...", "JSON is text"),
+    "not-json": (("400",), "the request for model '...' cannot be parsed: invalid UTF-8 in a string at byte ...", "JSON is text"),
     "not-text": (("400",), "output '...' of model '...' holds bytes that are not UTF-8: request it as binary data", "JSON is text"),
     "not-named": (("400",), "output '...' of model '...' holds bytes that are not UTF-8, which only outputs whose names end in _bytes may: request it over gRPC",
                   "TensorFlow Serving sends bytes as `b64` under such names only"),
