@@ -42,9 +42,9 @@ class Page:
                 else:
                     self.differ[label].append(Difference(set(cells[1].split(", ")), set(cells[2].split(", "))))
 
-    def tells(self, case, direct, through):
+    def tells(self, label, direct, through):
         """Whether a row has the difference, which then is seen."""
-        row = next((row for row in self.differ[case.label] if row.covers(direct, through)), None)
+        row = next((row for row in self.differ[label] if row.covers(direct, through)), None)
         if row:
             row.seen = True
         return row is not None

@@ -1,10 +1,39 @@
 """Good requests of the inference protocol, made from a seed."""
 
+import dataclasses
+
 import numpy
 
-from v2 import DTYPES, NUMPY, Case, Tensor
+from v2 import CONTENTS, DTYPES, FORMS, NUMPY, Case, Tensor
 
 MODELS = ("identity", "digits", "optional", "picky", "accumulate")
+
+
+@dataclasses.dataclass
+class Input:
+    name: str
+    datatype: str
+    dims: list  # an int, or the name of a free axis
+    optional: bool = False
+
+
+@dataclasses.dataclass
+class Signature:
+    """What a model takes and gives."""
+
+    inputs: list
+    outputs: list  # of names
+    range: tuple = None  # of whole numbers, where it does not take all
+
+    @property
+    def forms(self):
+        """Typed contents have no field for halves."""
+        return FORMS if all(one.datatype in CONTENTS for one in self.inputs) else FORMS[:-1]
+
+
+# Of models that a test brings. ONNX stands for any of them.
+SIGNATURES = {}
+ONNX = "onnx"
 
 
 def tensor(random, name, datatype, shape):
@@ -24,6 +53,8 @@ def tensor(random, name, datatype, shape):
 
 def good(random, form, model=None):
     """A request that every server has to answer."""
+    if model == ONNX:
+        model = random.choice([name for name, signature in SIGNATURES.items() if form in signature.forms])
     model = model or random.choice(("identity", *MODELS))
     case = Case(form, model, [])
     rows = random.randrange(1, 5)
@@ -46,6 +77,21 @@ def good(random, form, model=None):
             case.parameters = {"sequence_id": random.randrange(1, 1 << 40), "sequence_start": True, "sequence_end": True}
         case "repeat":
             case.inputs.append(Tensor("count", "INT32", [1], [1]))
+        case _:
+            case.inputs += signed(random, SIGNATURES[model], form)
     if random.random() < 0.5:
         case.id = f"r-{random.randrange(1000)}"
     return case
+
+
+def signed(random, signature, form):
+    """Inputs for a model: axes of one name are of one length."""
+    lengths = {}
+    for one in signature.inputs:
+        if one.optional and random.random() < 0.5:
+            continue
+        shape = [dim if isinstance(dim, int) else lengths.setdefault(dim, random.randrange(1, 5)) for dim in one.dims]
+        made = tensor(random, one.name, one.datatype, shape)
+        if signature.range:
+            made.values = [random.randrange(*signature.range) for _ in made.values]
+        yield made

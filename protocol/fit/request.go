@@ -85,7 +85,8 @@ func (b *Binder) Bind() (t *infer.Input, elements int64, err *infer.Error) {
 		return nil, 0, infer.Errorf(infer.Invalid, "inference input %s data-type is '%s', but model %s expects '%s'", text.Quote(in.Name), in.DType, text.Quote(m.Name), spec.DType)
 	}
 	shape := in.Dims[:in.Rank]
-	if !fits(shape, spec.Dims, m.MaxBatch > 0) {
+	// Where any number of rows goes, a first axis that is not free is none of rows.
+	if !fits(shape, spec.Dims, m.MaxBatch > 0 && !m.AnyRows) {
 		return nil, 0, infer.Errorf(infer.Invalid, "unexpected shape for input %s for model %s. Expected %s, got %s", text.Quote(in.Name), text.Quote(m.Name), tensor.ShapeString(spec.Dims), tensor.ShapeString(shape))
 	}
 	elements, e := tensor.Elements(shape)

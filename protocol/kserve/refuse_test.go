@@ -263,6 +263,13 @@ func TestAnyRows(t *testing.T) {
 			t.Errorf("%d rows, %v", d.req.Rows, d.err)
 		}
 	})
+	m.Inputs[1].Dims = []int64{1, 2} // none of rows
+	body = body[:len(body)-2] + `,{"name":"B","shape":[9,2],"datatype":"FP32","data":[` + strings.Repeat("0,", 17) + `0]}]}`
+	decodeAs(t, Source{Model: m, HeaderLen: NoHeader}, []byte(body), 0, func(d *decoded) {
+		if d.err == nil || !strings.Contains(d.err.Text, "unexpected shape for input 'B'") {
+			t.Errorf("a first axis that is not free: %v", d.err)
+		}
+	})
 }
 
 func TestParseHeaderLength(t *testing.T) {

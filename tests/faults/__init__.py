@@ -3,6 +3,7 @@
 Each fault takes (random, case), and changes the case; its name is the label.
 """
 
+from made import SIGNATURES
 from v2 import FORMS
 
 FAULTS = {}  # of label, to the forms and models that it is for, and the function
@@ -22,6 +23,8 @@ def any_input(random, case):
 
 def output_of(random, case):
     """The name of an output that a request's model makes."""
+    if case.model in SIGNATURES:
+        return random.choice(SIGNATURES[case.model].outputs)
     return random.choice({
         "identity": [one.name.replace("IN_", "OUT_") for one in case.inputs], "digits": ["label", "probabilities"], "optional": ["Y"], "picky": ["Y"],
         "accumulate": ["sum"],

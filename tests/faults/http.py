@@ -6,7 +6,7 @@ import zlib
 import numpy
 
 from faults import any_input, fault, output_of
-from made import tensor
+from made import MODELS, tensor
 from v2 import OVER_HTTP
 
 
@@ -154,9 +154,9 @@ def deflate_body(random, case):
     case.headers["Content-Encoding"], case.mangle = "deflate", zlib.compress
 
 
-@fault(*OVER_HTTP)
+@fault(*OVER_HTTP, models=MODELS)
 def deflate_body_without_its_head(random, case):
-    """Some call this deflate."""
+    """Some call this deflate. A Triton that cannot read it may take it for the data of an only input, of which there is none."""
     case.headers["Content-Encoding"], case.mangle = "deflate", lambda body: zlib.compress(body, wbits=-15)
 
 

@@ -5,7 +5,7 @@ import copy
 import numpy
 
 from faults import any_input, fault
-from made import tensor
+from made import ONNX, tensor
 from v2 import DTYPES, OVER_GRPC, OVER_HTTP, Tensor
 
 
@@ -95,14 +95,14 @@ def no_datatype(random, case):
     one.datatype = ""
 
 
-@fault(models=("digits", "optional", "picky"))
+@fault(models=("digits", "optional", "picky", ONNX))
 def dims(random, case):
     one = any_input(random, case)
     one.shape[-1] += random.choice((1, 3))
     one.values = tensor(random, "", one.datatype, one.shape).values
 
 
-@fault(models=("identity", "digits", "optional", "picky"))
+@fault(models=("identity", "digits", "optional", "picky", ONNX))
 def rank(random, case):
     one = any_input(random, case)
     one.shape = random.choice(([*one.shape, 1], [1, *one.shape], [int(numpy.prod(one.shape))], []))
@@ -110,7 +110,7 @@ def rank(random, case):
         one.values = one.values[:1]
 
 
-@fault(models=("digits", "optional", "picky"))
+@fault(models=("digits", "optional", "picky", ONNX))
 def no_rows(random, case):
     for one in case.inputs:
         one.shape[0], one.values = 0, []

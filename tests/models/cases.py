@@ -45,7 +45,7 @@ def node(op, ins, outs, domain="", **attributes):
 def all_cases():
     groups = [
         identities, casts, pairwise, unary, reductions, mixing, neural, shapes, data_dependent, strings,
-        optional, control, axes, integers, classic, halves, configured, external, refused, broken,
+        optional, control, axes, integers, classic, halves, configured, external, refused, broken, mixed,
     ]
     for group in groups:
         yield from group()
@@ -458,3 +458,12 @@ def broken():
     huge.graph.node[0].input.append("w")
     huge.graph.initializer.add(name="w", data_type=F, dims=[2**40, 2**40])
     yield Case("broken_huge_initializer", raw=huge.SerializeToString(), **nothing)
+
+
+def mixed():
+    """Inputs of many types, of which one may be left out, and outputs of as many."""
+    yield Case("mixed", [h.make_node("StringNormalizer", ["words"], ["upper"], case_change_action="UPPER", locale="C"), node("Not", "flags", "others"),
+                         node("Identity", "ids", "same"), node("Neg", "small", "negative"), node("Mul", "wide scale", "scaled")],
+               [("words", T.STRING, ["w"]), ("flags", T.BOOL, [N, 2]), ("ids", T.UINT64, [N]), ("small", T.INT8, [3]), ("wide", T.DOUBLE, [N, 2]), ("scale", T.DOUBLE, [1])],
+               [("upper", T.STRING, ["w"]), ("others", T.BOOL, [N, 2]), ("same", T.UINT64, [N]), ("negative", T.INT8, [3]), ("scaled", T.DOUBLE, [N, 2])],
+               {"scale": np.array([2.0])}, merge="never")
