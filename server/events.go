@@ -74,6 +74,8 @@ func (e *inference) events(c *infer.Call) *infer.Error {
 	if err := e.server.front.Open(s); err != nil {
 		return asError(err)
 	}
+	e.server.stop.follow(c)
+	defer e.server.stop.unfollow(c)
 	for over := false; !over; {
 		e.x.Wait(f.news, e)
 		var r *infer.Response

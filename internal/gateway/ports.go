@@ -331,6 +331,7 @@ func (n *port) close(ctx context.Context) error {
 	var err error
 	if n.data != nil {
 		n.edge.EndStreams()
+		defer n.farewell(ctx)()
 		// The connections of HTTP/2 are served on goroutines of HTTP/1's, so both end together.
 		var both sync.WaitGroup
 		var err2 error
@@ -347,6 +348,34 @@ func (n *port) close(ctx context.Context) error {
 		n.edge.Close()
 	}
 	return err
+}
+
+// mostFarewell is how long before its connections are cut a stream is told so, at most.
+const mostFarewell = time.Second
+
+// farewell ends streams that have no end shortly before ctx has its own, so that their clients read why. The func that it
+// returns ends that.
+func (n *port) farewell(ctx context.Context) (end func()) {
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		return func() {}
+	}
+	left := time.Until(deadline)
+	timer := time.NewTimer(left - min(left/10, mostFarewell))
+	over := make(chan struct{})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			n.edge.CutStreams()
+		case <-over:
+		}
+	})
+	return func() {
+		close(over)
+		waiting.Wait()
+	}
 }
 
 // addresses are the bound addresses by purpose.
