@@ -81,7 +81,7 @@ func (b *body) receive(p []byte) (int, *refusal) {
 	if b.expect {
 		b.expect = false
 		c.writeBefore()
-		if _, err := c.Conn.Write([]byte(continueLine)); err != nil {
+		if _, err := c.write([]byte(continueLine)); err != nil {
 			c.why = ClosedReset
 			return 0, &refuseShort
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h1/syntax"
+	"github.com/sluice-serving/sluice/wire/rawio"
 )
 
 // request is a head and the buffer that it lies in. It is pooled: a connection has one only while it has
@@ -50,6 +51,7 @@ type conn struct {
 	srv      *Server
 	net.Conn                 // what bytes go through: the socket, or TLS over it
 	sock     net.Conn        // the socket
+	raw      *rawio.Socket   // the socket, where it is what bytes go through; else nil
 	ready    syscall.RawConn // of the socket, where reading can wait without a buffer; else nil
 	recv     func(fd uintptr) bool
 	opened   time.Time
@@ -89,6 +91,7 @@ func newConn(s *Server, sock, transport net.Conn, key addrKey, now time.Time) *c
 		c.expire = now.Add(age - age/10 + rand.N(age/5+1))
 	}
 	c.x.c, c.body.c = c, c
+	c.raw = rawio.New(transport)
 	if sc, ok := transport.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.ready, c.recv = raw, c.receive
@@ -329,14 +332,14 @@ func (c *conn) firstRead() error {
 func (c *conn) receive(fd uintptr) bool {
 	req := c.srv.acquire()
 	for {
-		n, err := syscall.Read(int(fd), req.buf)
+		n, err := rawio.Read(fd, req.buf)
 		switch {
 		case n > 0:
 			req.w, c.req, c.recvN = n, req, n
 			return true
-		case err == syscall.EINTR:
+		case errors.Is(err, syscall.EINTR):
 			continue
-		case err == syscall.EAGAIN:
+		case errors.Is(err, syscall.EAGAIN):
 			c.srv.release(req)
 			return false
 		case err == nil:
@@ -352,7 +355,7 @@ func (c *conn) receive(fd uintptr) bool {
 // that came too late: it does not count here.
 func (c *conn) read(p []byte) (int, error) {
 	for {
-		n, err := c.Conn.Read(p)
+		n, err := c.readOnce(p)
 		if n == 0 && err == nil {
 			continue
 		}
@@ -363,6 +366,13 @@ func (c *conn) read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+func (c *conn) readOnce(p []byte) (int, error) {
+	if c.raw != nil {
+		return c.raw.Read(p)
+	}
+	return c.Conn.Read(p)
 }
 
 // readBefore sets the deadline of reads. A deadline costs more than the clock: one that is at most a
@@ -402,7 +412,7 @@ func (c *conn) refuse(r *refusal) {
 	if c.req == nil || string(c.req.head.method.In(c.req.buf)) != "HEAD" {
 		answer = append(answer, body...)
 	}
-	_, _ = c.Conn.Write(answer) // the connection ends either way
+	_, _ = c.write(answer) // the connection ends either way
 	c.linger = true
 }
 

@@ -81,6 +81,6 @@ func (c *conn) writeEnd() error {
 	if c.reply.framing != framedChunk {
 		return nil
 	}
-	_, err := c.Conn.Write([]byte("0\r\n\r\n"))
+	_, err := c.write([]byte("0\r\n\r\n"))
 	return err
 }

@@ -45,7 +45,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		}
 		c.reply.release()
 	case !parts:
-		_, err = c.Conn.Write(p)
+		_, err = c.write(p)
 	}
 	if err != nil {
 		c.lost(err)
@@ -83,13 +83,13 @@ func (c *conn) writeAnswer(p []byte) error {
 	r := &c.reply
 	size := r.body.Size()
 	if size == 0 {
-		_, err := c.Conn.Write(p)
+		_, err := c.write(p)
 		return err
 	}
 	if free := c.req.buf[c.req.w:]; len(p)+size <= len(free) {
 		n := copy(free, p)
 		n += r.body.CopyTo(free[n:])
-		_, err := c.Conn.Write(free[:n])
+		_, err := c.write(free[:n])
 		return err
 	}
 	step := append(r.vec[:0], p)
@@ -120,10 +120,27 @@ func (c *conn) writeVector(step net.Buffers) (net.Buffers, error) {
 		return step, nil
 	}
 	c.writeBefore()
-	_, err := r.rest.WriteTo(c.Conn)
+	_, err := c.writeAll(&r.rest)
 	clear(step)
 	r.rest = nil
 	return r.vec, err
+}
+
+// write writes all of p.
+func (c *conn) write(p []byte) (int, error) {
+	if c.raw != nil {
+		return c.raw.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+// writeAll writes all of views and takes them.
+func (c *conn) writeAll(views *net.Buffers) (int64, error) {
+	if c.raw == nil {
+		return views.WriteTo(c.Conn)
+	}
+	n, err := c.raw.WriteViews(*views)
+	return int64(n), err
 }
 
 // writeBefore sets the deadline of writes, unless the one that stands is about as good.

@@ -4,7 +4,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/rawio"
 )
 
 // rest is whether a connection rests: between two requests that are far apart fasthttp's loop ends, and gives back what
@@ -85,7 +85,7 @@ func (s *Server) resume(c *conn) {
 	c.state.Store(stateResting)
 	c.deadline(c.idleUntil())
 	if c.poked.Load() == nil { // else that deadline has hidden the poke's
-		c.woke = wire.Await(c.ready)
+		c.woke = rawio.Await(c.ready)
 	}
 	c.rest = restOver
 	s.run(c)

@@ -22,8 +22,8 @@
 // Reply puts a stream on its connection's queue; [Conn].Flush turns the queue into frames, as windows allow,
 // and writes them in one system call that never blocks. What the socket does not take is parked for a writer
 // that starts then and ends when all is written. So a burst of answers costs one write, and a reader never
-// waits for a writer. The scheduler is not told of system calls that cannot wait ([simple]), and the kernel does not
-// pace what stays on the host ([unpace]).
+// waits for a writer. The scheduler is not told of system calls that cannot wait (wire/rawio), and the kernel does not
+// pace what stays on the host.
 //
 // Windows of streams are reservations: a stream starts with 128 KiB, and a message that says it is longer gets the
 // rest at once, from the budget of bytes in flight. One for which the budget has no room waits for a second, or

@@ -5,11 +5,10 @@ import (
 	"io"
 	"net"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/rawio"
 )
 
 // mostVectors is how many vectors the kernel takes at once.
@@ -47,7 +46,7 @@ func newRawSock(sock net.Conn, in *framing) *rawSock {
 	if err != nil {
 		return nil
 	}
-	unpace(sock, rc)
+	rawio.Unpace(sock, rc)
 	r := &rawSock{in: &in.readBuffer, rc: rc}
 	r.readReady, r.writeReady, r.stepReady = r.readNow, r.writeNow, r.stepNow
 	return r
@@ -81,7 +80,7 @@ func (r *rawSock) read() (int, error) {
 }
 
 // await waits until there is something to read, or the deadline of reading.
-func (r *rawSock) await() { _ = wire.Await(r.rc) } // what it was shows when it is read
+func (r *rawSock) await() { _ = rawio.Await(r.rc) } // what it was shows when it is read
 
 func (r *rawSock) readNow(fd uintptr) bool {
 	in := r.in
@@ -97,7 +96,7 @@ func (r *rawSock) readNow(fd uintptr) bool {
 		if (len(in.direct) > 0 || in.ahead != nil) && len(free) > 0 {
 			n, err = r.readVector(fd, free)
 		} else {
-			n, err = simple(unix.SYS_READ, fd, free)
+			n, err = rawio.Read(fd, free)
 		}
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -125,7 +124,7 @@ func (r *rawSock) readVector(fd uintptr, free []byte) (int, error) {
 	for _, b := range r.in.places(places[:0], free) {
 		vec = append(vec, unix.Iovec{Base: &b[0], Len: uint64(len(b))})
 	}
-	n, err := vectored(unix.SYS_READV, fd, vec)
+	n, err := rawio.Readv(fd, vec)
 	clear(vec)
 	return n, err
 }
@@ -175,7 +174,7 @@ func (r *rawSock) writeNow(fd uintptr) bool {
 		var n int
 		var err error
 		if len(vec) == 1 {
-			n, err = simple(unix.SYS_WRITE, fd, vec[0])
+			n, err = rawio.Write(fd, vec[0])
 		} else {
 			n, err = r.writeVector(fd, vec[:min(len(vec), mostVectors)])
 		}
@@ -199,30 +198,7 @@ func (r *rawSock) writeVector(fd uintptr, vec [][]byte) (int, error) {
 			r.vec = append(r.vec, unix.Iovec{Base: &b[0], Len: uint64(len(b))})
 		}
 	}
-	n, err := vectored(unix.SYS_WRITEV, fd, r.vec)
+	n, err := rawio.Writev(fd, r.vec)
 	clear(r.vec)
 	return n, err
-}
-
-// simple is read or write, and vectored readv or writev. The descriptor does not block, and so the scheduler is not told
-// of the call: it would take the thread's place away from it after 20 us, which is less than what half a
-// megabyte takes, and a thread that has to win its place back costs more than the others' wait.
-func simple(call, fd uintptr, b []byte) (int, error) {
-	raceWrites(call)
-	n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
-	raceHasRead(call)
-	if errno != 0 {
-		return -1, errno
-	}
-	return int(n), nil
-}
-
-func vectored(call, fd uintptr, vec []unix.Iovec) (int, error) {
-	raceWrites(call)
-	n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(&vec[0])), uintptr(len(vec)))
-	raceHasRead(call)
-	if errno != 0 {
-		return -1, errno
-	}
-	return int(n), nil
 }

@@ -30,7 +30,7 @@ type conn struct {
 	client  *Client
 	sock    net.Conn // the socket
 	peek    *peeker  // the same, for looking whether it still is of use
-	conn    net.Conn // what bytes go through: the socket, or TLS over the peeker
+	conn    net.Conn // what bytes go through: the peeker, or TLS over it
 	secure  bool
 	start   func()        // run, made once
 	write   func()        // writeBody, made once
@@ -56,7 +56,7 @@ type conn struct {
 
 // newConn returns a connection over a socket that is connected. secure is TLS over its peeker, nil without.
 func newConn(cl *Client, sock net.Conn, peek *peeker, secure net.Conn) *conn {
-	c := &conn{client: cl, sock: sock, peek: peek, conn: sock, secure: secure != nil, written: make(chan struct{}, 1)}
+	c := &conn{client: cl, sock: sock, peek: peek, conn: peek, secure: secure != nil, written: make(chan struct{}, 1)}
 	if c.secure {
 		c.conn = secure
 	}
@@ -66,10 +66,7 @@ func newConn(cl *Client, sock net.Conn, peek *peeker, secure net.Conn) *conn {
 
 // silent tells whether the connection can be used.
 func (c *conn) silent() bool {
-	if c.secure {
-		return c.peek.silent(c.conn)
-	}
-	return c.peek.silent(c.peek)
+	return c.peek.silent(c.conn)
 }
 
 // run makes the call that was assigned.
@@ -188,6 +185,12 @@ func (c *conn) writeAll() {
 	if len(c.vec) == 1 {
 		var n int
 		n, c.writeErr = c.conn.Write(c.vec[0])
+		c.wrote = int64(n)
+		return
+	}
+	if raw := c.peek.raw; raw != nil && !c.secure {
+		var n int
+		n, c.writeErr = raw.WriteViews(c.vec)
 		c.wrote = int64(n)
 		return
 	}

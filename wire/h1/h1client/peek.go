@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"syscall"
+
+	"github.com/sluice-serving/sluice/wire/rawio"
 )
 
 // peeker is a socket that can also be read without waiting. An idle connection has nobody who waits for its end:
@@ -12,6 +14,7 @@ import (
 // (tickets, a key update) is told from what its HTTP says.
 type peeker struct {
 	net.Conn
+	raw    *rawio.Socket   // nil: Conn does it
 	rc     syscall.RawConn // nil: it cannot be read so
 	now    func(fd uintptr) bool
 	atOnce bool // Read does not wait
@@ -22,7 +25,7 @@ type peeker struct {
 }
 
 func newPeeker(sock net.Conn) *peeker {
-	k := &peeker{Conn: sock}
+	k := &peeker{Conn: sock, raw: rawio.New(sock)}
 	if sc, ok := sock.(syscall.Conn); ok {
 		if rc, err := sc.SyscallConn(); err == nil {
 			k.rc, k.now = rc, k.readNow
@@ -34,6 +37,9 @@ func newPeeker(sock net.Conn) *peeker {
 // Read implements [net.Conn].
 func (k *peeker) Read(p []byte) (int, error) {
 	if !k.atOnce {
+		if k.raw != nil {
+			return k.raw.Read(p)
+		}
 		return k.Conn.Read(p)
 	}
 	if k.rc == nil {
@@ -48,10 +54,18 @@ func (k *peeker) Read(p []byte) (int, error) {
 	return k.n, k.err
 }
 
+// Write implements [net.Conn].
+func (k *peeker) Write(p []byte) (int, error) {
+	if k.raw != nil {
+		return k.raw.Write(p)
+	}
+	return k.Conn.Write(p)
+}
+
 // readNow reads what there is. It always returns true: RawConn would wait otherwise.
 func (k *peeker) readNow(fd uintptr) bool {
 	for {
-		n, err := syscall.Read(int(fd), k.p)
+		n, err := rawio.Read(fd, k.p)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue

@@ -1,4 +1,4 @@
-package h2
+package rawio
 
 import (
 	"errors"
@@ -44,7 +44,7 @@ func TestUnpaces(t *testing.T) {
 	} {
 		t.Run(test.host, func(t *testing.T) {
 			for i, sock := range connected(t, test.host) {
-				raw := newRawSock(sock, &framing{})
+				raw := New(sock)
 				if raw == nil {
 					t.Fatal("a plain socket is not known as one")
 				}

@@ -1,4 +1,4 @@
-package h2
+package rawio
 
 import (
 	"net"
@@ -15,11 +15,11 @@ const (
 	notPacing = "reno"
 )
 
-// unpace has the kernel send at once what is sent to a peer on the same host. Where its congestion control paces, it
+// Unpace has the kernel send at once what is sent to a peer on the same host. Where its congestion control paces, it
 // would set a timer for every 64 KiB or so of a large write: no network is spared, and passing 1 MiB on costs up to a
 // quarter more. To all other peers the operator's choice stands.
-func unpace(sock net.Conn, rc syscall.RawConn) {
-	if !sameHost(sock.LocalAddr(), sock.RemoteAddr()) {
+func Unpace(conn net.Conn, rc syscall.RawConn) {
+	if !sameHost(conn.LocalAddr(), conn.RemoteAddr()) {
 		return
 	}
 	_ = rc.Control(func(fd uintptr) { // where it fails, sending costs more

@@ -1,6 +1,6 @@
 //go:build !race && linux
 
-package h2
+package rawio
 
 func raceWrites(uintptr) {}
 

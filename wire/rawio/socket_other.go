@@ -1,0 +1,23 @@
+//go:build !linux
+
+package rawio
+
+import (
+	"errors"
+	"net"
+)
+
+// Socket is for Linux.
+type Socket struct{}
+
+// New returns nil: there is none here.
+func New(net.Conn) *Socket { return nil }
+
+// Read is never called.
+func (*Socket) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// Write is never called.
+func (*Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// WriteViews is never called.
+func (*Socket) WriteViews([][]byte) (int, error) { return 0, errors.ErrUnsupported }
