@@ -1,10 +1,12 @@
 package h2
 
+import "time"
+
 // budgets are what a connection may spend on frames that cost us and carry nothing. Work that is done
 // refills them, and so does time. They belong to the reader.
 type budgets struct {
 	control  int   // frames that are not data, and do not start or end a call
-	resets   int   // streams that ended in a reset, whoever sent it
+	resets   int   // streams that ended in a reset of ours, or in a quick one: a client whose deadlines pass is no flood
 	empties  int   // empty DATA frames in a row
 	refilled int64 // when time last refilled
 }
@@ -16,7 +18,8 @@ const (
 	controlPerCall = 10  // every call, and every full frame, pays for so many control frames
 	controlPerSec  = 100 // and every second for so many
 	resetsPerSec   = 50
-	smallData      = 512 // a DATA frame with less carries nothing that is worth its while
+	quickReset     = 20 * time.Millisecond // what a client resets later than this had its share of the streams for so long
+	smallData      = 512                   // a DATA frame with less carries nothing that is worth its while
 )
 
 func (b *budgets) init() { b.control, b.resets = mostControl, mostResets }

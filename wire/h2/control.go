@@ -145,10 +145,14 @@ func (c *Conn) resetFrame(h frame.Head, p []byte) *fault {
 		return c.budget.spend()
 	}
 	s.st.recvDone = true
+	quick := c.in.nowTime.Sub(s.arrived) < quickReset
 	l := c.lose(s)
 	c.drop(s)
 	m.Unlock()
 	c.tell(l, &refuseShort)
+	if !quick {
+		return nil
+	}
 	return c.budget.spendReset()
 }
 

@@ -262,6 +262,33 @@ func TestUnreadSocketIsClosed(t *testing.T) {
 	})
 }
 
+// TestPassingDeadlinesAreNoFlood has a client give its calls up after a while, again and again, as one does whose deadlines
+// pass. What it asks at the same time goes on.
+func TestPassingDeadlinesAreNoFlood(t *testing.T) {
+	bubble(t, Options{}, func(r *rig, p *peer) {
+		frames := p.greet()
+		id := uint32(1)
+		for range 20 {
+			first := id
+			for ; id < first+2*200; id += 2 {
+				p.headers(id, true, get("/hold")...)
+			}
+			time.Sleep(30 * time.Millisecond)
+			for given := first; given < id; given += 2 {
+				p.must(p.fr.WriteRSTStream(given, http2.ErrCodeCancel))
+			}
+			synctest.Wait()
+		}
+		p.unary(id, "Unary", []byte("x"))
+		for f := range frames {
+			if h, ok := f.(*http2.MetaHeadersFrame); ok && h.StreamID == id {
+				return
+			}
+		}
+		t.Error("the connection was closed")
+	})
+}
+
 // TestTheLastWordStands ends a connection for what its client did after it was told which streams are served: those that
 // were passed over since are not among them, so that their calls can be made elsewhere.
 func TestTheLastWordStands(t *testing.T) {

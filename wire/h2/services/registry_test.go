@@ -3,10 +3,8 @@ package services_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/http2"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -112,12 +109,8 @@ func TestExpiredCallsAreNotServed(t *testing.T) {
 		t.Error("it was served")
 		return &testpb.SimpleResponse{}, nil
 	}})
-	transport := &http2.Transport{
-		AllowHTTP: true,
-		DialTLSContext: func(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, address)
-		},
-	}
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()
 	target := "http://" + r.ln.Addr().String() + testpb.TestService_UnaryCall_FullMethodName
 	for _, timeout := range []string{"0n", "1n", "0H"} {
