@@ -398,7 +398,7 @@ func TestClientRefusesOtherServers(t *testing.T) {
 		{"silence", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			h := newHost(t, ClientOptions{ConnectTimeout: 100 * time.Millisecond})
+			h := newHost(t, ClientOptions{ConnectTimeout: 500 * time.Millisecond})
 			call := h.start([]byte("x"))
 			h.take()
 			h.write([]byte(tc.greeting))
