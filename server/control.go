@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
@@ -43,9 +43,9 @@ func (c *Control) admits(authorization string) *infer.Error {
 }
 
 // do loads or unloads.
-func (c *Control) do(ctx context.Context, verb kserve.Verb, model string) *infer.Error {
+func (c *Control) do(ctx context.Context, verb management.Verb, model string) *infer.Error {
 	do := c.Load
-	if verb == kserve.Unload {
+	if verb == management.Unload {
 		do = c.Unload
 	}
 	if err := do(ctx, model); err != nil {
@@ -75,11 +75,11 @@ func (e *inference) control(t target) {
 		e.refuseWire(err, maxQuestion)
 		return
 	}
-	verb := kserve.Load
+	verb := management.Load
 	if t.op == opUnload {
-		verb = kserve.Unload
+		verb = management.Unload
 	}
-	if err := kserve.ParseControlRequest(verb, body.Flatten(e.server.memory.Slabs)); err != nil {
+	if err := management.ParseControlRequest(verb, body.Flatten(e.server.memory.Slabs)); err != nil {
 		e.refuse(err)
 		return
 	}
@@ -124,21 +124,21 @@ func (c canceller) HangUp(how wire.HangUp) {
 
 // RepositoryModelLoad makes a model servable.
 func (i *inferenceService) RepositoryModelLoad(ctx context.Context, q *pb.RepositoryModelLoadRequest) (*pb.RepositoryModelLoadResponse, error) {
-	return &pb.RepositoryModelLoadResponse{}, i.control(ctx, kserve.Load, q)
+	return &pb.RepositoryModelLoadResponse{}, i.control(ctx, management.Load, q)
 }
 
 // RepositoryModelUnload takes a model out of service.
 func (i *inferenceService) RepositoryModelUnload(ctx context.Context, q *pb.RepositoryModelUnloadRequest) (*pb.RepositoryModelUnloadResponse, error) {
-	return &pb.RepositoryModelUnloadResponse{}, i.control(ctx, kserve.Unload, q)
+	return &pb.RepositoryModelUnloadResponse{}, i.control(ctx, management.Unload, q)
 }
 
 // control loads or unloads what a message names.
-func (i *inferenceService) control(ctx context.Context, verb kserve.Verb, q kserve.ControlMessage) error {
+func (i *inferenceService) control(ctx context.Context, verb management.Verb, q management.ControlMessage) error {
 	control := &i.server.control
 	if err := control.admits(authorizationOf(ctx)); err != nil {
 		return err
 	}
-	name, err := kserve.ControlTarget(verb, q)
+	name, err := management.ControlTarget(verb, q)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -51,20 +51,20 @@ func (e *inference) describe(t target) {
 	}
 	switch t.op {
 	case opAlive:
-		e.tell(http.StatusOK, kserve.Alive())
+		e.tell(http.StatusOK, management.Alive())
 	case opModels:
-		e.tell(http.StatusOK, kserve.ModelNames(e.server.front.Versions()))
+		e.tell(http.StatusOK, management.ModelNames(e.server.front.Versions()))
 	case opServerLive:
-		e.tell(http.StatusOK, kserve.ServerLive(true))
+		e.tell(http.StatusOK, management.ServerLive(true))
 	case opServerReady:
 		ready := e.server.front.Ready()
-		e.tell(statusIf(ready, http.StatusServiceUnavailable), kserve.ServerReady(ready))
+		e.tell(statusIf(ready, http.StatusServiceUnavailable), management.ServerReady(ready))
 	case opServerMetadata:
-		e.tell(http.StatusOK, kserve.ServerMetadata(productName, e.server.opts.Version, e.server.aside.extensions()))
+		e.tell(http.StatusOK, management.ServerMetadata(productName, e.server.opts.Version, e.server.aside.extensions()))
 	case opServingModels, opServingStatus, opServingMetadata:
 		e.describeServing(t)
 	case opAllStats:
-		e.tell(http.StatusOK, kserve.Statistics(e.server.statistics("", "")))
+		e.tell(http.StatusOK, management.Statistics(e.server.statistics("", "")))
 	default:
 		e.describeModel(t)
 	}
@@ -88,7 +88,7 @@ func statusIf(yes bool, no int) int {
 func (e *inference) describeModel(t target) {
 	model, err := e.find(t)
 	if t.op == opModelReady {
-		e.tell(statusIf(err == nil, http.StatusBadRequest), kserve.ModelReady(string(e.query.Name), err == nil))
+		e.tell(statusIf(err == nil, http.StatusBadRequest), management.ModelReady(string(e.query.Name), err == nil))
 		return
 	}
 	if err != nil {
@@ -97,15 +97,15 @@ func (e *inference) describeModel(t target) {
 	}
 	switch t.op {
 	case opModelMetadata:
-		e.tell(http.StatusOK, kserve.ModelMetadata(model, e.server.readyVersions(model.Name)))
+		e.tell(http.StatusOK, management.ModelMetadata(model, e.server.readyVersions(model.Name)))
 	case opModelConfig:
-		e.tell(http.StatusOK, kserve.ModelConfig(model, backendOf(model)))
+		e.tell(http.StatusOK, management.ModelConfig(model, backendOf(model)))
 	case opModelStats:
 		version := ""
 		if len(e.query.Version) > 0 {
 			version = model.Version
 		}
-		e.tell(http.StatusOK, kserve.Statistics(e.server.statistics(model.Name, version)))
+		e.tell(http.StatusOK, management.Statistics(e.server.statistics(model.Name, version)))
 	}
 }
 
@@ -136,12 +136,12 @@ func (e *inference) index() {
 		e.refuseWire(err, maxQuestion)
 		return
 	}
-	readyOnly, err := kserve.ParseIndexRequest(body.Flatten(e.server.memory.Slabs))
+	readyOnly, err := management.ParseIndexRequest(body.Flatten(e.server.memory.Slabs))
 	if err != nil {
 		e.refuse(err)
 		return
 	}
-	e.tell(http.StatusOK, kserve.RepositoryIndex(e.server.front.Versions(), readyOnly))
+	e.tell(http.StatusOK, management.RepositoryIndex(e.server.front.Versions(), readyOnly))
 }
 
 // tell replies with a JSON body.
@@ -163,8 +163,8 @@ func (s *Server) readyVersions(model string) []string {
 }
 
 // statistics returns the totals of the versions that can serve: of one model or version, or of all for "".
-func (s *Server) statistics(model, version string) []kserve.ModelStats {
-	var all []kserve.ModelStats
+func (s *Server) statistics(model, version string) []management.ModelStats {
+	var all []management.ModelStats
 	for _, v := range s.front.Versions() {
 		if v.State != infer.Ready || model != "" && v.Name != model || version != "" && v.Version != version {
 			continue

@@ -4,7 +4,7 @@ import (
 	"sync"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 )
 
 // followed takes the responses of a decoupled model, one at a time, for the goroutine that writes them as events.
@@ -128,7 +128,7 @@ func (e *inference) tellTrouble(err *infer.Error) {
 		e.fail(err)
 	}
 	at := len(e.scratch)
-	e.scratch = kserve.AppendEvent(e.scratch, err.Text)
+	e.scratch = rest.AppendEvent(e.scratch, err.Text)
 	e.body(e.scratch[at:])
 	e.scratch = e.scratch[:at]
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -17,14 +18,14 @@ var errNotOne = infer.Errorf(infer.Invalid,
 // decodeFlat decodes a body in Triton's flat form.
 func (e *inference) decodeFlat(req *infer.Request) *infer.Error {
 	model := req.Route.Model
-	body, err := kserve.ParseGenerate(model, req.Body.Flatten(e.server.memory.Slabs))
+	body, err := rest.ParseGenerate(model, req.Body.Flatten(e.server.memory.Slabs))
 	if err != nil {
 		return err
 	}
 	req.Body.Release()
 	req.Body.AppendOwned(e.copied(body))
 	return e.decoder.Decode(kserve.Source{
-		Model: model, Body: &req.Body, HeaderLen: kserve.NoHeader, MaxBytes: req.Route.MaxBody, Stream: true,
+		Model: model, Body: &req.Body, HeaderLen: rest.NoHeader, MaxBytes: req.Route.MaxBody, Stream: true,
 	}, req, &e.head)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/telemetry"
 	"github.com/sluice-serving/sluice/wire"
@@ -32,8 +33,8 @@ const (
 // is the edge's continuation of its call and the watcher of its client.
 type inference struct {
 	edge
-	decoder *kserve.Decoder
-	encoder *kserve.Encoder
+	decoder *rest.Decoder
+	encoder *rest.Encoder
 	tf      servingCodec
 	head    kserve.Head
 
@@ -51,8 +52,8 @@ type inference struct {
 func newInference(s *Server) *inference {
 	return &inference{
 		edge:    edge{server: s},
-		decoder: kserve.NewDecoder(s.memory.Slabs),
-		encoder: kserve.NewEncoder(s.memory.Slabs),
+		decoder: rest.NewDecoder(s.memory.Slabs),
+		encoder: rest.NewEncoder(s.memory.Slabs),
 	}
 }
 
@@ -167,7 +168,7 @@ func (e *inference) decode(req *infer.Request) *infer.Error {
 	case wayPredict, wayClassify, wayRegress:
 		return e.tf.decode(e.way, req, e.server.memory.Slabs)
 	}
-	length, err := kserve.ParseHeaderLength(e.x.Header(headerJSONLength), req.Body.Size())
+	length, err := rest.ParseHeaderLength(e.x.Header(headerJSONLength), req.Body.Size())
 	if err != nil {
 		return err
 	}

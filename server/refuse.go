@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/protocol/tfserving"
 	"github.com/sluice-serving/sluice/wire"
 )
@@ -99,7 +99,7 @@ func (e *inference) sendError(status int, code, text string) {
 	if e.serving {
 		e.scratch = tfserving.AppendError(e.scratch, text)
 	} else {
-		e.scratch = kserve.AppendError(e.scratch, text, code, e.requestID)
+		e.scratch = rest.AppendError(e.scratch, text, code, e.requestID)
 	}
 	e.reply.Body.Release()
 	e.body(e.scratch[at:])

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
@@ -104,7 +104,7 @@ func (a *Aside) shares() bool { return a.Shares != nil && a.Shares() }
 func (a *Aside) traces() bool { return a.Traces != nil && a.Traces() }
 
 // extensions are those that server metadata lists.
-func (a *Aside) extensions() []string { return kserve.Extensions(a.shares(), a.traces()) }
+func (a *Aside) extensions() []string { return management.Extensions(a.shares(), a.traces()) }
 
 // askRegions passes a question on to that server.
 func (s *Server) askRegions(ctx context.Context, path string, question, answer proto.Message) *infer.Error {
@@ -153,7 +153,7 @@ func (e *inference) regions(t target) {
 	case err != nil:
 		e.refuse(err)
 	case t.op == opRegionStatus:
-		e.tell(http.StatusOK, kserve.Regions(answer))
+		e.tell(http.StatusOK, management.Regions(answer))
 	default:
 		e.tell(http.StatusOK, []byte("{}"))
 	}
@@ -180,7 +180,7 @@ func (e *inference) region(name []byte, cuda bool) (proto.Message, *infer.Error)
 	if err := e.x.ReadBody(&body, maxQuestion); err != nil {
 		return nil, infer.Errorf(infer.Invalid, "the body of the request could not be read")
 	}
-	return kserve.ParseRegion(name, cuda, body.Flatten(e.server.memory.Slabs))
+	return management.ParseRegion(name, cuda, body.Flatten(e.server.memory.Slabs))
 }
 
 func noRegion[T []byte | string](name T) string {
@@ -243,7 +243,7 @@ func (i *inferenceService) CudaSharedMemoryUnregister(ctx context.Context, q *pb
 // rpcRegister registers a region, where there is somebody to know it and it can be one.
 func (i *inferenceService) rpcRegister(ctx context.Context, path string, question, answer proto.Message) error {
 	if i.server.aside.shares() {
-		if err := kserve.CheckRegion(question); err != nil {
+		if err := management.CheckRegion(question); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 )
 
@@ -38,7 +38,7 @@ func (i *inferenceService) ModelMetadata(_ context.Context, q *pb.ModelMetadataR
 	if err != nil {
 		return nil, err
 	}
-	return kserve.ModelMetadataMessage(model, i.server.readyVersions(model.Name)), nil
+	return management.ModelMetadataMessage(model, i.server.readyVersions(model.Name)), nil
 }
 
 func (i *inferenceService) ModelConfig(_ context.Context, q *pb.ModelConfigRequest) (*pb.ModelConfigResponse, error) {
@@ -46,7 +46,7 @@ func (i *inferenceService) ModelConfig(_ context.Context, q *pb.ModelConfigReque
 	if err != nil {
 		return nil, err
 	}
-	return kserve.ModelConfigMessage(model, backendOf(model)), nil
+	return management.ModelConfigMessage(model, backendOf(model)), nil
 }
 
 func (i *inferenceService) ModelStatistics(_ context.Context, q *pb.ModelStatisticsRequest) (*pb.ModelStatisticsResponse, error) {
@@ -60,11 +60,11 @@ func (i *inferenceService) ModelStatistics(_ context.Context, q *pb.ModelStatist
 			version = model.Version
 		}
 	}
-	return kserve.StatisticsMessage(i.server.statistics(name, version)), nil
+	return management.StatisticsMessage(i.server.statistics(name, version)), nil
 }
 
 func (i *inferenceService) RepositoryIndex(_ context.Context, q *pb.RepositoryIndexRequest) (*pb.RepositoryIndexResponse, error) {
-	return kserve.RepositoryIndexMessage(i.server.front.Versions(), q.GetReady()), nil
+	return management.RepositoryIndexMessage(i.server.front.Versions(), q.GetReady()), nil
 }
 
 // named returns the version that a message names.

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/tfserving"
 	"github.com/sluice-serving/sluice/slab"
 )
@@ -70,7 +70,7 @@ func (e *inference) answerServing(c *infer.Call) *infer.Error {
 // describeServing answers what TensorFlow Serving's API asks about models.
 func (e *inference) describeServing(t target) {
 	if t.op == opServingModels {
-		e.tell(http.StatusOK, kserve.ModelNames(e.server.front.Versions()))
+		e.tell(http.StatusOK, management.ModelNames(e.server.front.Versions()))
 		return
 	}
 	if t.op == opServingMetadata {

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
@@ -82,17 +82,17 @@ func (e *inference) traceOrLog(o op, post bool, body []byte) ([]byte, *infer.Err
 		settings := map[string]*pb.LogSettingsRequest_SettingValue{}
 		if post {
 			var err *infer.Error
-			if settings, err = kserve.ParseLogSettings(body); err != nil {
+			if settings, err = management.ParseLogSettings(body); err != nil {
 				return nil, err
 			}
 		}
 		a, err := e.server.logSettings(settings)
-		return kserve.LogSettings(a), err
+		return management.LogSettings(a), err
 	}
 	settings := map[string]*pb.TraceSettingRequest_SettingValue{}
 	if post {
 		var err *infer.Error
-		if settings, err = kserve.ParseTraceSettings(body); err != nil {
+		if settings, err = management.ParseTraceSettings(body); err != nil {
 			return nil, err
 		}
 	}
@@ -101,7 +101,7 @@ func (e *inference) traceOrLog(o op, post bool, body []byte) ([]byte, *infer.Err
 		a, err = e.server.traceSettings(ctx, string(e.query.Name), settings)
 		return err
 	})
-	return kserve.TraceSettings(a), err
+	return management.TraceSettings(a), err
 }
 
 // traceSettings has the servers behind change settings, if there are any, and say what they are.

@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 )
 
 func TestLogSettingsAsLevels(t *testing.T) {
@@ -33,7 +33,7 @@ func TestLogSettingsAsLevels(t *testing.T) {
 		{zapcore.InfoLevel, `{"log_verbose_level":true}`, 0, "'log_verbose_level'"},
 		{zapcore.InfoLevel, `{"log_loud":true}`, 0, "'log_loud'"},
 	} {
-		settings, err := kserve.ParseLogSettings([]byte(tc.body))
+		settings, err := management.ParseLogSettings([]byte(tc.body))
 		if err != nil {
 			t.Fatalf("%s: %v", tc.body, err)
 		}
@@ -48,7 +48,7 @@ func TestLogSettingsAsLevels(t *testing.T) {
 }
 
 func TestTraceSettingsOverREST(t *testing.T) {
-	all, err := kserve.ParseTraceSettings([]byte(`{"a":"x","b":["y","z"],"c":[],"d":null}`))
+	all, err := management.ParseTraceSettings([]byte(`{"a":"x","b":["y","z"],"c":[],"d":null}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestTraceSettingsOverREST(t *testing.T) {
 		t.Errorf("read as %q, want %q", got, want)
 	}
 	for _, body := range []string{"", "{", "[]", `{"a":1}`, `{"a":[1]}`, `{"a":{"b":"c"}}`, `{"a":["x"}`, `{"a":nul}`} {
-		if all, err := kserve.ParseTraceSettings([]byte(body)); err == nil {
+		if all, err := management.ParseTraceSettings([]byte(body)); err == nil {
 			t.Errorf("%s was read as %v", body, all)
 		}
 	}

@@ -2,13 +2,13 @@ package server
 
 import (
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/telemetry"
 )
 
 // stats returns the totals of a version in the form of the statistics extension.
-func (m *Metrics) stats(model, version string) kserve.ModelStats {
-	st := kserve.ModelStats{Name: model, Version: version}
+func (m *Metrics) stats(model, version string) management.ModelStats {
+	st := management.ModelStats{Name: model, Version: version}
 	s := m.find(model, version)
 	if s == nil {
 		return st
@@ -18,7 +18,7 @@ func (m *Metrics) stats(model, version string) kserve.ModelStats {
 	for _, h := range s.phase {
 		succeeded.NS += total(h).NS
 	}
-	var answered kserve.Total
+	var answered management.Total
 	for p := range s.byProtocol {
 		t := total(s.byProtocol[p].duration)
 		answered.Count += t.Count
@@ -26,9 +26,9 @@ func (m *Metrics) stats(model, version string) kserve.ModelStats {
 	}
 	st.LastInference = uint64(s.last.Load())
 	st.InferenceCount = uint64(s.rows.Value())
-	st.InferenceStats = kserve.InferenceStats{
+	st.InferenceStats = management.InferenceStats{
 		Success:       succeeded,
-		Fail:          kserve.Total{Count: less(answered.Count, succeeded.Count), NS: less(answered.NS, succeeded.NS)},
+		Fail:          management.Total{Count: less(answered.Count, succeeded.Count), NS: less(answered.NS, succeeded.NS)},
 		Queue:         total(s.phase[phaseQueue]),
 		ComputeInput:  total(s.phase[phaseReceive]),
 		ComputeInfer:  total(s.phase[phaseCompute]),
@@ -40,9 +40,9 @@ func (m *Metrics) stats(model, version string) kserve.ModelStats {
 	return st
 }
 
-func total(h *telemetry.Histogram) kserve.Total {
+func total(h *telemetry.Histogram) management.Total {
 	count, sum := h.Totals()
-	return kserve.Total{Count: uint64(count), NS: uint64(sum)}
+	return management.Total{Count: uint64(count), NS: uint64(sum)}
 }
 
 // less is a-b, not below zero: the two were read one after the other.

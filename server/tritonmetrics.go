@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 )
 
 // tritonSample is one series of one family, of one version.
@@ -19,59 +19,59 @@ type tritonSample struct {
 // tritonFamily is a family of Triton's metrics and where its values come from.
 type tritonFamily struct {
 	name, help, kind string
-	samples          func(m *Metrics, key seriesKey, st *kserve.ModelStats) []tritonSample
+	samples          func(m *Metrics, key seriesKey, st *management.ModelStats) []tritonSample
 }
 
 // tritonFamilies are the families whose values there are, with the names and labels of a Triton's.
 func tritonFamilies() []tritonFamily {
-	one := func(of func(*kserve.ModelStats) uint64) func(*Metrics, seriesKey, *kserve.ModelStats) []tritonSample {
-		return func(_ *Metrics, _ seriesKey, st *kserve.ModelStats) []tritonSample {
+	one := func(of func(*management.ModelStats) uint64) func(*Metrics, seriesKey, *management.ModelStats) []tritonSample {
+		return func(_ *Metrics, _ seriesKey, st *management.ModelStats) []tritonSample {
 			return []tritonSample{{value: of(st)}}
 		}
 	}
-	micros := func(of func(*kserve.InferenceStats) kserve.Total) func(*Metrics, seriesKey, *kserve.ModelStats) []tritonSample {
-		return one(func(st *kserve.ModelStats) uint64 { return of(&st.InferenceStats).NS / 1000 })
+	micros := func(of func(*management.InferenceStats) management.Total) func(*Metrics, seriesKey, *management.ModelStats) []tritonSample {
+		return one(func(st *management.ModelStats) uint64 { return of(&st.InferenceStats).NS / 1000 })
 	}
 	return []tritonFamily{
 		{
 			"nv_inference_request_success", "Requests that succeeded.", "counter",
-			one(func(st *kserve.ModelStats) uint64 { return st.InferenceStats.Success.Count }),
+			one(func(st *management.ModelStats) uint64 { return st.InferenceStats.Success.Count }),
 		},
 		{"nv_inference_request_failure", "Requests that failed, by reason.", "counter", tritonFailures},
 		{
 			"nv_inference_count", "Rows of the requests that succeeded.", "counter",
-			one(func(st *kserve.ModelStats) uint64 { return st.InferenceCount }),
+			one(func(st *management.ModelStats) uint64 { return st.InferenceCount }),
 		},
 		{
 			"nv_inference_exec_count", "Runs of the model, each of one request or of several.", "counter",
-			one(func(st *kserve.ModelStats) uint64 { return st.ExecutionCount }),
+			one(func(st *management.ModelStats) uint64 { return st.ExecutionCount }),
 		},
 		{
 			"nv_inference_request_duration_us", "Time of the requests that succeeded, summed.", "counter",
-			micros(func(st *kserve.InferenceStats) kserve.Total { return st.Success }),
+			micros(func(st *management.InferenceStats) management.Total { return st.Success }),
 		},
 		{
 			"nv_inference_queue_duration_us", "Of that, time in the queue.", "counter",
-			micros(func(st *kserve.InferenceStats) kserve.Total { return st.Queue }),
+			micros(func(st *management.InferenceStats) management.Total { return st.Queue }),
 		},
 		{
 			"nv_inference_compute_input_duration_us", "Of that, time in which inputs were received.", "counter",
-			micros(func(st *kserve.InferenceStats) kserve.Total { return st.ComputeInput }),
+			micros(func(st *management.InferenceStats) management.Total { return st.ComputeInput }),
 		},
 		{
 			"nv_inference_compute_infer_duration_us", "Of that, time in the model.", "counter",
-			micros(func(st *kserve.InferenceStats) kserve.Total { return st.ComputeInfer }),
+			micros(func(st *management.InferenceStats) management.Total { return st.ComputeInfer }),
 		},
 		{
 			"nv_inference_compute_output_duration_us", "Of that, time in which outputs were answered.", "counter",
-			micros(func(st *kserve.InferenceStats) kserve.Total { return st.ComputeOutput }),
+			micros(func(st *management.InferenceStats) management.Total { return st.ComputeOutput }),
 		},
 		{"nv_inference_pending_request_count", "Rows that wait to be run.", "gauge", tritonPending},
 	}
 }
 
 // tritonFailures sorts outcomes by the reasons that Triton tells apart.
-func tritonFailures(m *Metrics, key seriesKey, _ *kserve.ModelStats) []tritonSample {
+func tritonFailures(m *Metrics, key seriesKey, _ *management.ModelStats) []tritonSample {
 	by := m.Outcomes(key.model, key.version)
 	count := func(outcomes ...infer.Outcome) (n uint64) {
 		for _, o := range outcomes {
@@ -87,7 +87,7 @@ func tritonFailures(m *Metrics, key seriesKey, _ *kserve.ModelStats) []tritonSam
 	}
 }
 
-func tritonPending(m *Metrics, key seriesKey, _ *kserve.ModelStats) []tritonSample {
+func tritonPending(m *Metrics, key seriesKey, _ *management.ModelStats) []tritonSample {
 	if m.Queued == nil {
 		return nil
 	}
@@ -98,7 +98,7 @@ func tritonPending(m *Metrics, key seriesKey, _ *kserve.ModelStats) []tritonSamp
 // dashboards and tools that know those. Numbers are plain decimals: some of the tools read no others.
 func (m *Metrics) AppendTriton(dst []byte) []byte {
 	keys := m.bound()
-	stats := make([]kserve.ModelStats, len(keys))
+	stats := make([]management.ModelStats, len(keys))
 	for i, key := range keys {
 		stats[i] = m.stats(key.model, key.version)
 	}

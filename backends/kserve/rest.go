@@ -11,8 +11,9 @@ import (
 
 	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -21,11 +22,11 @@ const binaryExtension = "binary_tensor_data"
 
 // overREST is how servers are asked over REST.
 func overREST() *upstream.REST {
-	return &upstream.REST{Question: question, Reply: kserve.ParseRESTReply, Refusal: kserve.RESTError}
+	return &upstream.REST{Question: question, Reply: management.ParseRESTReply, Refusal: management.RESTError}
 }
 
 func question(q proto.Message) (upstream.RESTQuestion, bool) {
-	path, body, ok := kserve.RESTQuestion(q)
+	path, body, ok := management.RESTQuestion(q)
 	asked := upstream.RESTQuestion{Path: path, Body: body}
 	switch q.(type) {
 	case *pb.ServerMetadataRequest, *pb.RepositoryIndexRequest, *pb.ModelConfigRequest:
@@ -77,8 +78,8 @@ var errDecoupled = fmt.Errorf("%w: its answers are decoupled from its requests, 
 
 // restCodec is how runs travel over REST. It implements [upstream.Codec].
 type restCodec struct {
-	encoder *kserve.RESTRequestEncoder
-	decoder *kserve.RESTResponseDecoder
+	encoder *rest.RequestEncoder
+	decoder *rest.ResponseDecoder
 	paths   paths
 }
 
@@ -106,10 +107,10 @@ func (p paths) of(name, number string, make func(name, number string) string) st
 }
 
 func newRESTCodec(pool *slab.Pool) upstream.Codec {
-	return &restCodec{kserve.NewRESTRequestEncoder(pool), kserve.NewRESTResponseDecoder(pool), paths{}}
+	return &restCodec{rest.NewRequestEncoder(pool), rest.NewResponseDecoder(pool), paths{}}
 }
 
-func inferPath(name, number string) string { return kserve.ModelPath(name, number) + "/infer" }
+func inferPath(name, number string) string { return management.ModelPath(name, number) + "/infer" }
 
 // Encode implements [upstream.Codec].
 func (c *restCodec) Encode(b *infer.Batch, name, number string, q *upstream.Question) (err *infer.Error) {

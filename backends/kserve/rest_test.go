@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/internal/puppet/conformance"
 	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -137,16 +138,16 @@ func (s *web) infer(w http.ResponseWriter, r *http.Request) {
 	}
 	req.Body.AppendOwned(slab.View{B: b})
 	var head kserve.Head
-	length, bad := kserve.ParseHeaderLength([]byte(r.Header.Get(headLength)), len(b))
+	length, bad := rest.ParseHeaderLength([]byte(r.Header.Get(headLength)), len(b))
 	if r.Header.Get(headLength) == "" {
-		length, bad = kserve.NoHeader, nil
+		length, bad = rest.NoHeader, nil
 	}
 	if bad == nil {
-		bad = kserve.NewDecoder(s.memory.Slabs).Decode(kserve.Source{Model: m, Body: &req.Body, HeaderLen: length}, req, &head)
+		bad = rest.NewDecoder(s.memory.Slabs).Decode(kserve.Source{Model: m, Body: &req.Body, HeaderLen: length}, req, &head)
 	}
 	if bad != nil {
 		w.WriteHeader(http.StatusBadRequest)
-		_, _ = w.Write(kserve.AppendError(nil, bad.Text, "X", nil))
+		_, _ = w.Write(rest.AppendError(nil, bad.Text, "X", nil))
 		return
 	}
 	o := resp.AddOutput()
@@ -154,7 +155,7 @@ func (s *web) infer(w http.ResponseWriter, r *http.Request) {
 	o.Data.AppendList(&req.Inputs[0].Data)
 	var out slab.List
 	defer out.Release()
-	length, bad = kserve.NewEncoder(s.memory.Slabs).Encode(kserve.Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: infer.AllRows}, &out)
+	length, bad = rest.NewEncoder(s.memory.Slabs).Encode(kserve.Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: infer.AllRows}, &out)
 	if bad != nil {
 		s.t.Error(bad)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/backends/v2grpc"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/protocol/tfserving"
 	tfpb "github.com/sluice-serving/sluice/protocol/tfserving/pb"
@@ -22,7 +22,7 @@ import (
 // overV1 is how servers of v1 are asked. v1 does not tell what a model takes and gives: servers are asked as those of v2
 // are, and as TensorFlow Serving is.
 func overV1() *upstream.REST {
-	return &upstream.REST{Question: questionV1, Reply: replyV1, Refusal: kserve.RESTError}
+	return &upstream.REST{Question: questionV1, Reply: replyV1, Refusal: management.RESTError}
 }
 
 func modelV1(name string) string { return "/v1/models/" + url.PathEscape(name) }
@@ -36,7 +36,7 @@ func questionV1(q proto.Message) (upstream.RESTQuestion, bool) {
 	case *tfpb.GetModelMetadataRequest:
 		return upstream.RESTQuestion{Path: modelV1(q.GetModelSpec().GetName()) + "/metadata", Extra: true}, true
 	case *pb.ModelMetadataRequest:
-		return upstream.RESTQuestion{Path: kserve.ModelPath(q.GetName(), ""), Extra: true}, true
+		return upstream.RESTQuestion{Path: management.ModelPath(q.GetName(), ""), Extra: true}, true
 	}
 	return upstream.RESTQuestion{}, false
 }
@@ -50,7 +50,7 @@ func replyV1(body []byte, answer proto.Message) error {
 	case *tfpb.GetModelMetadataResponse:
 		return tfserving.ParseMetadata(body, answer)
 	}
-	return kserve.ParseRESTReply(body, answer)
+	return management.ParseRESTReply(body, answer)
 }
 
 // listV1 asks a server of v1 what it has: the models that it lists, or else those that are wanted. One that refuses to

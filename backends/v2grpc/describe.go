@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/sluice-serving/sluice/backends/upstream"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 )
 
@@ -35,7 +35,7 @@ func describe(l upstream.Listed, meta *pb.ModelMetadataResponse, config *pb.Mode
 	m, err := signature(l, meta)
 	m.MaxBatch = int64(config.GetMaxBatchSize())
 	m.Rowless = config != nil && m.MaxBatch == 0
-	m.AnyRows = m.MaxBatch > 0 && config.GetParameters()[kserve.AnyRowsParameter].GetStringValue() == "true"
+	m.AnyRows = m.MaxBatch > 0 && config.GetParameters()[management.AnyRowsParameter].GetStringValue() == "true"
 	m.Decoupled = config.GetModelTransactionPolicy().GetDecoupled()
 	m.NumberedSequences = numbersSequences(config)
 	for i := range m.Inputs {

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/sluice-serving/sluice/backends/upstream"
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -54,7 +54,7 @@ func TestDescribe(t *testing.T) {
 			t.Errorf("rowless, with %v: %+v, %v", config, d, err)
 		}
 	}
-	anyRows := map[string]*pb.ModelParameter{kserve.AnyRowsParameter: {StringValue: "true"}}
+	anyRows := map[string]*pb.ModelParameter{management.AnyRowsParameter: {StringValue: "true"}}
 	for size, want := range map[int32]bool{0: false, 8: true} {
 		if d, err = describe(one, meta(), &pb.ModelConfig{MaxBatchSize: size, Parameters: anyRows}); err != nil || d.Model.AnyRows != want {
 			t.Errorf("any rows, with a batch of %d: %+v, %v", size, d, err)

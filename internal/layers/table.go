@@ -22,7 +22,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		"gpu", "router", "batching", "backends", "backends/*", "autoscale", "server", "admin",
 	}
 	codec := []string{"infer", "tensor", "slab"}
-	backend := []string{"backends", "infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*", "wire/*/h?client"}
+	backend := []string{"backends", "infer", "tensor", "slab", "protocol/*", "protocol/*/*", "wire", "wire/*", "wire/*/h?client"}
 	return []Row{
 		{"slab", "counted buffers from power-of-two classes; the in-flight byte budget", []string{"internal/line"}},
 		{"telemetry", "logger, metrics registry, sharded handles, tracer, access and audit sinks", nil},
@@ -44,6 +44,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"protocol/fit", "what requests and answers must have of a model", []string{"infer", "tensor", "slab", "protocol/text"}},
 		{"protocol/*", "pure codecs wire <-> infer", append([]string{"protocol/text", "protocol/message", "protocol/fit"}, codec...)},
 		{"protocol/*/pb", "generated stubs", nil},
+		{"protocol/kserve/*", "parts of the v2 protocol", append([]string{"protocol/kserve", "protocol/kserve/pb", "protocol/text", "protocol/message", "protocol/fit"}, codec...)},
 
 		{"gpu", "samples NVML into one snapshot per device", nil},
 		{"router", "lookup, canary split, rules, mirror, admission, fallback", []string{"infer", "tensor"}},
@@ -59,13 +60,13 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"backends/onnx/ort", "the boundary to ONNX Runtime: sessions and runs over C memory", nil},
 		{"autoscale", "demand and capacity per pool", []string{"infer"}},
 		{"server", "data-plane listeners and handlers; the one error-to-status table", []string{
-			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*", "wire/h2/services", "internal/line",
+			"infer", "tensor", "slab", "protocol/*", "protocol/*/*", "wire", "wire/*", "wire/h2/services", "internal/line",
 		}},
 		{"admin", "admin API and its JSON views", []string{"infer", "config"}},
 
 		{"internal/gateway", "turns a config snapshot into one running generation and swaps them", dataPlane},
 		{"internal/puppet", "scriptable fake servers and Runners", []string{
-			"infer", "tensor", "slab", "protocol/*", "protocol/*/pb", "wire", "wire/*", "wire/h2/services",
+			"infer", "tensor", "slab", "protocol/*", "protocol/*/*", "wire", "wire/*", "wire/h2/services",
 		}},
 		{"internal/puppet/conformance", "the tests that every Runner passes", []string{"infer", "tensor", "slab"}},
 		{"internal/line", "what waits, in the order in which it came", nil},

@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/h2"
@@ -183,7 +183,7 @@ func (t *Triton) modelMetadata(q *pb.ModelMetadataRequest) (proto.Message, error
 			versions = append(versions, other.Version)
 		}
 	}
-	return kserve.ModelMetadataMessage(&m.Model, versions), nil
+	return management.ModelMetadataMessage(&m.Model, versions), nil
 }
 
 func (t *Triton) modelConfig(q *pb.ModelConfigRequest) (proto.Message, error) {
@@ -191,7 +191,7 @@ func (t *Triton) modelConfig(q *pb.ModelConfigRequest) (proto.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := kserve.ModelConfigMessage(&m.Model, "puppet")
+	answer := management.ModelConfigMessage(&m.Model, "puppet")
 	answer.Config.InstanceGroup = []*pb.ModelInstanceGroup{{
 		Name: m.Name, Count: int32(max(m.Instances, 1)), Kind: pb.ModelInstanceGroup_KIND_CPU,
 	}}

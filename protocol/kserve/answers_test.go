@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"strings"
@@ -8,7 +8,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -32,7 +34,7 @@ func TestMergedAnswersOverGRPC(t *testing.T) {
 		p := answeredBy([]string{raw}, o)
 		p.Id, p.Parameters = "7", remoteAnswer().Parameters
 		delete(p.Parameters, "none")
-		p.Parameters[finalKey] = boolParam(true)
+		p.Parameters["triton_final_response"] = boolParam(true)
 		if o.Datatype != "BYTES" { // they are not of classes
 			o.Parameters = map[string]*pb.InferParameter{"content_type": stringParam("np"), "u": uintParam(1 << 63)}
 		}
@@ -46,7 +48,7 @@ func TestMergedAnswersOverGRPC(t *testing.T) {
 		{infer.Rows{First: 1, N: 2}, want(string(f32(3, 4, 5, 6)), answered("SUM", "FP32", 2, 2))},
 	} {
 		var list slab.List
-		err := NewMessageEncoder(r.mem.Slabs).Encode(Answer{Request: r.calls[i].Request, Head: &r.heads[i], Model: r.batch.Model, Response: resp, Rows: tc.rows}, Frame{Final: FinalYes}, &list)
+		err := kserve.NewMessageEncoder(r.mem.Slabs).Encode(kserve.Answer{Request: r.calls[i].Request, Head: &r.heads[i], Model: r.batch.Model, Response: resp, Rows: tc.rows}, kserve.Frame{Final: kserve.FinalYes}, &list)
 		got := &pb.ModelInferResponse{}
 		if err != nil || proto.Unmarshal(flat(&list), got) != nil || !proto.Equal(got, tc.want) {
 			t.Errorf("member %d: %v, %s\nwant %s", i, err, prototext.Format(got), prototext.Format(tc.want))
@@ -77,7 +79,7 @@ func TestRemoteAnswersOverREST(t *testing.T) {
 				t.Fatal(err)
 			}
 			var list slab.List
-			n, err := NewEncoder(r.mem.Slabs).Encode(Answer{Request: r.calls[0].Request, Head: &r.heads[0], Model: r.batch.Model, Response: resp, Rows: infer.AllRows}, &list)
+			n, err := rest.NewEncoder(r.mem.Slabs).Encode(kserve.Answer{Request: r.calls[0].Request, Head: &r.heads[0], Model: r.batch.Model, Response: resp, Rows: infer.AllRows}, &list)
 			if got := string(flat(&list)); err != nil || got != head+tc.want || (n > 0) != tc.binary {
 				t.Errorf("%v, %d, %s\nwant %s", err, n, got, head+tc.want)
 			}

@@ -10,27 +10,30 @@ import (
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// A binder holds what a request says against the model that it asks for, and fills in the request and its
+// A Binder holds what a request says against the model that it asks for, and fills in the request and its
 // head. Both encodings go through it, so that they refuse the same requests in the same words.
-type binder struct {
+type Binder struct {
 	fit.Binder
-	head   *Head
+	Head   *Head
 	grpc   bool
 	region regionSeen // of the input or output being read
 }
 
-// begin starts a request.
-func (b *binder) begin(src *Source, req *infer.Request, head *Head) {
+// binder keeps the field unexported where a Binder is embedded.
+type binder = Binder
+
+// Start starts a request.
+func (b *Binder) Start(src *Source, req *infer.Request, head *Head) {
 	b.Begin(src.Model, req, src.MaxBytes)
-	b.head = head
+	b.Head = head
 	head.reset()
 }
 
 // maxID bounds a request's id, which ends up in logs.
 const maxID = 256
 
-// setID takes the request's id.
-func (b *binder) setID(id []byte) *infer.Error {
+// SetID takes the request's id.
+func (b *Binder) SetID(id []byte) *infer.Error {
 	if len(id) > maxID {
 		return infer.Errorf(infer.Invalid, "the request's id has %d bytes, the limit is %d", len(id), maxID)
 	}
@@ -45,30 +48,30 @@ func (b *binder) setID(id []byte) *infer.Error {
 	return nil
 }
 
-// setType takes the data type of the input being read.
-func (b *binder) setType(name []byte) *infer.Error {
+// SetType takes the data type of the input being read.
+func (b *Binder) SetType(name []byte) *infer.Error {
 	if b.In.DType = tensor.ParseDType(name); b.In.DType == tensor.Invalid {
 		return infer.Errorf(infer.Invalid, "input %s of model %s has the unknown data type %s", b.InputName(), text.Quote(b.Model.Name), text.Quote(name))
 	}
 	return nil
 }
 
-// nameless says that output i of the request has no name.
-func (b *binder) nameless(i int) *infer.Error {
+// Nameless says that output i of the request has no name.
+func (b *Binder) Nameless(i int) *infer.Error {
 	return infer.Errorf(infer.Invalid, "output %d of the request for model %s has no \"name\"", i, text.Quote(b.Model.Name))
 }
 
-// want asks for an output, whose form is the last of the head.
-func (b *binder) want(index int) *infer.Error {
+// Want asks for an output, whose form is the last of the head.
+func (b *Binder) Want(index int) *infer.Error {
 	spec := &b.Model.Outputs[index]
-	if b.head.Outputs[len(b.head.Outputs)-1].Classes > 0 {
+	if b.Head.Outputs[len(b.Head.Outputs)-1].Classes > 0 {
 		if !ranks(spec.DType) {
 			return cannotClassify(spec, b.Model, spec.DType)
 		}
 		b.Req.Classified = append(b.Req.Classified, index)
 	}
 	if b.region.seen {
-		region, err := b.takeRegion("output " + text.Quote(spec.Name))
+		region, err := b.TakeRegion("output " + text.Quote(spec.Name))
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ func (a ranked) before(b ranked) bool {
 // classify replaces p.part, numbers of the given shape, by the k highest values of each row as text,
 // "score:index" or "score:index:label", and returns the new shape: [rows, k], or [k] where the first axis
 // is not one of rows. Where nobody has said whether it is, a free one is taken for it. k is cut to what a row has.
-func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k int, m *infer.Model) []int64 {
+func (p *Portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k int, m *infer.Model) []int64 {
 	rows, row := int64(1), shape
 	byRow := len(shape) > 0 && !m.Rowless && (m.MaxBatch > 0 || len(shape) > 1 && len(spec.Dims) > 0 && spec.Dims[0] < 0)
 	if byRow {
@@ -36,9 +36,9 @@ func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k in
 	}
 	perRow, _ := tensor.Elements(row)
 	k = int(min(int64(k), perRow))
-	p.r.Start(&p.part)
+	p.r.Start(&p.Part)
 	w := &p.labels
-	w.Start(p.pool, &p.made, 0)
+	w.Start(p.Pool, &p.made, 0)
 	for range rows {
 		p.highest(d, int(perRow), k)
 		for _, c := range p.top {
@@ -50,8 +50,8 @@ func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k in
 		}
 	}
 	w.Flush()
-	p.part.Release()
-	p.part.AppendList(&p.made)
+	p.Part.Release()
+	p.Part.AppendList(&p.made)
 	p.made.Release()
 	if byRow {
 		p.shape[0], p.shape[1] = rows, int64(k)
@@ -63,7 +63,7 @@ func (p *portion) classify(spec *infer.Spec, d tensor.DType, shape []int64, k in
 
 // highest sets p.top to the k highest of the next n values, in order. It keeps the best so far in a heap
 // whose root is the one to go next.
-func (p *portion) highest(d tensor.DType, n, k int) {
+func (p *Portion) highest(d tensor.DType, n, k int) {
 	p.top = p.top[:0]
 	for i := range n {
 		b := p.r.Fixed(d.Size())

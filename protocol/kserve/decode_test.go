@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -61,19 +63,19 @@ func optional() *infer.Model {
 // decoded is a request in a form that can be compared: data flattened.
 type decoded struct {
 	req   *infer.Request
-	head  Head
+	head  kserve.Head
 	err   *infer.Error
 	datas [][]byte
 }
 
 // decodeAs decodes b laid out in pieces and checks that nothing stays out afterwards.
-func decodeAs(t testing.TB, src Source, b []byte, piece int, look func(*decoded)) {
+func decodeAs(t testing.TB, src kserve.Source, b []byte, piece int, look func(*decoded)) {
 	t.Helper()
 	mem := newMemory()
 	body := bodyOf(mem.Slabs, b, piece)
 	src.Body = body
 	got := decoded{req: mem.NewRequest()}
-	got.err = NewDecoder(mem.Slabs).Decode(src, got.req, &got.head)
+	got.err = rest.NewDecoder(mem.Slabs).Decode(src, got.req, &got.head)
 	body.Release()
 	for i := range got.req.Inputs {
 		flat := make([]byte, got.req.Inputs[i].Data.Size())
@@ -94,7 +96,7 @@ func TestDecodeJSON(t *testing.T) {
 		{"parameters":null,"data":[5,NaN,-Infinity,8],"datatype":"FP32","extra":{"x":[1,{}]},"name":"B","shape":[2,2]}],
 		"outputs":[{"name":"DIFF","parameters":{"binary_data":false}},{"parameters":{"classification":2,"headers":[1]},"name":"SUM"}],"unknown":[null]}`
 	for _, piece := range []int{0, 1, 7, 64} {
-		decodeAs(t, Source{Model: addSub(), HeaderLen: NoHeader}, []byte(doc), piece, func(d *decoded) {
+		decodeAs(t, kserve.Source{Model: addSub(), HeaderLen: rest.NoHeader}, []byte(doc), piece, func(d *decoded) {
 			if d.err != nil {
 				t.Fatal(d.err)
 			}
@@ -111,14 +113,14 @@ func TestDecodeJSON(t *testing.T) {
 			if fmt.Sprint(r.Outputs) != "[1 0]" {
 				t.Errorf("outputs %v", r.Outputs)
 			}
-			want := Head{
+			want := kserve.Head{
 				Timeout: 1500 * time.Microsecond, Priority: 7, Binary: true,
-				Outputs: []OutputForm{{Explicit: true}, {Classes: 2}},
+				Outputs: []kserve.OutputForm{{Explicit: true}, {Classes: 2}},
 			}
 			if fmt.Sprint(d.head) != fmt.Sprint(want) {
 				t.Errorf("head %v, want %v", d.head, want)
 			}
-			if d.head.binary(0) || !d.head.binary(1) || !d.head.binary(2) {
+			if d.head.WantsBinary(0) || !d.head.WantsBinary(1) || !d.head.WantsBinary(2) {
 				t.Error("an output that does not say takes the request's form")
 			}
 			params := ""
@@ -136,7 +138,7 @@ func TestDecodeJSON(t *testing.T) {
 func TestDecodeNulls(t *testing.T) {
 	doc := `{"id":null,"parameters":null,"inputs":[{"name":"A","shape":[1,2],"datatype":"FP32","parameters":null,"data":[1,2]},
 		{"name":"B","shape":[1,2],"datatype":"FP32","data":[3,4]}],"outputs":null}`
-	decodeAs(t, Source{Model: addSub(), HeaderLen: NoHeader}, []byte(doc), 0, func(d *decoded) {
+	decodeAs(t, kserve.Source{Model: addSub(), HeaderLen: rest.NoHeader}, []byte(doc), 0, func(d *decoded) {
 		if d.err != nil {
 			t.Fatal(d.err)
 		}
@@ -159,7 +161,7 @@ func TestDecodeBinarySlicesTheBody(t *testing.T) {
 		`{"name":"B","shape":[1,2],"datatype":"FP32","data":[9,10]}],"outputs":[{"name":"SUM","parameters":{"binary_data":true}}]}`
 	doc := append([]byte(head), f32(1, 2)...)
 	for _, piece := range []int{0, 1, 3, len(head) + 3} {
-		decodeAs(t, Source{Model: addSub(), HeaderLen: len(head)}, doc, piece, func(d *decoded) {
+		decodeAs(t, kserve.Source{Model: addSub(), HeaderLen: len(head)}, doc, piece, func(d *decoded) {
 			if d.err != nil {
 				t.Fatal(d.err)
 			}
@@ -171,8 +173,8 @@ func TestDecodeBinarySlicesTheBody(t *testing.T) {
 	mem := newMemory()
 	body := bodyOf(mem.Slabs, doc, 0)
 	req := mem.NewRequest()
-	var h Head
-	if err := NewDecoder(mem.Slabs).Decode(Source{Model: addSub(), Body: body, HeaderLen: len(head)}, req, &h); err != nil {
+	var h kserve.Head
+	if err := rest.NewDecoder(mem.Slabs).Decode(kserve.Source{Model: addSub(), Body: body, HeaderLen: len(head)}, req, &h); err != nil {
 		t.Fatal(err)
 	}
 	if v := req.Inputs[0].Data.At(0); &v.B[0] != &body.At(0).B[len(head)] {
@@ -206,7 +208,7 @@ func TestDecodeAccepts(t *testing.T) {
 		shape string
 	}
 	text := func(name string, m *infer.Model, body, want, shape string) row {
-		return row{name, m, body, NoHeader, want, shape}
+		return row{name, m, body, rest.NoHeader, want, shape}
 	}
 	binary := func(name string, m *infer.Model, d, shape string, size any, data, want string) row {
 		body, head := bin(d, shape, size, data)
@@ -244,7 +246,7 @@ func TestDecodeAccepts(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, piece := range []int{0, 1, 5} {
-				decodeAs(t, Source{Model: tc.model, HeaderLen: tc.head}, []byte(tc.body), piece, func(d *decoded) {
+				decodeAs(t, kserve.Source{Model: tc.model, HeaderLen: tc.head}, []byte(tc.body), piece, func(d *decoded) {
 					if d.err != nil {
 						t.Fatal(d.err)
 					}
@@ -259,7 +261,7 @@ func TestDecodeAccepts(t *testing.T) {
 					}
 				})
 			}
-			if tc.head == NoHeader && !json.Valid([]byte(tc.body)) {
+			if tc.head == rest.NoHeader && !json.Valid([]byte(tc.body)) {
 				t.Error("the table holds no JSON")
 			}
 		})

@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"encoding/json"
@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
@@ -24,7 +26,7 @@ type out struct {
 }
 
 // encodeAs encodes what the model answered, its data laid out in pieces, and returns the body.
-func encodeAs(t testing.TB, m *infer.Model, id string, head Head, asked []int, rows infer.Rows, outs []out, piece int) (body string, headerLen int, err *infer.Error) {
+func encodeAs(t testing.TB, m *infer.Model, id string, head kserve.Head, asked []int, rows infer.Rows, outs []out, piece int) (body string, headerLen int, err *infer.Error) {
 	t.Helper()
 	mem := newMemory()
 	req := mem.NewRequest()
@@ -41,8 +43,8 @@ func encodeAs(t testing.TB, m *infer.Model, id string, head Head, asked []int, r
 		data.Release()
 	}
 	var list slab.List
-	e := NewEncoder(mem.Slabs)
-	headerLen, err = e.Encode(Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: rows}, &list)
+	e := rest.NewEncoder(mem.Slabs)
+	headerLen, err = e.Encode(kserve.Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: rows}, &list)
 	b := make([]byte, list.Size())
 	list.CopyTo(b)
 	list.Release()
@@ -87,10 +89,10 @@ func TestEncode(t *testing.T) {
 	p2 := out{0, tensor.FP32, []int64{2, 3}, string(f32(0.25, 0.5, 0.25, 3, 1, 2))}
 	n2 := out{1, tensor.Int64, []int64{2, 2}, i64(1, -2, 3, math.MinInt64)}
 	s2 := out{2, tensor.Bytes, []int64{2}, bytesElements("a\"é\n", "")}
-	bin := func(n int) []OutputForm {
-		f := make([]OutputForm, n)
+	bin := func(n int) []kserve.OutputForm {
+		f := make([]kserve.OutputForm, n)
 		for i := range f {
-			f[i] = OutputForm{Binary: true, Explicit: true}
+			f[i] = kserve.OutputForm{Binary: true, Explicit: true}
 		}
 		return f
 	}
@@ -98,7 +100,7 @@ func TestEncode(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		id    string
-		head  Head
+		head  kserve.Head
 		asked []int
 		rows  infer.Rows
 		outs  []out
@@ -107,7 +109,7 @@ func TestEncode(t *testing.T) {
 	}{
 		{
 			"json", "",
-			Head{},
+			kserve.Head{},
 			nil, infer.AllRows,
 			[]out{p2, n2, s2},
 			`{"model_name":"c","model_version":"2","outputs":[{"name":"p","datatype":"FP32","shape":[2,3],"data":[0.25,0.5,0.25,3.0,1.0,2.0]},` +
@@ -115,7 +117,7 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"id", "a\"b",
-			Head{},
+			kserve.Head{},
 			[]int{1},
 			infer.AllRows,
 			[]out{p2, n2},
@@ -123,18 +125,18 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"order as asked", "",
-			Head{},
+			kserve.Head{},
 			[]int{2, 0},
 			infer.AllRows,
 			[]out{p2, n2, s2},
 			`{"model_name":"c","model_version":"2","outputs":[{"name":"s","datatype":"BYTES","shape":[2],"data":["a\"é\n",""]},{"name":"p","datatype":"FP32","shape":[2,3],"data":[0.25,0.5,0.25,3.0,1.0,2.0]}]}`, "",
 		},
 		{
-			"no outputs", "", Head{}, nil, infer.AllRows, nil, `{"model_name":"c","model_version":"2","outputs":[]}`, "",
+			"no outputs", "", kserve.Head{}, nil, infer.AllRows, nil, `{"model_name":"c","model_version":"2","outputs":[]}`, "",
 		},
 		{
 			"binary", "",
-			Head{Outputs: bin(2)},
+			kserve.Head{Outputs: bin(2)},
 			[]int{0, 2},
 			infer.AllRows,
 			[]out{p2, n2, s2},
@@ -143,7 +145,7 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"mixed", "",
-			Head{Outputs: []OutputForm{{}, {Binary: true, Explicit: true}}},
+			kserve.Head{Outputs: []kserve.OutputForm{{}, {Binary: true, Explicit: true}}},
 			[]int{1, 0},
 			infer.AllRows,
 			[]out{p2, n2},
@@ -151,21 +153,21 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"all binary by the request", "",
-			Head{Binary: true},
+			kserve.Head{Binary: true},
 			nil, infer.AllRows,
 			[]out{n2},
 			`{"model_name":"c","model_version":"2","outputs":[{"name":"n","datatype":"INT64","shape":[2,2],"parameters":{"binary_data_size":32}}]}`, n2.data,
 		},
 		{
 			"binary and empty: no header", "",
-			Head{Binary: true},
+			kserve.Head{Binary: true},
 			nil, infer.AllRows,
 			[]out{{0, tensor.FP32, []int64{0, 3}, ""}},
 			`{"model_name":"c","model_version":"2","outputs":[{"name":"p","datatype":"FP32","shape":[0,3],"parameters":{"binary_data_size":0}}]}`, "",
 		},
 		{
 			"rows", "",
-			Head{Outputs: []OutputForm{{}, {}, {Binary: true, Explicit: true}}},
+			kserve.Head{Outputs: []kserve.OutputForm{{}, {}, {Binary: true, Explicit: true}}},
 			[]int{0, 1, 2},
 			infer.Rows{First: 1, N: 1},
 			[]out{p2, n2, s2},
@@ -174,7 +176,7 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"no rows", "",
-			Head{},
+			kserve.Head{},
 			nil,
 			infer.Rows{First: 2, N: 0},
 			[]out{p2, s2},
@@ -182,21 +184,21 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"scalar", "",
-			Head{},
+			kserve.Head{},
 			nil, infer.AllRows,
 			[]out{{0, tensor.FP32, nil, string(f32(7))}},
 			`{"model_name":"c","model_version":"2","outputs":[{"name":"p","datatype":"FP32","shape":[],"data":[7.0]}]}`, "",
 		},
 		{
 			"tokens", "",
-			Head{},
+			kserve.Head{},
 			nil, infer.AllRows,
 			[]out{{0, tensor.FP32, []int64{1, 3}, string(f32(nan, float32(math.Inf(1)), float32(math.Inf(-1))))}},
 			`{"model_name":"c","model_version":"2","outputs":[{"name":"p","datatype":"FP32","shape":[1,3],"data":[NaN,Infinity,-Infinity]}]}`, "",
 		},
 		{
 			"classification", "",
-			Head{Outputs: []OutputForm{{Classes: 2}}},
+			kserve.Head{Outputs: []kserve.OutputForm{{Classes: 2}}},
 			[]int{0},
 			infer.AllRows,
 			[]out{p2},
@@ -204,7 +206,7 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"classification, binary", "",
-			Head{Binary: true, Outputs: []OutputForm{{Classes: 1}}},
+			kserve.Head{Binary: true, Outputs: []kserve.OutputForm{{Classes: 1}}},
 			[]int{0},
 			infer.AllRows,
 			[]out{p2},
@@ -213,7 +215,7 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"classification of integers, more than there are", "",
-			Head{Outputs: []OutputForm{{Classes: 100}}},
+			kserve.Head{Outputs: []kserve.OutputForm{{Classes: 100}}},
 			[]int{1},
 			infer.AllRows,
 			[]out{n2},
@@ -221,7 +223,7 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"classification of one row", "",
-			Head{Outputs: []OutputForm{{Classes: 1}}},
+			kserve.Head{Outputs: []kserve.OutputForm{{Classes: 1}}},
 			[]int{0},
 			infer.Rows{First: 1, N: 1},
 			[]out{p2},
@@ -229,7 +231,7 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"classification of no rows", "",
-			Head{Outputs: []OutputForm{{Classes: 1}}},
+			kserve.Head{Outputs: []kserve.OutputForm{{Classes: 1}}},
 			[]int{0},
 			infer.AllRows,
 			[]out{{0, tensor.FP32, []int64{0, 3}, ""}},
@@ -237,7 +239,7 @@ func TestEncode(t *testing.T) {
 		},
 		{
 			"classification with NaN and ties", "",
-			Head{Outputs: []OutputForm{{Classes: 3}}},
+			kserve.Head{Outputs: []kserve.OutputForm{{Classes: 3}}},
 			[]int{0},
 			infer.AllRows,
 			[]out{{0, tensor.FP32, []int64{2, 3}, string(f32(nan, -1, -1, float32(math.Copysign(0, -1)), 0, nan))}},
@@ -272,7 +274,7 @@ func TestEncode(t *testing.T) {
 func TestEncodeClassesOfNoBatch(t *testing.T) {
 	for rowless, want := range map[bool]string{false: `"shape":[2,1],"data":["2.0:1","3.0:0"]`, true: `"shape":[1],"data":["3.0:2"]`} {
 		m := &infer.Model{Name: "c", Version: "2", Rowless: rowless, Outputs: []infer.Spec{spec("p", tensor.FP32, -1, 2)}}
-		got, _, err := encodeAs(t, m, "", Head{Outputs: []OutputForm{{Classes: 1}}}, []int{0}, infer.AllRows, []out{{0, tensor.FP32, []int64{2, 2}, string(f32(1, 2, 3, 0))}}, 0)
+		got, _, err := encodeAs(t, m, "", kserve.Head{Outputs: []kserve.OutputForm{{Classes: 1}}}, []int{0}, infer.AllRows, []out{{0, tensor.FP32, []int64{2, 2}, string(f32(1, 2, 3, 0))}}, 0)
 		if err != nil || !strings.Contains(got, want) {
 			t.Errorf("rowless %t: got %s, %v; want %s", rowless, got, err, want)
 		}
@@ -283,23 +285,23 @@ func TestEncodeRefuses(t *testing.T) {
 	m := classes()
 	for _, tc := range []struct {
 		name  string
-		head  Head
+		head  kserve.Head
 		asked []int
 		out   out
 		code  infer.Code
 		text  string
 	}{
-		{"missing output", Head{}, []int{1}, out{0, tensor.FP32, []int64{1}, "xxxx"}, infer.BadBackend, "output 'n' of model 'c' is missing"},
-		{"short data", Head{}, nil, out{0, tensor.FP32, []int64{2}, "xxxx"}, infer.BadBackend, "does not agree with its shape"},
-		{"overflowing shape", Head{}, nil, out{0, tensor.FP32, []int64{1 << 40, 1 << 40}, "xxxx"}, infer.BadBackend, "more elements than fit"},
-		{"scalar of no data", Head{}, nil, out{0, tensor.FP32, nil, ""}, infer.BadBackend, "does not agree with its shape"},
-		{"fewer strings", Head{}, nil, out{2, tensor.Bytes, []int64{2}, bytesElements("a")}, infer.BadBackend, "does not agree with its shape"},
-		{"more strings", Head{}, nil, out{2, tensor.Bytes, []int64{1}, bytesElements("a", "b")}, infer.BadBackend, "does not agree with its shape"},
-		{"string cut short", Head{}, nil, out{2, tensor.Bytes, []int64{1}, "\x09\x00\x00\x00abc"}, infer.BadBackend, "does not agree with its shape"},
-		{"not UTF-8", Head{}, nil, out{2, tensor.Bytes, []int64{1}, bytesElements("abc\xff")}, infer.Invalid, "output 's' of model 'c' holds bytes that are not UTF-8: request it as binary data"},
-		{"half a rune", Head{}, nil, out{2, tensor.Bytes, []int64{1}, bytesElements("abc\xe2\x82")}, infer.Invalid, "not UTF-8"},
-		{"broken rune", Head{}, nil, out{2, tensor.Bytes, []int64{1}, bytesElements("abc\xe2\x82x")}, infer.Invalid, "not UTF-8"},
-		{"classification of strings", Head{Outputs: []OutputForm{{Classes: 1}}}, []int{2}, out{2, tensor.Bytes, []int64{1}, bytesElements("a")}, infer.Invalid, "cannot be classified"},
+		{"missing output", kserve.Head{}, []int{1}, out{0, tensor.FP32, []int64{1}, "xxxx"}, infer.BadBackend, "output 'n' of model 'c' is missing"},
+		{"short data", kserve.Head{}, nil, out{0, tensor.FP32, []int64{2}, "xxxx"}, infer.BadBackend, "does not agree with its shape"},
+		{"overflowing shape", kserve.Head{}, nil, out{0, tensor.FP32, []int64{1 << 40, 1 << 40}, "xxxx"}, infer.BadBackend, "more elements than fit"},
+		{"scalar of no data", kserve.Head{}, nil, out{0, tensor.FP32, nil, ""}, infer.BadBackend, "does not agree with its shape"},
+		{"fewer strings", kserve.Head{}, nil, out{2, tensor.Bytes, []int64{2}, bytesElements("a")}, infer.BadBackend, "does not agree with its shape"},
+		{"more strings", kserve.Head{}, nil, out{2, tensor.Bytes, []int64{1}, bytesElements("a", "b")}, infer.BadBackend, "does not agree with its shape"},
+		{"string cut short", kserve.Head{}, nil, out{2, tensor.Bytes, []int64{1}, "\x09\x00\x00\x00abc"}, infer.BadBackend, "does not agree with its shape"},
+		{"not UTF-8", kserve.Head{}, nil, out{2, tensor.Bytes, []int64{1}, bytesElements("abc\xff")}, infer.Invalid, "output 's' of model 'c' holds bytes that are not UTF-8: request it as binary data"},
+		{"half a rune", kserve.Head{}, nil, out{2, tensor.Bytes, []int64{1}, bytesElements("abc\xe2\x82")}, infer.Invalid, "not UTF-8"},
+		{"broken rune", kserve.Head{}, nil, out{2, tensor.Bytes, []int64{1}, bytesElements("abc\xe2\x82x")}, infer.Invalid, "not UTF-8"},
+		{"classification of strings", kserve.Head{Outputs: []kserve.OutputForm{{Classes: 1}}}, []int{2}, out{2, tensor.Bytes, []int64{1}, bytesElements("a")}, infer.Invalid, "cannot be classified"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, piece := range []int{0, 1, 5} {
@@ -314,7 +316,7 @@ func TestEncodeRefuses(t *testing.T) {
 
 func TestEncodeRefusesMissingRows(t *testing.T) {
 	for _, o := range []out{{0, tensor.FP32, []int64{2}, "xxxxxxxx"}, {0, tensor.FP32, nil, "xxxx"}} {
-		_, _, err := encodeAs(t, classes(), "", Head{}, nil, infer.Rows{First: 1, N: 2}, []out{o}, 0)
+		_, _, err := encodeAs(t, classes(), "", kserve.Head{}, nil, infer.Rows{First: 1, N: 2}, []out{o}, 0)
 		if err == nil || err.Code != infer.BadBackend || err.Origin != infer.FromBackend || !strings.Contains(err.Text, "has fewer rows than were sent") {
 			t.Errorf("shape %v: %v", o.shape, err)
 		}
@@ -330,7 +332,7 @@ func TestLongTextSpansSlabs(t *testing.T) {
 	}
 	o := out{2, tensor.Bytes, []int64{int64(len(want))}, bytesElements(want...)}
 	for _, piece := range []int{0, 4099, 1 << 16} {
-		body, _, err := encodeAs(t, m, "", Head{}, nil, infer.AllRows, []out{o}, piece)
+		body, _, err := encodeAs(t, m, "", kserve.Head{}, nil, infer.AllRows, []out{o}, piece)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -360,13 +362,13 @@ func TestJSONRoundTrip(t *testing.T) {
 				}
 			}
 			m := single(d, -1)
-			body, _, err := encodeAs(t, m, "", Head{}, nil, infer.AllRows, []out{{0, d, []int64{n}, string(data)}}, 1<<10)
+			body, _, err := encodeAs(t, m, "", kserve.Head{}, nil, infer.AllRows, []out{{0, d, []int64{n}, string(data)}}, 1<<10)
 			if err != nil {
 				t.Fatal(err)
 			}
 			from := strings.Index(body, `"data":`) + len(`"data":`)
 			doc := in(d.String(), fmt.Sprintf("[%d]", n), strings.TrimSuffix(body[from:], "}]}"))
-			decodeAs(t, Source{Model: m, HeaderLen: NoHeader}, []byte(doc), 0, func(got *decoded) {
+			decodeAs(t, kserve.Source{Model: m, HeaderLen: rest.NoHeader}, []byte(doc), 0, func(got *decoded) {
 				if got.err != nil {
 					t.Fatal(got.err)
 				}
@@ -401,7 +403,7 @@ func TestClassificationAgreesWithSorting(t *testing.T) {
 			want = append(want, fmt.Sprintf("%.1f:%d", vals[i], i))
 		}
 		m := &infer.Model{Name: "m", Outputs: []infer.Spec{spec("y", tensor.FP32, int64(n))}}
-		body, _, err := encodeAs(t, m, "", Head{Outputs: []OutputForm{{Classes: k}}}, []int{0}, infer.AllRows, []out{{0, tensor.FP32, []int64{int64(n)}, string(f32(vals...))}}, 0)
+		body, _, err := encodeAs(t, m, "", kserve.Head{Outputs: []kserve.OutputForm{{Classes: k}}}, []int{0}, infer.AllRows, []out{{0, tensor.FP32, []int64{int64(n)}, string(f32(vals...))}}, 0)
 		var got struct{ Outputs []struct{ Data []string } }
 		if err != nil || json.Unmarshal([]byte(body), &got) != nil || fmt.Sprint(got.Outputs[0].Data) != fmt.Sprint(want) {
 			t.Fatalf("%v top %d: %s, want %v (%v)", vals, k, body, want, err)

@@ -1,8 +1,10 @@
-package kserve
+package kserve_test
 
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 )
 
 func TestErrorBodiesAreJSON(t *testing.T) {
@@ -11,7 +13,7 @@ func TestErrorBodiesAreJSON(t *testing.T) {
 			Error, Code string
 			RequestID   string `json:"request_id"`
 		}
-		body := AppendError(nil, text, "INVALID", []byte("id-1"))
+		body := rest.AppendError(nil, text, "INVALID", []byte("id-1"))
 		if err := json.Unmarshal(body, &got); err != nil || got.Code != "INVALID" || got.RequestID != "id-1" {
 			t.Errorf("%q: %s: %v", text, body, err)
 		}

@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -48,7 +50,7 @@ func FuzzJSON(f *testing.F) {
 	}
 	m := everyType()
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		decodeAs(t, Source{Model: m, HeaderLen: NoHeader, MaxBytes: 1 << 20}, doc, 0, func(d *decoded) {
+		decodeAs(t, kserve.Source{Model: m, HeaderLen: rest.NoHeader, MaxBytes: 1 << 20}, doc, 0, func(d *decoded) {
 			if d.err != nil {
 				return
 			}
@@ -152,18 +154,18 @@ func sendRound(t *testing.T, m *infer.Model, d *decoded) {
 		outs = append(outs, out{in.Index, in.DType, in.Shape, string(d.datas[i])})
 	}
 	for _, binary := range []bool{false, true} {
-		body, n, err := encodeAs(t, m, string(d.req.ID), Head{Binary: binary}, nil, infer.AllRows, outs, 0)
+		body, n, err := encodeAs(t, m, string(d.req.ID), kserve.Head{Binary: binary}, nil, infer.AllRows, outs, 0)
 		if err != nil {
 			t.Fatalf("answer refused: %v", err)
 		}
 		if n == 0 {
-			n = NoHeader
+			n = rest.NoHeader
 		}
 		again := strings.Replace(body, `"outputs":`, `"inputs":`, 1)
 		if n > 0 {
 			n--
 		}
-		decodeAs(t, Source{Model: m, HeaderLen: n}, []byte(again), 7, func(back *decoded) {
+		decodeAs(t, kserve.Source{Model: m, HeaderLen: n}, []byte(again), 7, func(back *decoded) {
 			if back.err != nil {
 				t.Fatalf("own answer refused: %v in %q", back.err, again)
 			}
@@ -197,7 +199,7 @@ func FuzzBinary(f *testing.F) {
 		for _, m := range models {
 			var first string
 			for _, piece := range []int{0, int(piece)%16 + 1} {
-				decodeAs(t, Source{Model: m, HeaderLen: headerLen, MaxBytes: 1 << 20}, body, piece, func(d *decoded) {
+				decodeAs(t, kserve.Source{Model: m, HeaderLen: headerLen, MaxBytes: 1 << 20}, body, piece, func(d *decoded) {
 					got := fmt.Sprintf("%v %x %d %d", d.err, d.datas, d.req.Rows, d.req.Bytes)
 					if piece == 0 {
 						first = got
@@ -248,7 +250,7 @@ func FuzzAnswer(f *testing.F) {
 			n = int64(len(data) / d.Size())
 			data = data[:int(n)*d.Size()]
 		}
-		head := Head{Outputs: []OutputForm{{Classes: int(k)}}}
+		head := kserve.Head{Outputs: []kserve.OutputForm{{Classes: int(k)}}}
 		index := m.Output([]byte(d.String()))
 		o := []out{{index, d, []int64{n}, string(data)}}
 		body, _, err := encodeAs(t, m, "", head, []int{index}, infer.AllRows, o, int(piece))

@@ -1,10 +1,12 @@
-package kserve
+package kserve_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -37,7 +39,7 @@ func TestParseGenerate(t *testing.T) {
 			`{"id":"me",` + params + `"top_k":3,"stream":false,"s":"x","t":0.5` + inputs + `{"name":"row","datatype":"FP32","shape":[1,1],"data":[1]}]}`,
 		},
 	} {
-		if got, err := ParseGenerate(generateModel(), []byte(c.body)); err != nil || string(got) != c.want {
+		if got, err := rest.ParseGenerate(generateModel(), []byte(c.body)); err != nil || string(got) != c.want {
 			t.Errorf("%s: got %s, %v, want %s", c.name, got, err, c.want)
 		}
 	}
@@ -58,7 +60,7 @@ func TestParseGenerate(t *testing.T) {
 		{"also in the parameters", `{"row":1,"parameters":{"row":1}}`, "the member 'row' is there twice"},
 		{"twice", `{"row":1,"row":2}`, "duplicate key"},
 	} {
-		_, err := ParseGenerate(generateModel(), []byte(c.body))
+		_, err := rest.ParseGenerate(generateModel(), []byte(c.body))
 		if err == nil || err.Code != infer.Invalid {
 			t.Errorf("%s: got %v, want an error of the client's", c.name, err)
 		} else if !strings.Contains(err.Text, c.want) {
@@ -70,23 +72,23 @@ func TestParseGenerate(t *testing.T) {
 func TestParseControlRequest(t *testing.T) {
 	for _, c := range []struct {
 		name, body string
-		verb       Verb
+		verb       management.Verb
 		code       infer.Code
 	}{
-		{"empty", "", Load, infer.OK},
-		{"no parameters", "{}", Load, infer.OK},
-		{"other members", `{"x":[{}],"parameters":{}}`, Load, infer.OK},
-		{"what clients send to unload", `{"parameters":{"unload_dependents":false}}`, Unload, infer.OK},
-		{"dependents", `{"parameters":{"unload_dependents":true}}`, Unload, infer.Unsupported},
-		{"dependents of a load", `{"parameters":{"unload_dependents":false}}`, Load, infer.Unsupported},
-		{"a configuration", `{"parameters":{"config":"{}"}}`, Load, infer.Unsupported},
-		{"a file", `{"parameters":{"file:1/model.onnx":"AAAA"}}`, Load, infer.Unsupported},
-		{"no object", `7`, Load, infer.Invalid},
-		{"cut", `{"parameters":{"config":`, Load, infer.Invalid},
-		{"a list", `{"parameters":[]}`, Load, infer.Invalid},
+		{"empty", "", management.Load, infer.OK},
+		{"no parameters", "{}", management.Load, infer.OK},
+		{"other members", `{"x":[{}],"parameters":{}}`, management.Load, infer.OK},
+		{"what clients send to unload", `{"parameters":{"unload_dependents":false}}`, management.Unload, infer.OK},
+		{"dependents", `{"parameters":{"unload_dependents":true}}`, management.Unload, infer.Unsupported},
+		{"dependents of a load", `{"parameters":{"unload_dependents":false}}`, management.Load, infer.Unsupported},
+		{"a configuration", `{"parameters":{"config":"{}"}}`, management.Load, infer.Unsupported},
+		{"a file", `{"parameters":{"file:1/model.onnx":"AAAA"}}`, management.Load, infer.Unsupported},
+		{"no object", `7`, management.Load, infer.Invalid},
+		{"cut", `{"parameters":{"config":`, management.Load, infer.Invalid},
+		{"a list", `{"parameters":[]}`, management.Load, infer.Invalid},
 	} {
 		code := infer.OK
-		if err := ParseControlRequest(c.verb, []byte(c.body)); err != nil {
+		if err := management.ParseControlRequest(c.verb, []byte(c.body)); err != nil {
 			code = err.Code
 		}
 		if code != c.code {
@@ -99,7 +101,7 @@ func FuzzParseGenerate(f *testing.F) {
 	f.Add([]byte(`{"text":"a","row":[1,2],"x":1,"id":"i","parameters":{"y":true}}`))
 	f.Add([]byte(`{"pairs":[1,2,3,4]`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		out, err := ParseGenerate(generateModel(), body)
+		out, err := rest.ParseGenerate(generateModel(), body)
 		if err == nil {
 			var s text.Scanner
 			s.Reset(out)

@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -19,13 +20,13 @@ func marshalMessage(t testing.TB, m proto.Message) []byte {
 }
 
 // decodeMessage decodes b laid out in pieces and checks that nothing stays out afterwards.
-func decodeMessage(t testing.TB, src Source, b []byte, piece int, look func(*decoded)) {
+func decodeMessage(t testing.TB, src kserve.Source, b []byte, piece int, look func(*decoded)) {
 	t.Helper()
 	mem := newMemory()
 	body := bodyOf(mem.Slabs, b, piece)
 	src.Body = body
 	got := decoded{req: mem.NewRequest()}
-	got.err = NewMessageDecoder(mem.Slabs).Decode(src, got.req, &got.head)
+	got.err = kserve.NewMessageDecoder(mem.Slabs).Decode(src, got.req, &got.head)
 	body.Release()
 	for i := range got.req.Inputs {
 		flat := make([]byte, got.req.Inputs[i].Data.Size())
@@ -40,7 +41,7 @@ func decodeMessage(t testing.TB, src Source, b []byte, piece int, look func(*dec
 }
 
 // encodeMessage encodes what the model answered, its data laid out in pieces, and returns the bytes.
-func encodeMessage(t testing.TB, m *infer.Model, id string, head Head, f Frame, asked []int, rows infer.Rows, outs []out, piece int) ([]byte, *infer.Error) {
+func encodeMessage(t testing.TB, m *infer.Model, id string, head kserve.Head, f kserve.Frame, asked []int, rows infer.Rows, outs []out, piece int) ([]byte, *infer.Error) {
 	t.Helper()
 	mem := newMemory()
 	req := mem.NewRequest()
@@ -57,7 +58,7 @@ func encodeMessage(t testing.TB, m *infer.Model, id string, head Head, f Frame, 
 		data.Release()
 	}
 	var list slab.List
-	err := NewMessageEncoder(mem.Slabs).Encode(Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: rows}, f, &list)
+	err := kserve.NewMessageEncoder(mem.Slabs).Encode(kserve.Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: rows}, f, &list)
 	b := make([]byte, list.Size())
 	list.CopyTo(b)
 	list.Release()

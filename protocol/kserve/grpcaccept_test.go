@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -57,10 +58,10 @@ func TestMessageAccepts(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			msg := marshalMessage(t, tc.msg)
-			if !agree(t, Source{Model: tc.model}, msg, 1, 5) {
+			if !agree(t, kserve.Source{Model: tc.model}, msg, 1, 5) {
 				t.Fatal("the reference refuses it")
 			}
-			decodeMessage(t, Source{Model: tc.model}, msg, 0, func(d *decoded) {
+			decodeMessage(t, kserve.Source{Model: tc.model}, msg, 0, func(d *decoded) {
 				if len(d.req.Inputs) == 0 {
 					return
 				}
@@ -82,7 +83,7 @@ func TestMessageParameters(t *testing.T) {
 		"triton_enable_empty_final_response": boolParam(true), "s": stringParam("v"), "i": intParam(-5), "d": doubleParam(0.25), "u": uintParam(9),
 	}
 	m := single(tensor.Int8, 1)
-	decodeMessage(t, Source{Model: m}, marshalMessage(t, p), 3, func(d *decoded) {
+	decodeMessage(t, kserve.Source{Model: m}, marshalMessage(t, p), 3, func(d *decoded) {
 		if d.err != nil {
 			t.Fatal(d.err)
 		}
@@ -123,17 +124,17 @@ func TestMessageLastWins(t *testing.T) {
 	msg = protowire.AppendBytes(protowire.AppendTag(msg, 5, protowire.BytesType), input)
 	msg = append(msg, marshalMessage(t, &pb.ModelInferRequest{Id: "b", Parameters: map[string]*pb.InferParameter{"p": stringParam("v")}})...)
 	m := single(tensor.Int8, 2, 1)
-	agree(t, Source{Model: m}, msg, 1, 2, 3)
-	decodeMessage(t, Source{Model: m}, msg, 0, func(d *decoded) {
+	agree(t, kserve.Source{Model: m}, msg, 1, 2, 3)
+	decodeMessage(t, kserve.Source{Model: m}, msg, 0, func(d *decoded) {
 		if d.err == nil || !strings.Contains(d.err.Text, "'triton_x' is reserved") {
 			t.Errorf("a reserved parameter: %v", d.err)
 		}
 	})
 	msg = []byte(strings.Replace(string(msg), "triton_x", "elsewher", 1))
-	if !agree(t, Source{Model: m}, msg, 1, 2, 3) {
+	if !agree(t, kserve.Source{Model: m}, msg, 1, 2, 3) {
 		t.Fatal("the reference refuses it")
 	}
-	decodeMessage(t, Source{Model: m}, msg, 0, func(d *decoded) {
+	decodeMessage(t, kserve.Source{Model: m}, msg, 0, func(d *decoded) {
 		i := find(d.req.Params, "p")
 		if string(d.req.ID) != "b" || fmt.Sprintf("%x", d.datas[0]) != "0405" || len(d.req.Params) != 2 || i < 0 || string(d.req.Params[i].String) != "v" {
 			t.Errorf("id %q, data %x, parameters %v", d.req.ID, d.datas, d.req.Params)
@@ -145,7 +146,7 @@ func TestMessageLastWins(t *testing.T) {
 func TestBothEncodingsRefuseAlike(t *testing.T) {
 	text := map[string]string{}
 	for _, tc := range refusals() {
-		decodeAs(t, Source{Model: tc.model, HeaderLen: tc.head}, []byte(tc.body), 0, func(d *decoded) { text[tc.name] = d.err.Text })
+		decodeAs(t, kserve.Source{Model: tc.model, HeaderLen: tc.head}, []byte(tc.body), 0, func(d *decoded) { text[tc.name] = d.err.Text })
 	}
 	both := 0
 	for _, tc := range messageRefusals() {
@@ -153,7 +154,7 @@ func TestBothEncodingsRefuseAlike(t *testing.T) {
 		if !ok {
 			continue
 		}
-		decodeMessage(t, Source{Model: tc.model}, tc.msg, 0, func(d *decoded) {
+		decodeMessage(t, kserve.Source{Model: tc.model}, tc.msg, 0, func(d *decoded) {
 			both++
 			if d.err.Text != rest {
 				t.Errorf("%s:\ngRPC %s\nREST %s", tc.name, d.err.Text, rest)
@@ -171,7 +172,7 @@ func TestDecoupledOnAStream(t *testing.T) {
 	m.Decoupled = true
 	msg := marshalMessage(t, one("\x07", "INT8", 1))
 	for _, stream := range []bool{true, false} {
-		decodeMessage(t, Source{Model: m, Stream: stream}, msg, 0, func(d *decoded) {
+		decodeMessage(t, kserve.Source{Model: m, Stream: stream}, msg, 0, func(d *decoded) {
 			if (d.err == nil) != stream {
 				t.Errorf("stream %v: %v", stream, d.err)
 			}
@@ -184,8 +185,8 @@ func TestRawIsNotCopied(t *testing.T) {
 	mem, m := newMemory(), single(tensor.Int8, -1)
 	body := bodyOf(mem.Slabs, marshalMessage(t, one(strings.Repeat("\x01", 1000), "INT8", 1000)), 0)
 	req := mem.NewRequest()
-	var head Head
-	if err := NewMessageDecoder(mem.Slabs).Decode(Source{Model: m, Body: body}, req, &head); err != nil {
+	var head kserve.Head
+	if err := kserve.NewMessageDecoder(mem.Slabs).Decode(kserve.Source{Model: m, Body: body}, req, &head); err != nil {
 		t.Fatal(err)
 	}
 	if v := req.Inputs[0].Data.At(0); v.S != body.At(0).S || len(v.B) != 1000 {
@@ -209,8 +210,8 @@ func TestOnlyTheBodyIsPassedOn(t *testing.T) {
 			req.Body.AppendList(body)
 			from = &req.Body
 		}
-		var head Head
-		err := NewMessageDecoder(mem.Slabs).Decode(Source{Model: m, Body: from}, req, &head)
+		var head kserve.Head
+		err := kserve.NewMessageDecoder(mem.Slabs).Decode(kserve.Source{Model: m, Body: from}, req, &head)
 		if err != nil || (req.Encoding == infer.KServeGRPC) != own || own && string(req.BodyName)+string(req.BodyVersion) != "m3" {
 			t.Errorf("own %v: %v, encoding %d, %q %q", own, err, req.Encoding, req.BodyName, req.BodyVersion)
 		}

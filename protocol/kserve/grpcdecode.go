@@ -25,8 +25,8 @@ type MessageDecoder struct {
 	version  []byte
 	id       []byte
 	dtype    []byte // of the input being read
-	params   []param
-	own      []param // of the input or output being read
+	params   []Param
+	own      []Param // of the input or output being read
 	raws     []run
 	contents []bool // of each input: whether it has contents
 
@@ -93,11 +93,11 @@ func (d *MessageDecoder) Malformed() bool { return d.malformed }
 // can be passed on: the request says so in its Encoding. After an error, req is in order and to be released as
 // usual.
 func (d *MessageDecoder) Decode(src Source, req *infer.Request, head *Head) *infer.Error {
-	d.begin(&src, req, head)
+	d.Start(&src, req, head)
 	d.grpc = true
 	err := d.decode(&src)
 	d.malformed = d.r.Failed()
-	d.binder, d.name, d.version, d.id, d.dtype = binder{}, nil, nil, nil, nil
+	d.binder, d.name, d.version, d.id, d.dtype = Binder{}, nil, nil, nil, nil
 	clear(d.params)
 	clear(d.own)
 	d.params, d.own, d.raws, d.contents = d.params[:0], d.own[:0], d.raws[:0], d.contents[:0]
@@ -120,11 +120,11 @@ func (d *MessageDecoder) decode(src *Source) *infer.Error {
 	if r.Failed() {
 		return r.Fault()
 	}
-	if err := d.setID(d.id); err != nil {
+	if err := d.SetID(d.id); err != nil {
 		return err
 	}
 	for i := range d.params {
-		if err := d.requestParameter(&d.params[i]); err != nil {
+		if err := d.RequestParameter(&d.params[i]); err != nil {
 			return err
 		}
 	}
@@ -239,14 +239,14 @@ func (d *MessageDecoder) finishInput(contents bool, from, to int) *infer.Error {
 	case len(d.dtype) == 0:
 		return d.Lacks("datatype")
 	}
-	if err := d.setType(d.dtype); err != nil {
+	if err := d.SetType(d.dtype); err != nil {
 		return err
 	}
 	if d.In.Bad != "" {
 		return d.BadShape(d.In.Bad)
 	}
 	for i := range d.own {
-		if err := d.regionParameter(&d.own[i]); err != nil {
+		if err := d.RegionParameter(&d.own[i]); err != nil {
 			return err
 		}
 	}
@@ -267,7 +267,7 @@ func (d *MessageDecoder) finishInput(contents bool, from, to int) *infer.Error {
 // inputInRegion takes the input that was read, whose data is elsewhere.
 func (d *MessageDecoder) inputInRegion(contents bool) *infer.Error {
 	name := text.Quote(d.In.Name)
-	r, err := d.takeRegion("input " + name)
+	r, err := d.TakeRegion("input " + name)
 	switch {
 	case err != nil:
 		return err
@@ -275,7 +275,7 @@ func (d *MessageDecoder) inputInRegion(contents bool) *infer.Error {
 		return infer.Errorf(infer.Invalid, "input %s of model %s lies in shared memory: it must not have contents as well", name, text.Quote(d.Model.Name))
 	}
 	d.contents = append(d.contents, false)
-	return d.bindRegion(r)
+	return d.BindRegion(r)
 }
 
 // The fields of InferRequestedOutputTensor.
@@ -304,24 +304,24 @@ func (d *MessageDecoder) output() *infer.Error {
 		return r.Fault()
 	}
 	if len(name) == 0 {
-		return d.nameless(len(d.head.Outputs))
+		return d.Nameless(len(d.Head.Outputs))
 	}
 	index, err := d.OutputIndex(name)
 	if err != nil {
 		return err
 	}
-	d.head.Outputs = append(d.head.Outputs, OutputForm{})
+	d.Head.Outputs = append(d.Head.Outputs, OutputForm{})
 	for i := range d.own {
 		p := &d.own[i]
 		if string(p.Key) == "classification" && p.Kind == infer.ParamInt && p.Int == 0 {
 			// Over REST 0 asks for none. Triton takes it there only, so that no backend may see it here.
 			return wrongParam(p, "must be a whole number of classes, above 0")
 		}
-		if err := d.outputParameter(p); err != nil {
+		if err := d.OutputParameter(p); err != nil {
 			return err
 		}
 	}
-	return d.want(index)
+	return d.Want(index)
 }
 
 // slice takes the raw tensors, of which there is one for each input that lies in no region, in their order, or none.

@@ -64,7 +64,7 @@ type outputField struct {
 
 // NewMessageEncoder returns an encoder that takes the memory for messages from pool.
 func NewMessageEncoder(pool *slab.Pool) *MessageEncoder {
-	return &MessageEncoder{portion: portion{pool: pool}}
+	return &MessageEncoder{portion: Portion{Pool: pool}}
 }
 
 // Encode appends an answer to out: what describes it in one slab, and views of the tensors between. The
@@ -77,7 +77,7 @@ func (e *MessageEncoder) Encode(a Answer, f Frame, out *slab.List) *infer.Error 
 	if err == nil {
 		err = e.write(&a, f, out)
 	}
-	e.part.Release()
+	e.Part.Release()
 	e.tail.Release()
 	clear(e.fields)
 	if cap(e.fields) > keepFields || cap(e.dims) > 8*keepFields {
@@ -92,8 +92,8 @@ func (e *MessageEncoder) prepare(a *Answer) *infer.Error {
 	if a.Response == nil {
 		return nil
 	}
-	for i := range a.count() {
-		o := a.output(i)
+	for i := range a.Count() {
+		o := a.Output(i)
 		if o == nil {
 			return fit.BadBackend(a.Model, a.Request.Outputs[i], fit.Missing)
 		}
@@ -133,12 +133,12 @@ func (e *MessageEncoder) data(a *Answer, i int, f *outputField) *infer.Error {
 		f.shape, f.size = e.keep(shape), int(size)
 		return nil
 	}
-	dtype, shape, err := e.take(a, i, o)
+	dtype, shape, err := e.Take(a, i, o)
 	if err != nil {
 		return err
 	}
-	f.dtype, f.shape, f.size, f.taken = dtype, e.keep(shape), e.part.Size(), true
-	e.tail.AppendList(&e.part)
+	f.dtype, f.shape, f.size, f.taken = dtype, e.keep(shape), e.Part.Size(), true
+	e.tail.AppendList(&e.Part)
 	return nil
 }
 
@@ -171,7 +171,7 @@ func (e *MessageEncoder) write(a *Answer, f Frame, out *slab.List) *infer.Error 
 	if err != nil {
 		return err
 	}
-	own := e.pool.Get(around + size - viewed)
+	own := e.Pool.Get(around + size - viewed)
 	b := own.Bytes()[:0]
 	b = f.open(b, size)
 	b = e.describe(b, a, params, final)
@@ -253,7 +253,7 @@ func (e *MessageEncoder) interleave(own *slab.Slab, b []byte, a *Answer, out *sl
 		b = binary.AppendUvarint(append(b, keyResponseRaw), uint64(o.size))
 		to := out
 		if o.size < copyBelow {
-			to = &e.part
+			to = &e.Part
 			to.Release()
 		} else {
 			out.Append(own.View(from, len(b)-from))

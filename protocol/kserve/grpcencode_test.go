@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/protocol/message"
 	"github.com/sluice-serving/sluice/slab"
@@ -20,10 +21,10 @@ import (
 type tensorMsg = pb.ModelInferResponse_InferOutputTensor
 
 // answerIs compares an encoded answer with what it should be, in every frame.
-func answerIs(t *testing.T, m *infer.Model, id string, head Head, asked []int, rows infer.Rows, outs []out, want *pb.ModelInferResponse) {
+func answerIs(t *testing.T, m *infer.Model, id string, head kserve.Head, asked []int, rows infer.Rows, outs []out, want *pb.ModelInferResponse) {
 	t.Helper()
 	for _, piece := range []int{0, 1, 300} {
-		for _, f := range []Frame{{}, {Prefix: true}, {Stream: true, Final: FinalNo}, {Prefix: true, Stream: true, Final: FinalYes}} {
+		for _, f := range []kserve.Frame{{}, {Prefix: true}, {Stream: true, Final: kserve.FinalNo}, {Prefix: true, Stream: true, Final: kserve.FinalYes}} {
 			b, err := encodeMessage(t, m, id, head, f, asked, rows, outs, piece)
 			if err != nil {
 				t.Fatal(err)
@@ -45,8 +46,8 @@ func answerIs(t *testing.T, m *infer.Model, id string, head Head, asked []int, r
 				t.Fatal(err)
 			}
 			want := proto.Clone(want).(*pb.ModelInferResponse)
-			if f.Final != FinalUnsaid {
-				want.Parameters = map[string]*pb.InferParameter{"triton_final_response": boolParam(f.Final == FinalYes)}
+			if f.Final != kserve.FinalUnsaid {
+				want.Parameters = map[string]*pb.InferParameter{"triton_final_response": boolParam(f.Final == kserve.FinalYes)}
 			}
 			if !proto.Equal(got, want) {
 				t.Errorf("%+v: %s\nwant %s", f, prototext.Format(got), prototext.Format(want))
@@ -73,16 +74,16 @@ func TestEncodeMessage(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		id    string
-		head  Head
+		head  kserve.Head
 		asked []int
 		rows  infer.Rows
 		outs  []out
 		want  *pb.ModelInferResponse
 	}{
-		{"nothing", "", Head{}, nil, infer.AllRows, nil, answer("", nil)},
+		{"nothing", "", kserve.Head{}, nil, infer.AllRows, nil, answer("", nil)},
 		{
 			"all", "7",
-			Head{},
+			kserve.Head{},
 			nil, infer.AllRows,
 			[]out{p2, n2, s2},
 			answer("7", []string{p2.data, n2.data, s2.data}, &tensorMsg{Name: "p", Datatype: "FP32", Shape: []int64{2, 3}},
@@ -90,7 +91,7 @@ func TestEncodeMessage(t *testing.T) {
 		},
 		{
 			"large and small in turn", "é",
-			Head{},
+			kserve.Head{},
 			[]int{1, 0, 2},
 			infer.AllRows,
 			[]out{p2, large, s2},
@@ -99,7 +100,7 @@ func TestEncodeMessage(t *testing.T) {
 		},
 		{
 			"rows", "",
-			Head{},
+			kserve.Head{},
 			nil,
 			row,
 			[]out{p2, large, s2},
@@ -108,7 +109,7 @@ func TestEncodeMessage(t *testing.T) {
 		},
 		{
 			"classes", "",
-			Head{Outputs: []OutputForm{{Classes: 2}, {}}},
+			kserve.Head{Outputs: []kserve.OutputForm{{Classes: 2}, {}}},
 			[]int{0, 1},
 			row,
 			[]out{p2, n2},
@@ -117,14 +118,14 @@ func TestEncodeMessage(t *testing.T) {
 		},
 		{
 			"empty and scalar", "",
-			Head{},
+			kserve.Head{},
 			nil, infer.AllRows,
 			[]out{{0, tensor.FP32, []int64{0, 3}, ""}, {1, tensor.Int64, nil, i64(9)}},
 			answer("", []string{"", i64(9)}, &tensorMsg{Name: "p", Datatype: "FP32", Shape: []int64{0, 3}}, &tensorMsg{Name: "n", Datatype: "INT64"}),
 		},
 		{
 			"long shape", "",
-			Head{},
+			kserve.Head{},
 			nil, infer.AllRows,
 			[]out{{0, tensor.FP32, []int64{1, 300, 0, 1 << 40}, ""}},
 			answer("", []string{""}, &tensorMsg{Name: "p", Datatype: "FP32", Shape: []int64{1, 300, 0, 1 << 40}}),
@@ -138,21 +139,21 @@ func TestEncodeMessageRefuses(t *testing.T) {
 	m := classes()
 	for _, tc := range []struct {
 		name  string
-		head  Head
+		head  kserve.Head
 		asked []int
 		rows  infer.Rows
 		outs  []out
 		code  infer.Code
 		text  string
 	}{
-		{"missing output", Head{}, []int{1}, infer.AllRows, []out{{0, tensor.FP32, []int64{0, 3}, ""}}, infer.BadBackend, "output 'n' of model 'c' is missing in the backend's answer"},
-		{"data of another size", Head{}, nil, infer.AllRows, []out{{0, tensor.FP32, []int64{1, 3}, "xxxx"}}, infer.BadBackend, "has data that does not agree with its shape"},
-		{"negative shape", Head{}, nil, infer.AllRows, []out{{0, tensor.FP32, []int64{-1, 3}, "xxxx"}}, infer.BadBackend, "negative dimension"},
-		{"fewer rows", Head{}, nil, infer.Rows{First: 1, N: 1}, []out{{1, tensor.Int64, []int64{1, 2}, i64(1, 2)}}, infer.BadBackend, "has fewer rows than were sent"},
-		{"classes of strings", Head{Outputs: []OutputForm{{Classes: 1}}}, []int{0}, infer.AllRows, []out{{0, tensor.Bytes, []int64{0}, ""}}, infer.Invalid, "cannot be classified"},
-		{"fault behind a large output", Head{}, nil, infer.AllRows, []out{{1, tensor.Int64, []int64{1, 500}, strings.Repeat("x", 4000)}, {0, tensor.FP32, []int64{1}, ""}}, infer.BadBackend, "does not agree"},
+		{"missing output", kserve.Head{}, []int{1}, infer.AllRows, []out{{0, tensor.FP32, []int64{0, 3}, ""}}, infer.BadBackend, "output 'n' of model 'c' is missing in the backend's answer"},
+		{"data of another size", kserve.Head{}, nil, infer.AllRows, []out{{0, tensor.FP32, []int64{1, 3}, "xxxx"}}, infer.BadBackend, "has data that does not agree with its shape"},
+		{"negative shape", kserve.Head{}, nil, infer.AllRows, []out{{0, tensor.FP32, []int64{-1, 3}, "xxxx"}}, infer.BadBackend, "negative dimension"},
+		{"fewer rows", kserve.Head{}, nil, infer.Rows{First: 1, N: 1}, []out{{1, tensor.Int64, []int64{1, 2}, i64(1, 2)}}, infer.BadBackend, "has fewer rows than were sent"},
+		{"classes of strings", kserve.Head{Outputs: []kserve.OutputForm{{Classes: 1}}}, []int{0}, infer.AllRows, []out{{0, tensor.Bytes, []int64{0}, ""}}, infer.Invalid, "cannot be classified"},
+		{"fault behind a large output", kserve.Head{}, nil, infer.AllRows, []out{{1, tensor.Int64, []int64{1, 500}, strings.Repeat("x", 4000)}, {0, tensor.FP32, []int64{1}, ""}}, infer.BadBackend, "does not agree"},
 	} {
-		b, err := encodeMessage(t, m, "", tc.head, Frame{Prefix: true}, tc.asked, tc.rows, tc.outs, 0)
+		b, err := encodeMessage(t, m, "", tc.head, kserve.Frame{Prefix: true}, tc.asked, tc.rows, tc.outs, 0)
 		if err == nil || err.Code != tc.code || !strings.Contains(err.Text, tc.text) || len(b) != 0 {
 			t.Errorf("%s: %v, %d bytes; want %s %s", tc.name, err, len(b), tc.code, tc.text)
 		}
@@ -172,7 +173,7 @@ func TestEncodeMessageOfTwoGigabytes(t *testing.T) {
 	}
 	data.Release()
 	var list slab.List
-	err := NewMessageEncoder(mem.Slabs).Encode(Answer{Request: req, Head: &Head{}, Model: m, Response: resp, Rows: infer.AllRows}, Frame{}, &list)
+	err := kserve.NewMessageEncoder(mem.Slabs).Encode(kserve.Answer{Request: req, Head: &kserve.Head{}, Model: m, Response: resp, Rows: infer.AllRows}, kserve.Frame{}, &list)
 	if err == nil || err.Code != infer.BadBackend || err.Origin != infer.FromBackend || !strings.Contains(err.Text, "model 'm' takes 21474836") || list.Len() != 0 {
 		t.Errorf("%v, %d views", err, list.Len())
 	}
@@ -191,7 +192,7 @@ func TestEncodeMessageWithoutAResponse(t *testing.T) {
 	req.Outputs = append(req.Outputs, 0)
 	var list slab.List
 	list.Append(slab.View{B: []byte("before")})
-	err := NewMessageEncoder(mem.Slabs).Encode(Answer{Request: req, Head: &Head{}, Model: classes(), Rows: infer.AllRows}, Frame{Final: FinalYes}, &list)
+	err := kserve.NewMessageEncoder(mem.Slabs).Encode(kserve.Answer{Request: req, Head: &kserve.Head{}, Model: classes(), Rows: infer.AllRows}, kserve.Frame{Final: kserve.FinalYes}, &list)
 	b := make([]byte, list.Size())
 	list.CopyTo(b)
 	got := &pb.ModelInferResponse{}
@@ -212,25 +213,25 @@ func TestEncodeMessageWithoutAResponse(t *testing.T) {
 func TestAppendStreamError(t *testing.T) {
 	for _, tc := range []struct {
 		text, id string
-		final    Final
+		final    kserve.Final
 		want     string
 	}{
-		{"broken", "7", FinalUnsaid, "broken"},
-		{"broken", "", FinalUnsaid, "broken"},
-		{"broken", "", FinalNo, "broken"},
-		{"a\xffb", "7", FinalYes, "a\uFFFDb"},
-		{strings.Repeat("long ", 100), "id", FinalYes, strings.Repeat("long ", 100)},
+		{"broken", "7", kserve.FinalUnsaid, "broken"},
+		{"broken", "", kserve.FinalUnsaid, "broken"},
+		{"broken", "", kserve.FinalNo, "broken"},
+		{"a\xffb", "7", kserve.FinalYes, "a\uFFFDb"},
+		{strings.Repeat("long ", 100), "id", kserve.FinalYes, strings.Repeat("long ", 100)},
 	} {
-		b := AppendStreamError(nil, tc.text, []byte(tc.id), tc.final, true)
-		if int(binary.BigEndian.Uint32(b[1:])) != len(b)-message.PrefixSize || !bytes.Equal(AppendStreamError(nil, tc.text, []byte(tc.id), tc.final, false), b[message.PrefixSize:]) {
+		b := kserve.AppendStreamError(nil, tc.text, []byte(tc.id), tc.final, true)
+		if int(binary.BigEndian.Uint32(b[1:])) != len(b)-message.PrefixSize || !bytes.Equal(kserve.AppendStreamError(nil, tc.text, []byte(tc.id), tc.final, false), b[message.PrefixSize:]) {
 			t.Errorf("%q: prefix %x", tc.text, b[:5])
 		}
 		want := &pb.ModelStreamInferResponse{ErrorMessage: tc.want}
-		if tc.id != "" || tc.final != FinalUnsaid {
+		if tc.id != "" || tc.final != kserve.FinalUnsaid {
 			want.InferResponse = &pb.ModelInferResponse{Id: tc.id}
 		}
-		if tc.final != FinalUnsaid {
-			want.InferResponse.Parameters = map[string]*pb.InferParameter{finalKey: boolParam(tc.final == FinalYes)}
+		if tc.final != kserve.FinalUnsaid {
+			want.InferResponse.Parameters = map[string]*pb.InferParameter{"triton_final_response": boolParam(tc.final == kserve.FinalYes)}
 		}
 		got := &pb.ModelStreamInferResponse{}
 		if err := proto.Unmarshal(b[message.PrefixSize:], got); err != nil || !proto.Equal(got, want) {
@@ -269,7 +270,7 @@ func FuzzEncodeMessage(f *testing.F) {
 			want.Outputs = append(want.Outputs, &tensorMsg{Name: spec.Name, Datatype: spec.DType.String(), Shape: shape})
 			want.RawOutputContents = append(want.RawOutputContents, data)
 		}
-		b, err := encodeMessage(t, m, want.Id, Head{}, Frame{}, nil, infer.AllRows, outs, rng.IntN(700))
+		b, err := encodeMessage(t, m, want.Id, kserve.Head{}, kserve.Frame{}, nil, infer.AllRows, outs, rng.IntN(700))
 		got := &pb.ModelInferResponse{}
 		if err != nil || proto.Unmarshal(b, got) != nil || !proto.Equal(got, want) {
 			t.Fatalf("%v\n%s\nwant %s", err, prototext.Format(got), prototext.Format(want))

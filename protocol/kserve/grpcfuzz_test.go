@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"encoding/binary"
@@ -10,13 +10,14 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
 // agree holds the decoder against the reference, with the message in one piece and in several. It returns
 // whether the message stands.
-func agree(t testing.TB, src Source, msg []byte, pieces ...int) bool {
+func agree(t testing.TB, src kserve.Source, msg []byte, pieces ...int) bool {
 	t.Helper()
 	want, why := reference(src, msg)
 	for _, piece := range append(pieces, 0) {
@@ -52,7 +53,7 @@ func FuzzMessage(f *testing.F) {
 		f.Add(byte(0), tc.msg)
 	}
 	f.Fuzz(func(t *testing.T, which byte, msg []byte) {
-		src := Source{Model: models[int(which)%len(models)], Stream: which >= 128, MaxBytes: 1 << 12}
+		src := kserve.Source{Model: models[int(which)%len(models)], Stream: which >= 128, MaxBytes: 1 << 12}
 		agree(t, src, msg, 1, 3+int(which%32))
 	})
 }
@@ -65,7 +66,7 @@ func TestMessagesAgree(t *testing.T) {
 	const rounds = 20_000
 	for i := range rounds {
 		msg := g.message(models[i%len(models)])
-		src := Source{Model: models[i%len(models)], Stream: i%7 != 0, MaxBytes: 1 << 12}
+		src := kserve.Source{Model: models[i%len(models)], Stream: i%7 != 0, MaxBytes: 1 << 12}
 		if agree(t, src, msg, 1+g.rng.IntN(40)) {
 			stood++
 		}

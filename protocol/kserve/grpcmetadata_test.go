@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -22,33 +23,36 @@ func TestBothEncodingsDescribeAlike(t *testing.T) {
 	}
 	scalar := &infer.Model{Name: "s", Inputs: []infer.Spec{{Name: "x", DType: tensor.BF16}}, Decoupled: true}
 	anyRows := &infer.Model{Name: "s", MaxBatch: 8, AnyRows: true}
-	stats := []ModelStats{{
+	total := func(count, ns uint64) management.Total { return management.Total{Count: count, NS: ns} }
+	stats := []management.ModelStats{{
 		Name: "digits", Version: "2", LastInference: 5, InferenceCount: 64, ExecutionCount: 2,
-		InferenceStats: InferenceStats{
-			Success: Total{1, 2}, Fail: Total{3, 4}, Queue: Total{5, 6}, ComputeInput: Total{7, 8},
-			ComputeInfer: Total{9, 10}, ComputeOutput: Total{11, 12}, CacheHit: Total{13, 14}, CacheMiss: Total{15, 16},
+		InferenceStats: management.InferenceStats{
+			Success: total(1, 2), Fail: total(3, 4), Queue: total(5, 6), ComputeInput: total(7, 8),
+			ComputeInfer: total(9, 10), ComputeOutput: total(11, 12), CacheHit: total(13, 14), CacheMiss: total(15, 16),
 		},
-		BatchStats: []BatchStats{{8, Total{1, 2}, Total{3, 4}, Total{5, 6}}},
+		BatchStats: []management.BatchStats{{BatchSize: 8, ComputeInput: total(1, 2), ComputeInfer: total(3, 4), ComputeOutput: total(5, 6)}},
 	}}
 	versions := []infer.VersionStatus{{Name: "a", Version: "1", State: infer.Ready}, {Name: "a", Version: "2", State: infer.Loading}, {Name: "b", Version: "1", State: infer.Unavailable, Reason: "secret"}}
 	index := func(readyOnly bool) []byte {
-		return fmt.Appendf(nil, `{"models":%s}`, RepositoryIndex(versions, readyOnly))
+		return fmt.Appendf(nil, `{"models":%s}`, management.RepositoryIndex(versions, readyOnly))
 	}
-	config := func(m *infer.Model) []byte { return fmt.Appendf(nil, `{"config":%s}`, ModelConfig(m, "onnx")) }
+	config := func(m *infer.Model) []byte {
+		return fmt.Appendf(nil, `{"config":%s}`, management.ModelConfig(m, "onnx"))
+	}
 	for _, tc := range []struct {
 		name string
 		rest []byte
 		msg  proto.Message
 	}{
-		{"model", ModelMetadata(m, []string{"1", "2"}), ModelMetadataMessage(m, []string{"1", "2"})},
-		{"model of scalars", ModelMetadata(scalar, nil), ModelMetadataMessage(scalar, nil)},
-		{"config", config(m), ModelConfigMessage(m, "onnx")},
-		{"config without batches", config(scalar), ModelConfigMessage(scalar, "onnx")},
-		{"config where any rows go", config(anyRows), ModelConfigMessage(anyRows, "onnx")},
-		{"statistics", Statistics(stats), StatisticsMessage(stats)},
-		{"no statistics", Statistics(nil), StatisticsMessage(nil)},
-		{"index", index(false), RepositoryIndexMessage(versions, false)},
-		{"index of what is ready", index(true), RepositoryIndexMessage(versions, true)},
+		{"model", management.ModelMetadata(m, []string{"1", "2"}), management.ModelMetadataMessage(m, []string{"1", "2"})},
+		{"model of scalars", management.ModelMetadata(scalar, nil), management.ModelMetadataMessage(scalar, nil)},
+		{"config", config(m), management.ModelConfigMessage(m, "onnx")},
+		{"config without batches", config(scalar), management.ModelConfigMessage(scalar, "onnx")},
+		{"config where any rows go", config(anyRows), management.ModelConfigMessage(anyRows, "onnx")},
+		{"statistics", management.Statistics(stats), management.StatisticsMessage(stats)},
+		{"no statistics", management.Statistics(nil), management.StatisticsMessage(nil)},
+		{"index", index(false), management.RepositoryIndexMessage(versions, false)},
+		{"index of what is ready", index(true), management.RepositoryIndexMessage(versions, true)},
 	} {
 		b, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(tc.msg)
 		if err != nil {
@@ -62,7 +66,7 @@ func TestBothEncodingsDescribeAlike(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	if c := ModelConfigMessage(scalar, "onnx").Config; c.GetDynamicBatching() != nil {
+	if c := management.ModelConfigMessage(scalar, "onnx").Config; c.GetDynamicBatching() != nil {
 		t.Error("a model without batches has dynamic batching")
 	}
 }

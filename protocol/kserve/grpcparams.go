@@ -23,9 +23,9 @@ const (
 
 // readParameter reads one entry of a map of parameters into list, where the last of a key stands. The entry points to
 // what string returns.
-func readParameter(r *message.Reader, field string, list *[]param) {
+func readParameter(r *message.Reader, field string, list *[]Param) {
 	var key []byte
-	p := param{unset: true}
+	p := Param{unset: true}
 	outer := r.Enter(field)
 	for k, ok := r.Key(field); ok; k, ok = r.Key(field) {
 		switch k {
@@ -53,26 +53,26 @@ func readParameter(r *message.Reader, field string, list *[]param) {
 }
 
 // readParamValue reads an InferParameter, of whose fields the last one counts.
-func readParamValue(r *message.Reader, field string, p *param) {
+func readParamValue(r *message.Reader, field string, p *Param) {
 	outer := r.Enter(field)
 	for key, ok := r.Key(field); ok; key, ok = r.Key(field) {
 		switch key {
 		case keyParamBool:
 			v, _ := r.Varint(field)
-			*p = param{Param: infer.Param{Kind: infer.ParamBool}}
+			*p = Param{Param: infer.Param{Kind: infer.ParamBool}}
 			if v != 0 {
 				p.Int = 1
 			}
 		case keyParamInt:
 			v, _ := r.Varint(field)
-			*p = param{Param: infer.Param{Kind: infer.ParamInt, Int: int64(v)}}
+			*p = Param{Param: infer.Param{Kind: infer.ParamInt, Int: int64(v)}}
 		case keyParamString:
-			*p = param{Param: infer.Param{Kind: infer.ParamString, String: r.String(field)}}
+			*p = Param{Param: infer.Param{Kind: infer.ParamString, String: r.String(field)}}
 		case keyParamDouble:
-			*p = param{Param: infer.Param{Kind: infer.ParamFloat, Float: math.Float64frombits(r.Fixed(field, 8))}}
+			*p = Param{Param: infer.Param{Kind: infer.ParamFloat, Float: math.Float64frombits(r.Fixed(field, 8))}}
 		case keyParamUint:
 			v, _ := r.Varint(field)
-			*p = param{Param: infer.Param{Kind: infer.ParamInt, Int: int64(v)}, big: v > math.MaxInt64}
+			*p = Param{Param: infer.Param{Kind: infer.ParamInt, Int: int64(v)}, Big: v > math.MaxInt64}
 		default:
 			r.Skip(field, key)
 		}

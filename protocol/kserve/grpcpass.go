@@ -50,7 +50,7 @@ func (e *MessageEncoder) pass(a *Answer, f Frame, out *slab.List) *infer.Error {
 		return nil
 	}
 	c := &e.c
-	c.Start(e.pool, out, around+tail)
+	c.Start(e.Pool, out, around+tail)
 	c.B = f.open(c.B, size)
 	c.Cut()
 	out.AppendList(&r.Body)

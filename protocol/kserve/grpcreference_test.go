@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"encoding/binary"
@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -18,7 +19,7 @@ import (
 // A wanted is a request as the slow reference reads it from the generated message.
 type wanted struct {
 	id       string
-	head     Head
+	head     kserve.Head
 	params   map[string]infer.Param
 	inputs   []wantedInput
 	outputs  []int
@@ -35,7 +36,7 @@ type wantedInput struct {
 
 // reference reads a message with the generated code and checks it by the book, one rule after the other. why
 // is empty if the request stands.
-func reference(src Source, msg []byte) (w *wanted, why string) {
+func reference(src kserve.Source, msg []byte) (w *wanted, why string) {
 	var p pb.ModelInferRequest
 	if err := proto.Unmarshal(msg, &p); err != nil {
 		return nil, "no message"
@@ -44,7 +45,7 @@ func reference(src Source, msg []byte) (w *wanted, why string) {
 	if src.Model.Decoupled && !src.Stream {
 		return nil, "decoupled"
 	}
-	if len(p.Id) > maxID || strings.ContainsFunc(p.Id, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if len(p.Id) > 256 || strings.ContainsFunc(p.Id, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return nil, "id"
 	}
 	if why := w.parameters(p.Parameters); why != "" {
@@ -161,7 +162,7 @@ func hasSharedMemory(params map[string]*pb.InferParameter) bool {
 	return false
 }
 
-func (w *wanted) input(src Source, in *pb.ModelInferRequest_InferInputTensor, raw []byte) string {
+func (w *wanted) input(src kserve.Source, in *pb.ModelInferRequest_InferInputTensor, raw []byte) string {
 	m := src.Model
 	index := -1
 	for i, spec := range m.Inputs {
@@ -323,7 +324,7 @@ func (w *wanted) output(m *infer.Model, o *pb.ModelInferRequest_InferRequestedOu
 	if o.Name == "" || index < 0 || len(o.Parameters) > 64 || hasSharedMemory(o.Parameters) {
 		return "output " + o.Name
 	}
-	var form OutputForm
+	var form kserve.OutputForm
 	if p, ok := o.Parameters["classification"]; ok {
 		n := int64(-1)
 		switch c := p.ParameterChoice.(type) {

@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -246,7 +247,7 @@ func TestMessageRefuses(t *testing.T) {
 	for _, tc := range messageRefusals() {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, piece := range []int{0, 1, 13} {
-				decodeMessage(t, Source{Model: tc.model}, tc.msg, piece, func(d *decoded) {
+				decodeMessage(t, kserve.Source{Model: tc.model}, tc.msg, piece, func(d *decoded) {
 					switch {
 					case d.err == nil:
 						t.Fatal("accepted")
@@ -261,35 +262,13 @@ func TestMessageRefuses(t *testing.T) {
 	}
 }
 
-// TestMessageFloodsAreCheap sends what costs the sender little a byte; each ends at the first that is too many.
-func TestMessageFloodsAreCheap(t *testing.T) {
-	m := single(tensor.Int8, 1)
-	for name, field := range map[string]string{
-		"empty inputs": "\x2a\x00", "empty outputs": "\x32\x00", "empty raw": "\x3a\x00",
-	} {
-		d := NewMessageDecoder(newMemory().Slabs)
-		mem := newMemory()
-		body := bodyOf(mem.Slabs, []byte(strings.Repeat(field, 1<<20)), 0)
-		req := mem.NewRequest()
-		var head Head
-		if err := d.Decode(Source{Model: m, Body: body}, req, &head); err == nil || d.r.Pos() > 100 {
-			t.Errorf("%s: %v, %d bytes read", name, err, d.r.Pos())
-		}
-		if cap(d.raws)+cap(req.Inputs)+cap(head.Outputs) > 16 {
-			t.Errorf("%s: room for %d, %d and %d", name, cap(d.raws), cap(req.Inputs), cap(head.Outputs))
-		}
-		req.Release()
-		body.Release()
-	}
-}
-
 func TestContentsAreBounded(t *testing.T) {
 	m := &infer.Model{Name: "m", Inputs: []infer.Spec{spec("x", tensor.Int64, -1), spec("y", tensor.Bytes, -1)}}
 	msg := marshalMessage(t, request(nil,
 		withContents(inputOf("x", "INT64", 4), &pb.InferTensorContents{Int64Contents: []int64{1, 2, 3, 4}}),
 		withContents(inputOf("y", "BYTES", 2), &pb.InferTensorContents{BytesContents: [][]byte{[]byte("abcd"), []byte("efgh")}})))
 	for limit, ok := range map[int64]bool{0: true, 48: true, 47: false, 32: false, 31: false, 1: false} {
-		decodeMessage(t, Source{Model: m, MaxBytes: limit}, msg, 0, func(d *decoded) {
+		decodeMessage(t, kserve.Source{Model: m, MaxBytes: limit}, msg, 0, func(d *decoded) {
 			if (d.err == nil) != ok || !ok && d.err.Code != infer.TooLarge {
 				t.Errorf("limit %d: %v", limit, d.err)
 			}
@@ -314,7 +293,7 @@ func TestPeekModel(t *testing.T) {
 		for _, piece := range []int{0, 1, 3} {
 			mem := newMemory()
 			body := bodyOf(mem.Slabs, tc.msg, piece)
-			p, err := NewMessageDecoder(mem.Slabs).PeekModel(body)
+			p, err := kserve.NewMessageDecoder(mem.Slabs).PeekModel(body)
 			if got := fmt.Sprintf("%q %q %q", p.Name, p.Version, p.ID); err != nil || got != tc.want || p.Raw != tc.raw {
 				t.Errorf("%s in pieces of %d: %s, raw %v, %v", tc.name, piece, got, p.Raw, err)
 			}
@@ -323,7 +302,7 @@ func TestPeekModel(t *testing.T) {
 	}
 	for _, msg := range []string{"\x0a\x02a", "\x0a\x01\xff", "\x00"} {
 		body := bodyOf(newMemory().Slabs, []byte(msg), 0)
-		if p, err := NewMessageDecoder(nil).PeekModel(body); err == nil || err.Code != infer.Invalid {
+		if p, err := kserve.NewMessageDecoder(nil).PeekModel(body); err == nil || err.Code != infer.Invalid {
 			t.Errorf("%q: %+v, %v", msg, p, err)
 		}
 	}

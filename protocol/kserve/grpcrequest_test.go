@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"strings"
@@ -8,7 +8,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -27,7 +29,7 @@ type runOf struct {
 	mem   *infer.Memory
 	batch *infer.Batch
 	calls []*infer.Call
-	heads []Head
+	heads []kserve.Head
 }
 
 // batchOf decodes requests, their bodies laid out in pieces, and makes them a batch.
@@ -38,18 +40,18 @@ func batchOf(t testing.TB, m *infer.Model, piece int, requests ...sent) *runOf {
 	r.batch.Model = m
 	for _, s := range requests {
 		req := r.mem.NewRequest()
-		var head Head
+		var head kserve.Head
 		var err *infer.Error
 		if s.json != "" {
 			move(&req.Body, bodyOf(r.mem.Slabs, []byte(s.json), piece))
-			length := NoHeader
+			length := rest.NoHeader
 			if s.head > 0 {
 				length = s.head
 			}
-			err = NewDecoder(r.mem.Slabs).Decode(Source{Model: m, Body: &req.Body, HeaderLen: length}, req, &head)
+			err = rest.NewDecoder(r.mem.Slabs).Decode(kserve.Source{Model: m, Body: &req.Body, HeaderLen: length}, req, &head)
 		} else {
 			move(&req.Body, bodyOf(r.mem.Slabs, marshalMessage(t, s.msg), piece))
-			err = NewMessageDecoder(r.mem.Slabs).Decode(Source{Model: m, Body: &req.Body, Stream: true}, req, &head)
+			err = kserve.NewMessageDecoder(r.mem.Slabs).Decode(kserve.Source{Model: m, Body: &req.Body, Stream: true}, req, &head)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -206,7 +208,7 @@ func TestEncodeRequest(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, piece := range []int{0, 1, 300, 2500} {
 				r := batchOf(t, tc.model, piece, tc.requests...)
-				enc := NewRequestEncoder(r.mem.Slabs)
+				enc := kserve.NewRequestEncoder(r.mem.Slabs)
 				for range 2 { // the second time with what the first left behind
 					var list slab.List
 					list.Append(slab.View{B: []byte("before")})
@@ -234,7 +236,7 @@ func TestEncodeCall(t *testing.T) {
 	msg := &pb.ModelInferRequest{ModelName: "m", Id: "i", Inputs: []*inputMsg{inputOf("x", "INT8", 2)}, RawInputContents: [][]byte{{1, 2}}}
 	r := batchOf(t, m, 0, sent{msg: msg})
 	var list slab.List
-	err := NewRequestEncoder(r.mem.Slabs).EncodeCall(m, r.calls[0], "m", "", &list)
+	err := kserve.NewRequestEncoder(r.mem.Slabs).EncodeCall(m, r.calls[0], "m", "", &list)
 	if got := flat(&list); err != nil || string(got) != string(marshalMessage(t, msg)) {
 		t.Errorf("%v, %q", err, got)
 	}
@@ -250,7 +252,7 @@ func TestRequestSharesTensors(t *testing.T) {
 	r := batchOf(t, m, 0, sent{msg: msg}, sent{msg: msg}, sent{msg: msg})
 	before := r.mem.Slabs.Budget().InUse()
 	var list slab.List
-	if err := NewRequestEncoder(r.mem.Slabs).Encode(r.batch, "m", "", &list); err != nil {
+	if err := kserve.NewRequestEncoder(r.mem.Slabs).Encode(r.batch, "m", "", &list); err != nil {
 		t.Fatal(err)
 	}
 	if took := r.mem.Slabs.Budget().InUse() - before; took > 1<<10 || list.Len() != 4 {

@@ -28,7 +28,7 @@ type ResponseDecoder struct {
 	in                fit.Field
 	dtype             []byte
 	name, version, id []byte
-	params, own       []param
+	params, own       []Param
 	raws              []run
 	typed             []int // of each output: elements of contents, -1 where there are none
 }
@@ -93,7 +93,7 @@ func (d *ResponseDecoder) message() *infer.Error {
 	for i := range d.params {
 		p := &d.params[i]
 		if !p.unset {
-			resp.Params = append(resp.Params, keepParam(resp, p))
+			resp.Params = append(resp.Params, KeepParam(resp, p))
 		}
 	}
 	resp.Final = FinalOf(resp) == FinalYes
@@ -168,8 +168,8 @@ func (d *ResponseDecoder) output() *infer.Error {
 		return err
 	}
 	for i := range d.own {
-		if p := &d.own[i]; !p.unset && !ofTensor(p.Key) {
-			o.Params = append(o.Params, keepParam(d.resp, p))
+		if p := &d.own[i]; !p.unset && !OfTensor(p.Key) {
+			o.Params = append(o.Params, KeepParam(d.resp, p))
 		}
 	}
 	if d.request != nil {

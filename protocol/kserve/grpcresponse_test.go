@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"encoding/binary"
@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/protocol/message"
 	"github.com/sluice-serving/sluice/slab"
@@ -47,7 +48,7 @@ func (r *runOf) answerOf(t testing.TB, msg []byte, piece int) (*infer.Response, 
 	t.Helper()
 	resp := r.mem.NewResponse()
 	body := bodyOf(r.mem.Slabs, msg, piece)
-	err := NewResponseDecoder(r.mem.Slabs).Decode(r.batch.Model, r.batch, body, resp)
+	err := kserve.NewResponseDecoder(r.mem.Slabs).Decode(r.batch.Model, r.batch, body, resp)
 	if body.Len() != 0 {
 		t.Errorf("the decoder left the message where it was")
 	}
@@ -267,7 +268,7 @@ func TestDecoderForgets(t *testing.T) {
 	classes := marshalMessage(t, answeredBy([]string{bytesElements("1:0")}, answered("SUM", "BYTES", 1, 1)))
 	r := batchOf(t, addSub(), 0, sent{msg: addSubRequest(1, outputOf("SUM", "classification", intParam(1)))})
 	other := batchOf(t, addSub(), 0, sent{msg: addSubRequest(1)}, sent{msg: addSubRequest(1)})
-	d := NewResponseDecoder(r.mem.Slabs)
+	d := kserve.NewResponseDecoder(r.mem.Slabs)
 	for i, tc := range []struct {
 		batch *infer.Batch
 		msg   []byte
@@ -294,9 +295,9 @@ func TestDecodeStream(t *testing.T) {
 	m.Decoupled = true
 	sum := string(f32(1, 2))
 	answer := answeredBy([]string{sum}, answered("SUM", "FP32", 1, 2))
-	answer.Parameters = map[string]*pb.InferParameter{finalKey: boolParam(false)}
+	answer.Parameters = map[string]*pb.InferParameter{"triton_final_response": boolParam(false)}
 	last := answeredBy(nil)
-	last.Parameters = map[string]*pb.InferParameter{finalKey: boolParam(true)}
+	last.Parameters = map[string]*pb.InferParameter{"triton_final_response": boolParam(true)}
 	wrap := func(p *pb.ModelInferResponse) []byte {
 		return marshalMessage(t, &pb.ModelStreamInferResponse{InferResponse: p})
 	}
@@ -304,19 +305,19 @@ func TestDecodeStream(t *testing.T) {
 		name  string
 		msg   []byte
 		want  string
-		final Final
+		final kserve.Final
 		body  *pb.ModelInferResponse
 		code  infer.Code
 		text  string
 	}{
-		{"an answer", wrap(answer), "SUM FP32 [1,2] 0000803f00000040\ntriton_final_response=2 \"\" 0 0\n", FinalNo, answer, infer.OK, ""},
-		{"the last one", wrap(last), "triton_final_response=2 \"\" 1 0\n", FinalYes, last, infer.OK, ""},
+		{"an answer", wrap(answer), "SUM FP32 [1,2] 0000803f00000040\ntriton_final_response=2 \"\" 0 0\n", kserve.FinalNo, answer, infer.OK, ""},
+		{"the last one", wrap(last), "triton_final_response=2 \"\" 1 0\n", kserve.FinalYes, last, infer.OK, ""},
 		{
-			"in two pieces", append(wrap(answer), wrap(&pb.ModelInferResponse{Id: "late"})...), "SUM FP32 [1,2] 0000803f00000040\ntriton_final_response=2 \"\" 0 0\n", FinalNo,
+			"in two pieces", append(wrap(answer), wrap(&pb.ModelInferResponse{Id: "late"})...), "SUM FP32 [1,2] 0000803f00000040\ntriton_final_response=2 \"\" 0 0\n", kserve.FinalNo,
 			&pb.ModelInferResponse{ModelName: "addsub", ModelVersion: "1", Id: "late", Outputs: answer.Outputs, RawOutputContents: answer.RawOutputContents, Parameters: answer.Parameters}, infer.OK, "",
 		},
 		{"an error", marshalMessage(t, &pb.ModelStreamInferResponse{ErrorMessage: "it broke: é", InferResponse: &pb.ModelInferResponse{Id: "7"}}), "", 0, nil, infer.Internal, "it broke: é"},
-		{"an error that is the last answer", marshalMessage(t, &pb.ModelStreamInferResponse{ErrorMessage: "it broke", InferResponse: last}), "", FinalYes, nil, infer.Internal, "it broke"},
+		{"an error that is the last answer", marshalMessage(t, &pb.ModelStreamInferResponse{ErrorMessage: "it broke", InferResponse: last}), "", kserve.FinalYes, nil, infer.Internal, "it broke"},
 		{"an error beside nonsense", []byte("\x0a\x03bad\x12\x02\x0a\x05"), "", 0, nil, infer.Internal, "bad"},
 		{"a long error", marshalMessage(t, &pb.ModelStreamInferResponse{ErrorMessage: "x" + strings.Repeat("é", 4000)}), "", 0, nil, infer.Internal, "x" + strings.Repeat("é", 2047)},
 		{"nothing", nil, "", 0, nil, infer.BadBackend, "the backend's answer for model 'addsub' holds neither outputs nor an error"},
@@ -329,20 +330,20 @@ func TestDecodeStream(t *testing.T) {
 				r := batchOf(t, m, 0, sent{msg: addSubRequest(1, &outputMsg{Name: "DIFF"})})
 				resp := r.mem.NewResponse()
 				body := bodyOf(r.mem.Slabs, tc.msg, piece)
-				err := NewResponseDecoder(r.mem.Slabs).DecodeStream(m, r.calls[0], body, resp)
+				err := kserve.NewResponseDecoder(r.mem.Slabs).DecodeStream(m, r.calls[0], body, resp)
 				if body.Len() != 0 {
 					t.Error("the decoder left the message where it was")
 				}
 				switch {
 				case tc.code != infer.OK:
-					if err == nil || err.Code != tc.code || err.Origin != infer.FromBackend || !strings.Contains(err.Text, tc.text) || len(err.Text) > len(tc.text)+100 || resp.Final != (tc.final == FinalYes) {
+					if err == nil || err.Code != tc.code || err.Origin != infer.FromBackend || !strings.Contains(err.Text, tc.text) || len(err.Text) > len(tc.text)+100 || resp.Final != (tc.final == kserve.FinalYes) {
 						t.Errorf("%v", err)
 					}
 				case err != nil:
 					t.Fatal(err)
 				default:
 					got := &pb.ModelInferResponse{}
-					if e := proto.Unmarshal(flat(&resp.Body), got); e != nil || !proto.Equal(got, tc.body) || show(m, resp) != tc.want || FinalOf(resp) != tc.final || resp.Final != (tc.final == FinalYes) {
+					if e := proto.Unmarshal(flat(&resp.Body), got); e != nil || !proto.Equal(got, tc.body) || show(m, resp) != tc.want || kserve.FinalOf(resp) != tc.final || resp.Final != (tc.final == kserve.FinalYes) {
 						t.Errorf("%v, %s, %s", e, prototext.Format(got), show(m, resp))
 					}
 				}
@@ -366,39 +367,39 @@ func TestPassResponse(t *testing.T) {
 	classify := outputOf("SUM", "classification", intParam(1))
 	said := func(p *pb.ModelInferResponse, final bool) *pb.ModelInferResponse {
 		return with(p, func(p *pb.ModelInferResponse) {
-			p.Parameters = map[string]*pb.InferParameter{finalKey: boolParam(final)}
+			p.Parameters = map[string]*pb.InferParameter{"triton_final_response": boolParam(final)}
 		})
 	}
 	for _, tc := range []struct {
 		name    string
 		request *pb.ModelInferRequest
 		answer  *pb.ModelInferResponse
-		frame   Frame
+		frame   kserve.Frame
 		want    *pb.ModelInferResponse
 	}{
-		{"id is added", addSubRequest(1), plain, Frame{}, with(plain, func(p *pb.ModelInferResponse) { p.Id = "7" })},
-		{"id is another", addSubRequest(1), with(plain, func(p *pb.ModelInferResponse) { p.Id = "8" }), Frame{}, with(plain, func(p *pb.ModelInferResponse) { p.Id = "7" })},
-		{"another name", addSubRequest(1), with(large, func(p *pb.ModelInferResponse) { p.Id, p.ModelName, p.ModelVersion = "7", "up", "9" }), Frame{}, with(large, func(p *pb.ModelInferResponse) { p.Id = "7" })},
-		{"no version", addSubRequest(1), with(large, func(p *pb.ModelInferResponse) { p.ModelVersion = "" }), Frame{Prefix: true, Stream: true}, with(large, func(p *pb.ModelInferResponse) { p.Id = "7" })},
-		{"id of the backend's", with2(addSubRequest(1), func(p *pb.ModelInferRequest) { p.Id = "" }), with(plain, func(p *pb.ModelInferResponse) { p.Id = "made" }), Frame{Prefix: true}, with(plain, func(p *pb.ModelInferResponse) { p.Id = "made" })},
+		{"id is added", addSubRequest(1), plain, kserve.Frame{}, with(plain, func(p *pb.ModelInferResponse) { p.Id = "7" })},
+		{"id is another", addSubRequest(1), with(plain, func(p *pb.ModelInferResponse) { p.Id = "8" }), kserve.Frame{}, with(plain, func(p *pb.ModelInferResponse) { p.Id = "7" })},
+		{"another name", addSubRequest(1), with(large, func(p *pb.ModelInferResponse) { p.Id, p.ModelName, p.ModelVersion = "7", "up", "9" }), kserve.Frame{}, with(large, func(p *pb.ModelInferResponse) { p.Id = "7" })},
+		{"no version", addSubRequest(1), with(large, func(p *pb.ModelInferResponse) { p.ModelVersion = "" }), kserve.Frame{Prefix: true, Stream: true}, with(large, func(p *pb.ModelInferResponse) { p.Id = "7" })},
+		{"id of the backend's", with2(addSubRequest(1), func(p *pb.ModelInferRequest) { p.Id = "" }), with(plain, func(p *pb.ModelInferResponse) { p.Id = "made" }), kserve.Frame{Prefix: true}, with(plain, func(p *pb.ModelInferResponse) { p.Id = "made" })},
 		{
 			"classified", addSubRequest(1, classify), answeredBy([]string{bytesElements("9:1")}, answered("SUM", "BYTES", 1, 1)),
-			Frame{},
+			kserve.Frame{},
 			with(answeredBy([]string{bytesElements("9:1")}, answered("SUM", "BYTES", 1, 1)), func(p *pb.ModelInferResponse) { p.Id = "7" }),
 		},
 		{
 			"classified by us", addSubRequest(1, classify), plain,
-			Frame{},
+			kserve.Frame{},
 			with(answeredBy([]string{bytesElements("2.0:1")}, answered("SUM", "BYTES", 1, 1)), func(p *pb.ModelInferResponse) { p.Id = "7" }),
 		},
 		{
 			"more than was asked for", addSubRequest(1, &outputMsg{Name: "SUM"}),
 			answeredBy([]string{wide[:8], sum}, answered("DIFF", "FP32", 1, 2), answered("SUM", "FP32", 1, 2)),
-			Frame{},
+			kserve.Frame{},
 			with(plain, func(p *pb.ModelInferResponse) { p.Id = "7" }),
 		},
-		{"the last one", addSubRequest(1), plain, Frame{Stream: true, Final: FinalYes}, with(said(plain, true), func(p *pb.ModelInferResponse) { p.Id = "7" })},
-		{"said before", addSubRequest(1), said(plain, false), Frame{Stream: true, Final: FinalYes}, with(said(plain, false), func(p *pb.ModelInferResponse) { p.Id = "7" })},
+		{"the last one", addSubRequest(1), plain, kserve.Frame{Stream: true, Final: kserve.FinalYes}, with(said(plain, true), func(p *pb.ModelInferResponse) { p.Id = "7" })},
+		{"said before", addSubRequest(1), said(plain, false), kserve.Frame{Stream: true, Final: kserve.FinalYes}, with(said(plain, false), func(p *pb.ModelInferResponse) { p.Id = "7" })},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, piece := range []int{0, 1, 200} {
@@ -412,7 +413,7 @@ func TestPassResponse(t *testing.T) {
 					t.Fatal(err)
 				}
 				var list slab.List
-				err = NewMessageEncoder(r.mem.Slabs).Encode(Answer{Request: r.calls[0].Request, Head: &r.heads[0], Model: r.batch.Model, Response: resp, Rows: infer.AllRows}, tc.frame, &list)
+				err = kserve.NewMessageEncoder(r.mem.Slabs).Encode(kserve.Answer{Request: r.calls[0].Request, Head: &r.heads[0], Model: r.batch.Model, Response: resp, Rows: infer.AllRows}, tc.frame, &list)
 				b := flat(&list)
 				list.Release()
 				resp.Release()

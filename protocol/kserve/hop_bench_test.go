@@ -1,10 +1,11 @@
-package kserve
+package kserve_test
 
 import (
 	"fmt"
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
@@ -57,7 +58,7 @@ func BenchmarkEncodeRequest(b *testing.B) {
 					of[i].msg = p
 				}
 				r := batchOf(b, m, 0, of...)
-				enc := NewRequestEncoder(r.mem.Slabs)
+				enc := kserve.NewRequestEncoder(r.mem.Slabs)
 				var list slab.List
 				b.ReportAllocs()
 				for b.Loop() {
@@ -82,7 +83,7 @@ func BenchmarkDecodeResponse(b *testing.B) {
 			unmarshal(b, request, p)
 			r := batchOf(b, m, 0, sent{msg: p})
 			msg := bodyOf(r.mem.Slabs, marshalMessage(b, answer), 0)
-			dec := NewResponseDecoder(r.mem.Slabs)
+			dec := kserve.NewResponseDecoder(r.mem.Slabs)
 			var body slab.List
 			b.ReportAllocs()
 			for b.Loop() {

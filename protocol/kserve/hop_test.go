@@ -1,9 +1,10 @@
-package kserve
+package kserve_test
 
 import (
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/slab"
 )
@@ -16,25 +17,25 @@ type hop struct {
 	answer  *slab.List
 	members int
 	stream  bool
-	dec     *MessageDecoder
-	enc     *MessageEncoder
-	to      *RequestEncoder
-	from    *ResponseDecoder
-	heads   []Head
+	dec     *kserve.MessageDecoder
+	enc     *kserve.MessageEncoder
+	to      *kserve.RequestEncoder
+	from    *kserve.ResponseDecoder
+	heads   []kserve.Head
 	calls   []*infer.Call
 	out, in slab.List
 }
 
 func newHop(t testing.TB, m *infer.Model, request []byte, answer *pb.ModelInferResponse, members, piece int, stream bool) *hop {
-	h := &hop{mem: newMemory(), model: m, members: members, stream: stream, heads: make([]Head, members)}
+	h := &hop{mem: newMemory(), model: m, members: members, stream: stream, heads: make([]kserve.Head, members)}
 	h.request = bodyOf(h.mem.Slabs, request, piece)
 	msg := marshalMessage(t, answer)
 	if stream {
 		msg = marshalMessage(t, &pb.ModelStreamInferResponse{InferResponse: answer})
 	}
 	h.answer = bodyOf(h.mem.Slabs, msg, piece)
-	h.dec, h.enc = NewMessageDecoder(h.mem.Slabs), NewMessageEncoder(h.mem.Slabs)
-	h.to, h.from = NewRequestEncoder(h.mem.Slabs), NewResponseDecoder(h.mem.Slabs)
+	h.dec, h.enc = kserve.NewMessageDecoder(h.mem.Slabs), kserve.NewMessageEncoder(h.mem.Slabs)
+	h.to, h.from = kserve.NewRequestEncoder(h.mem.Slabs), kserve.NewResponseDecoder(h.mem.Slabs)
 	return h
 }
 
@@ -45,7 +46,7 @@ func (h *hop) run(t testing.TB) {
 	for i := range h.members {
 		req := h.mem.NewRequest()
 		req.Body.AppendList(h.request)
-		if err := h.dec.Decode(Source{Model: h.model, Body: &req.Body}, req, &h.heads[i]); err != nil {
+		if err := h.dec.Decode(kserve.Source{Model: h.model, Body: &req.Body}, req, &h.heads[i]); err != nil {
 			t.Fatal(err)
 		}
 		c := h.mem.NewCall(req)
@@ -62,8 +63,8 @@ func (h *hop) run(t testing.TB) {
 		if h.members > 1 {
 			rows = infer.Rows{First: int64(i), N: 1}
 		}
-		a := Answer{Request: c.Request, Head: &h.heads[i], Model: h.model, Response: resp, Rows: rows}
-		if err := h.enc.Encode(a, Frame{Stream: h.stream, Final: Final(i) % 3}, &h.out); err != nil {
+		a := kserve.Answer{Request: c.Request, Head: &h.heads[i], Model: h.model, Response: resp, Rows: rows}
+		if err := h.enc.Encode(a, kserve.Frame{Stream: h.stream, Final: kserve.Final(i) % 3}, &h.out); err != nil {
 			t.Fatal(err)
 		}
 		h.out.Release()

@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
@@ -183,7 +184,7 @@ func passedOn(t testing.TB, r *runOf, resp *infer.Response, want *pb.ModelInferR
 	t.Helper()
 	req := r.calls[0].Request
 	var list slab.List
-	err := NewMessageEncoder(r.mem.Slabs).Encode(Answer{Request: req, Head: &r.heads[0], Model: r.batch.Model, Response: resp, Rows: infer.AllRows}, Frame{}, &list)
+	err := kserve.NewMessageEncoder(r.mem.Slabs).Encode(kserve.Answer{Request: req, Head: &r.heads[0], Model: r.batch.Model, Response: resp, Rows: infer.AllRows}, kserve.Frame{}, &list)
 	b := flat(&list)
 	list.Release()
 	if err != nil {
@@ -249,7 +250,7 @@ func (g *generator) answer(m *infer.Model) []byte {
 		}
 	}
 	if g.one(3) {
-		p.Parameters = g.parameters(finalKey, "p", "q", "sequence_id", "")
+		p.Parameters = g.parameters("triton_final_response", "p", "q", "sequence_id", "")
 	}
 	b, err := protoMarshal(p)
 	if err != nil {
@@ -306,7 +307,7 @@ func FuzzStreamResponse(f *testing.F) {
 			_, texts, why = expectAnswer(m, req.Classified, req.Outputs, marshalMessage(t, want.InferResponse))
 		}
 		resp := r.mem.NewResponse()
-		err := NewResponseDecoder(r.mem.Slabs).DecodeStream(m, r.calls[0], bodyOf(r.mem.Slabs, msg, 1+int(which)), resp)
+		err := kserve.NewResponseDecoder(r.mem.Slabs).DecodeStream(m, r.calls[0], bodyOf(r.mem.Slabs, msg, 1+int(which)), resp)
 		switch {
 		case err != nil && strings.Contains(err.Text, "groups nest deeper"):
 		case (err == nil) != (why == ""):
@@ -350,8 +351,8 @@ func FuzzPassRequest(f *testing.F) {
 		mem := newMemory()
 		req := mem.NewRequest()
 		move(&req.Body, bodyOf(mem.Slabs, msg, 1+int(which)))
-		var head Head
-		err := NewMessageDecoder(mem.Slabs).Decode(Source{Model: m, Body: &req.Body, Stream: true}, req, &head)
+		var head kserve.Head
+		err := kserve.NewMessageDecoder(mem.Slabs).Decode(kserve.Source{Model: m, Body: &req.Body, Stream: true}, req, &head)
 		if err != nil {
 			req.Release()
 			return
@@ -360,7 +361,7 @@ func FuzzPassRequest(f *testing.F) {
 		c := mem.NewCall(req)
 		req.Release()
 		var list slab.List
-		if err := NewRequestEncoder(mem.Slabs).EncodeCall(m, c, name, version, &list); err != nil {
+		if err := kserve.NewRequestEncoder(mem.Slabs).EncodeCall(m, c, name, version, &list); err != nil {
 			t.Fatal(err)
 		}
 		got, want := &pb.ModelInferRequest{}, &pb.ModelInferRequest{}
@@ -407,7 +408,7 @@ func FuzzMergeRequests(f *testing.F) {
 		}
 		r := batchOf(t, m, g.rng.IntN(700), requests...)
 		var list slab.List
-		if err := NewRequestEncoder(r.mem.Slabs).Encode(r.batch, want.ModelName, want.ModelVersion, &list); err != nil {
+		if err := kserve.NewRequestEncoder(r.mem.Slabs).Encode(r.batch, want.ModelName, want.ModelVersion, &list); err != nil {
 			t.Fatal(err)
 		}
 		got := &pb.ModelInferRequest{}

@@ -1,13 +1,15 @@
 //go:build !race && !sluicedebug
 
-package kserve
+package kserve_test
 
 import (
 	"fmt"
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 )
 
@@ -25,11 +27,11 @@ func TestPathDoesNotAllocate(t *testing.T) {
 		}},
 		{"json", func(id int) ([]byte, int) {
 			return fmt.Appendf(nil, `{"id":"r%d","inputs":[{"name":"A","shape":[1,2],"datatype":"FP32","data":[[0.30000001192092896,2e5]]},`+
-				`{"name":"B","shape":[1,2],"datatype":"FP32","data":[16777217.0,4]}],"outputs":[{"name":"SUM"},{"name":"DIFF","parameters":{"classification":2}}]}`, id), NoHeader
+				`{"name":"B","shape":[1,2],"datatype":"FP32","data":[16777217.0,4]}],"outputs":[{"name":"SUM"},{"name":"DIFF","parameters":{"classification":2}}]}`, id), rest.NoHeader
 		}},
 		{"data first, escapes", func(id int) ([]byte, int) {
 			return fmt.Appendf(nil, `{"id":"\u0072%d","inputs":[{"data":[NaN,2],"name":"\u0041","shape":[1,2],"datatype":"FP32"},`+
-				`{"name":"B","shape":[1,2],"datatype":"FP32","data":[3,4]}],"extra":{"x":[1,{"y":"\u00e9"}]}}`, id), NoHeader
+				`{"name":"B","shape":[1,2],"datatype":"FP32","data":[3,4]}],"extra":{"x":[1,{"y":"\u00e9"}]}}`, id), rest.NoHeader
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -42,14 +44,14 @@ func TestPathDoesNotAllocate(t *testing.T) {
 				b, heads[i] = tc.make(i * 999)
 				bodies[i] = bodyOf(mem.Slabs, b, 0)
 			}
-			dec, enc := NewDecoder(mem.Slabs), NewEncoder(mem.Slabs)
-			var head Head
+			dec, enc := rest.NewDecoder(mem.Slabs), rest.NewEncoder(mem.Slabs)
+			var head kserve.Head
 			var reply slab.List
 			i := 0
 			got := testing.AllocsPerRun(2000, func() {
 				i++
 				req := mem.NewRequest()
-				if err := dec.Decode(Source{Model: m, Body: bodies[i%many], HeaderLen: heads[i%many], MaxBytes: 1 << 20}, req, &head); err != nil {
+				if err := dec.Decode(kserve.Source{Model: m, Body: bodies[i%many], HeaderLen: heads[i%many], MaxBytes: 1 << 20}, req, &head); err != nil {
 					t.Fatal(err)
 				}
 				resp := mem.NewResponse()
@@ -59,7 +61,7 @@ func TestPathDoesNotAllocate(t *testing.T) {
 					o.Index, o.DType, o.Shape = in.Index, in.DType, in.Shape
 					o.Data.AppendList(&in.Data)
 				}
-				if _, err := enc.Encode(Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: infer.AllRows}, &reply); err != nil {
+				if _, err := enc.Encode(kserve.Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: infer.AllRows}, &reply); err != nil {
 					t.Fatal(err)
 				}
 				reply.Release()
@@ -83,8 +85,8 @@ func TestMessagesDoNotAllocate(t *testing.T) {
 			for i := range many {
 				bodies[i] = bodyOf(mem.Slabs, addSubMessage(t, i*999, typed), piece)
 			}
-			dec, enc := NewMessageDecoder(mem.Slabs), NewMessageEncoder(mem.Slabs)
-			var head Head
+			dec, enc := kserve.NewMessageDecoder(mem.Slabs), kserve.NewMessageEncoder(mem.Slabs)
+			var head kserve.Head
 			var reply slab.List
 			i := 0
 			got := testing.AllocsPerRun(2000, func() {
@@ -93,7 +95,7 @@ func TestMessagesDoNotAllocate(t *testing.T) {
 				if _, err := dec.PeekModel(bodies[i%many]); err != nil {
 					t.Fatal(err)
 				}
-				if err := dec.Decode(Source{Model: m, Body: bodies[i%many], MaxBytes: 1 << 20}, req, &head); err != nil {
+				if err := dec.Decode(kserve.Source{Model: m, Body: bodies[i%many], MaxBytes: 1 << 20}, req, &head); err != nil {
 					t.Fatal(err)
 				}
 				resp := mem.NewResponse()
@@ -103,8 +105,8 @@ func TestMessagesDoNotAllocate(t *testing.T) {
 					o.Index, o.DType, o.Shape = in.Index, in.DType, in.Shape
 					o.Data.AppendList(&in.Data)
 				}
-				frame := Frame{Prefix: true, Stream: true, Final: FinalYes}
-				if err := enc.Encode(Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: infer.Rows{N: 1}}, frame, &reply); err != nil {
+				frame := kserve.Frame{Prefix: true, Stream: true, Final: kserve.FinalYes}
+				if err := enc.Encode(kserve.Answer{Request: req, Head: &head, Model: m, Response: resp, Rows: infer.Rows{N: 1}}, frame, &reply); err != nil {
 					t.Fatal(err)
 				}
 				reply.Release()
@@ -167,7 +169,7 @@ func TestRESTDoesNotAllocate(t *testing.T) {
 			answer += string(f32(1, 2, 3, 4))
 		}
 		body := bodyOf(r.mem.Slabs, []byte(answer), 0)
-		enc, dec := NewRESTRequestEncoder(r.mem.Slabs), NewRESTResponseDecoder(r.mem.Slabs)
+		enc, dec := rest.NewRequestEncoder(r.mem.Slabs), rest.NewResponseDecoder(r.mem.Slabs)
 		var out slab.List
 		got := testing.AllocsPerRun(2000, func() {
 			if _, err := enc.Encode(r.batch, binary, &out); err != nil {

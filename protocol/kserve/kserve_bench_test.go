@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"fmt"
@@ -9,7 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -37,25 +39,25 @@ func BenchmarkRequest(b *testing.B) {
 		head int
 	}{
 		{"binary", append([]byte(head), data...), len(head)},
-		{"json", fmt.Appendf(nil, `{"id":"42","inputs":[{"name":"x","shape":[1,256],"datatype":"FP32","data":%s}],"outputs":[{"name":"y"}]}`, numbers), NoHeader},
+		{"json", fmt.Appendf(nil, `{"id":"42","inputs":[{"name":"x","shape":[1,256],"datatype":"FP32","data":%s}],"outputs":[{"name":"y"}]}`, numbers), rest.NoHeader},
 	} {
 		b.Run(tc.name, func(b *testing.B) {
 			mem := newMemory()
 			body := bodyOf(mem.Slabs, tc.body, 0)
-			dec, enc := NewDecoder(mem.Slabs), NewEncoder(mem.Slabs)
-			var h Head
+			dec, enc := rest.NewDecoder(mem.Slabs), rest.NewEncoder(mem.Slabs)
+			var h kserve.Head
 			var reply slab.List
 			b.ReportAllocs()
 			for b.Loop() {
 				req := mem.NewRequest()
-				if err := dec.Decode(Source{Model: m, Body: body, HeaderLen: tc.head, MaxBytes: 1 << 20}, req, &h); err != nil {
+				if err := dec.Decode(kserve.Source{Model: m, Body: body, HeaderLen: tc.head, MaxBytes: 1 << 20}, req, &h); err != nil {
 					b.Fatal(err)
 				}
 				resp := mem.NewResponse()
 				o := resp.AddOutput()
 				o.DType, o.Shape = tensor.FP32, req.Inputs[0].Shape
 				o.Data.AppendList(&req.Inputs[0].Data)
-				if _, err := enc.Encode(Answer{Request: req, Head: &h, Model: m, Response: resp, Rows: infer.AllRows}, &reply); err != nil {
+				if _, err := enc.Encode(kserve.Answer{Request: req, Head: &h, Model: m, Response: resp, Rows: infer.AllRows}, &reply); err != nil {
 					b.Fatal(err)
 				}
 				reply.Release()
@@ -98,8 +100,8 @@ func BenchmarkMessage(b *testing.B) {
 func benchMessage(b *testing.B, m *infer.Model, msg []byte, piece int) {
 	mem := newMemory()
 	body := bodyOf(mem.Slabs, msg, piece)
-	dec, enc := NewMessageDecoder(mem.Slabs), NewMessageEncoder(mem.Slabs)
-	var h Head
+	dec, enc := kserve.NewMessageDecoder(mem.Slabs), kserve.NewMessageEncoder(mem.Slabs)
+	var h kserve.Head
 	var reply slab.List
 	b.ReportAllocs()
 	for b.Loop() {
@@ -107,14 +109,14 @@ func benchMessage(b *testing.B, m *infer.Model, msg []byte, piece int) {
 			b.Fatal(p, err)
 		}
 		req := mem.NewRequest()
-		if err := dec.Decode(Source{Model: m, Body: body, MaxBytes: 1 << 20}, req, &h); err != nil {
+		if err := dec.Decode(kserve.Source{Model: m, Body: body, MaxBytes: 1 << 20}, req, &h); err != nil {
 			b.Fatal(err)
 		}
 		resp := mem.NewResponse()
 		o := resp.AddOutput()
 		o.DType, o.Shape = tensor.FP32, req.Inputs[0].Shape
 		o.Data.AppendList(&req.Inputs[0].Data)
-		if err := enc.Encode(Answer{Request: req, Head: &h, Model: m, Response: resp, Rows: infer.AllRows}, Frame{Prefix: true}, &reply); err != nil {
+		if err := enc.Encode(kserve.Answer{Request: req, Head: &h, Model: m, Response: resp, Rows: infer.AllRows}, kserve.Frame{Prefix: true}, &reply); err != nil {
 			b.Fatal(err)
 		}
 		reply.Release()
@@ -140,12 +142,12 @@ func BenchmarkMessageFloods(b *testing.B) {
 		b.Run(tc.name, func(b *testing.B) {
 			mem := newMemory()
 			body := bodyOf(mem.Slabs, []byte(tc.msg), 16<<10)
-			dec := NewMessageDecoder(mem.Slabs)
-			var h Head
+			dec := kserve.NewMessageDecoder(mem.Slabs)
+			var h kserve.Head
 			b.SetBytes(int64(len(tc.msg)))
 			for b.Loop() {
 				req := mem.NewRequest()
-				_ = dec.Decode(Source{Model: m, Body: body}, req, &h)
+				_ = dec.Decode(kserve.Source{Model: m, Body: body}, req, &h)
 				req.Release()
 			}
 		})

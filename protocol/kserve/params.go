@@ -1,7 +1,6 @@
 package kserve
 
 import (
-	"bytes"
 	"math"
 	"strconv"
 	"strings"
@@ -20,68 +19,24 @@ const (
 	maxClasses = math.MaxInt32
 )
 
-// A param is a parameter as it stands in the document. An unsigned integer above an int64's range has big
+// A Param is a parameter as it stands in the document. An unsigned integer above an int64's range has Big
 // set and lies in Int as its bits; unset is one that came without a value.
-type param struct {
+type Param struct {
 	infer.Param
-	big, unset bool
+	Big, unset bool
 }
 
-// An owner is what an object of parameters belongs to.
-type owner uint8
-
-const (
-	ofRequest owner = iota
-	ofInput
-	ofOutput
-)
-
-// parameters reads an object of parameters. Those of a tensor may be of any form where they mean nothing here: MLServer's
-// clients send objects.
-func (d *Decoder) parameters(of owner) *infer.Error {
-	s := &d.s
-	if d.null() {
-		d.ours = d.ours || of == ofRequest
-		return nil
-	}
-	s.Open('{')
-	for key, ok := s.Key(); ok; key, ok = s.Key() {
-		if of != ofRequest && !ofTensor(key) {
-			s.Skip()
-			continue
-		}
-		p := param{Param: infer.Param{Key: key}}
-		err := scanParam(s, &p)
-		switch {
-		case err != nil:
-		case of == ofRequest:
-			err = d.requestParameter(&p)
-		case of == ofInput:
-			err = d.inputParameter(&p)
-		default:
-			err = d.outputParameter(&p)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if s.Failed() {
-		return d.fault()
-	}
-	return nil
-}
-
-// ofTensor tells whether the parameter of a tensor that is called key means something here.
-func ofTensor(key []byte) bool {
+// OfTensor tells whether the parameter of a tensor that is called key means something here.
+func OfTensor(key []byte) bool {
 	switch string(key) {
 	case "binary_data_size", "binary_data", "classification":
 		return true
 	}
-	return bytes.HasPrefix(key, []byte(regionPrefix))
+	return OfRegion(key)
 }
 
-// scanParam reads a parameter's value: a string, a bool or a number.
-func scanParam(s *text.Scanner, p *param) *infer.Error {
+// ScanParam reads a parameter's value: a string, a bool or a number.
+func ScanParam(s *text.Scanner, p *Param) *infer.Error {
 	var ok bool
 	switch c := s.Peek(); {
 	case c == '"':
@@ -106,7 +61,7 @@ func scanParam(s *text.Scanner, p *param) *infer.Error {
 	return nil
 }
 
-func scanParamNumber(s *text.Scanner, p *param) *infer.Error {
+func scanParamNumber(s *text.Scanner, p *Param) *infer.Error {
 	mag, neg, end, e := text.ScanInteger(s.Text, s.Pos)
 	lit := s.Text[s.Pos:end]
 	switch e {
@@ -124,7 +79,7 @@ func scanParamNumber(s *text.Scanner, p *param) *infer.Error {
 		if neg {
 			p.Int = -p.Int
 		}
-		p.big = mag > math.MaxInt64 && !neg
+		p.Big = mag > math.MaxInt64 && !neg
 		if neg && mag > 1<<63 {
 			e = text.NumRange
 		}
@@ -136,8 +91,8 @@ func scanParamNumber(s *text.Scanner, p *param) *infer.Error {
 	return nil
 }
 
-// requestParameter takes a parameter of the whole request.
-func (b *binder) requestParameter(p *param) *infer.Error {
+// RequestParameter takes a parameter of the whole request.
+func (b *Binder) RequestParameter(p *Param) *infer.Error {
 	if p.unset {
 		return notAValue(p)
 	}
@@ -146,26 +101,26 @@ func (b *binder) requestParameter(p *param) *infer.Error {
 		if p.Kind != infer.ParamBool {
 			return wrongParam(p, "must be true or false")
 		}
-		b.head.Binary = p.Int != 0
+		b.Head.Binary = p.Int != 0
 		return nil
 	case "timeout":
-		if p.Kind != infer.ParamInt || p.Int < 0 && !p.big {
+		if p.Kind != infer.ParamInt || p.Int < 0 && !p.Big {
 			return wrongParam(p, "must be a whole number of microseconds")
 		}
 		us := p.Int
-		if p.big || us > math.MaxInt64/1000 {
+		if p.Big || us > math.MaxInt64/1000 {
 			us = math.MaxInt64 / 1000
 		}
-		b.head.Timeout = time.Duration(us) * time.Microsecond
+		b.Head.Timeout = time.Duration(us) * time.Microsecond
 		return nil
 	case "priority":
-		if p.Kind != infer.ParamInt || p.Int < 0 && !p.big {
+		if p.Kind != infer.ParamInt || p.Int < 0 && !p.Big {
 			return wrongParam(p, "must be a whole number that is not negative")
 		}
-		b.head.Priority = uint64(p.Int)
+		b.Head.Priority = uint64(p.Int)
 		return nil
 	case "sequence_id":
-		whole := p.Kind == infer.ParamInt && (p.Int >= 0 || p.big)
+		whole := p.Kind == infer.ParamInt && (p.Int >= 0 || p.Big)
 		if !whole && (p.Kind != infer.ParamString || len(p.String) > maxSequenceID) {
 			return wrongParam(p, "must be a whole number that is not negative or a string of at most "+strconv.Itoa(maxSequenceID)+" bytes")
 		}
@@ -185,13 +140,13 @@ func (b *binder) requestParameter(p *param) *infer.Error {
 		if p.Kind != infer.ParamBool {
 			return wrongParam(p, "must be true or false")
 		}
-		b.head.EmptyFinal = p.Int != 0
+		b.Head.EmptyFinal = p.Int != 0
 		return nil
 	default:
 		if strings.HasPrefix(key, "triton_") || strings.HasPrefix(key, "sluice_") {
 			return wrongParam(p, "is reserved")
 		}
-		if p.big {
+		if p.Big {
 			return wrongParam(p, "is out of range")
 		}
 	}
@@ -200,27 +155,15 @@ func (b *binder) requestParameter(p *param) *infer.Error {
 	return nil
 }
 
-func notAValue(p *param) *infer.Error { return wrongParam(p, "is not a string, a number or a bool") }
+func notAValue(p *Param) *infer.Error { return wrongParam(p, "is not a string, a number or a bool") }
 
-func wrongParam(p *param, what string) *infer.Error {
+func wrongParam(p *Param, what string) *infer.Error {
 	return infer.Errorf(infer.Invalid, "parameter %s %s", text.Quote(p.Key), what)
 }
 
-// inputParameter takes a parameter of one input.
-func (d *Decoder) inputParameter(p *param) *infer.Error {
-	if string(p.Key) != "binary_data_size" {
-		return d.regionParameter(p)
-	}
-	if p.Kind != infer.ParamInt || p.Int < 0 {
-		return infer.Errorf(infer.Invalid, "parameter %s of input %s of model %s must be a whole number of bytes, of 63 bits at most", text.Quote(p.Key), d.InputName(), text.Quote(d.Model.Name))
-	}
-	d.seen.size, d.seen.hasSize = p.Int, true
-	return nil
-}
-
-// outputParameter takes a parameter of the requested output that was added last.
-func (b *binder) outputParameter(p *param) *infer.Error {
-	form := &b.head.Outputs[len(b.head.Outputs)-1]
+// OutputParameter takes a parameter of the requested output that was added last.
+func (b *Binder) OutputParameter(p *Param) *infer.Error {
+	form := &b.Head.Outputs[len(b.Head.Outputs)-1]
 	switch string(p.Key) {
 	case "binary_data":
 		if p.Kind != infer.ParamBool {
@@ -233,7 +176,16 @@ func (b *binder) outputParameter(p *param) *infer.Error {
 		}
 		form.Classes = int(p.Int)
 	default:
-		return b.regionParameter(p)
+		return b.RegionParameter(p)
 	}
 	return nil
+}
+
+// KeepParam returns a parameter of a response that was read, in the response's memory.
+func KeepParam(r *infer.Response, p *Param) infer.Param {
+	if p.Big {
+		p.Kind = infer.ParamUint
+	}
+	p.Key, p.String = r.Keep(p.Key), r.Keep(p.String)
+	return p.Param
 }

@@ -19,17 +19,17 @@ type Answer struct {
 	Rows infer.Rows
 }
 
-// count returns how many outputs the answer has.
-func (a *Answer) count() int {
+// Count returns how many outputs the answer has.
+func (a *Answer) Count() int {
 	if n := len(a.Request.Outputs); n > 0 {
 		return n
 	}
 	return len(a.Response.Outputs)
 }
 
-// output returns output i: in the order asked for, or else as the backend gave them. It is nil if the
+// Output returns output i: in the order asked for, or else as the backend gave them. It is nil if the
 // backend gave none.
-func (a *Answer) output(i int) *infer.Output {
+func (a *Answer) Output(i int) *infer.Output {
 	if asked := a.Request.Outputs; len(asked) > 0 {
 		return fit.OutputAt(a.Response, asked[i])
 	}
@@ -55,12 +55,12 @@ func cannotClassify(spec *infer.Spec, m *infer.Model, d tensor.DType) *infer.Err
 	return infer.Errorf(infer.Invalid, "output %s of model %s cannot be classified: its data type is %s", text.Quote(spec.Name), text.Quote(m.Name), d)
 }
 
-// A portion is what of an output answers one request: its rows, or the classes that were asked for. Both
+// A Portion is what of an output answers one request: its rows, or the classes that were asked for. Both
 // encodings write it.
-type portion struct {
-	pool  *slab.Pool
+type Portion struct {
+	Pool  *slab.Pool
 	r     text.Reader
-	part  slab.List
+	Part  slab.List
 	shape [tensor.MaxRank]int64
 
 	// Of a classification.
@@ -69,19 +69,22 @@ type portion struct {
 	labels text.Writer
 }
 
+// portion keeps the field unexported where a Portion is embedded.
+type portion = Portion
+
 // cut returns the shape of the answer's rows of an output, which is good until the next one is cut.
-func (p *portion) cut(a *Answer, o *infer.Output) ([]int64, *infer.Error) {
+func (p *Portion) cut(a *Answer, o *infer.Output) ([]int64, *infer.Error) {
 	return fit.Cut(a.Model, o, a.Rows, &p.shape)
 }
 
-// take sets p.part to what answers the request of the output, whose form stands at place i of the head.
-func (p *portion) take(a *Answer, i int, o *infer.Output) (tensor.DType, []int64, *infer.Error) {
+// Take sets p.part to what answers the request of the output, whose form stands at place i of the head.
+func (p *Portion) Take(a *Answer, i int, o *infer.Output) (tensor.DType, []int64, *infer.Error) {
 	shape, err := p.cut(a, o)
 	if err != nil {
 		return 0, nil, err
 	}
-	p.part.Release()
-	a.Rows.Append(&p.part, &o.Tensor)
+	p.Part.Release()
+	a.Rows.Append(&p.Part, &o.Tensor)
 	k := a.classes(i, o)
 	if k == 0 {
 		return o.DType, shape, nil

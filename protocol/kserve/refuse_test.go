@@ -1,10 +1,12 @@
-package kserve
+package kserve_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -44,7 +46,7 @@ type refusal struct {
 
 func refusals() []refusal {
 	bad := func(name string, m *infer.Model, body, text string) refusal {
-		return refusal{name, m, body, NoHeader, infer.Invalid, text}
+		return refusal{name, m, body, rest.NoHeader, infer.Invalid, text}
 	}
 	binary := func(name string, m *infer.Model, d, shape string, size any, data, text string) refusal {
 		body, head := bin(d, shape, size, data)
@@ -214,11 +216,11 @@ func refusals() []refusal {
 		{"raw, two strings", single(tensor.Bytes, 2), "xxxxx", 0, infer.Invalid, "an input of one string"},
 		{"raw bool of 9", single(tensor.Bool, -1), "\x00\x09", 0, infer.Invalid, "element 1 of data type BOOL"},
 	}
-	list = append(list, refusal{"decoupled model", &infer.Model{Name: "d", Decoupled: true}, `{"inputs":[]}`, NoHeader, infer.Unsupported, "model 'd' may send any number of answers"})
+	list = append(list, refusal{"decoupled model", &infer.Model{Name: "d", Decoupled: true}, `{"inputs":[]}`, rest.NoHeader, infer.Unsupported, "model 'd' may send any number of answers"})
 	for _, key := range []string{"shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"} {
 		list = append(list,
-			refusal{"input's " + key, i8, `{"inputs":[{"name":"x","datatype":"INT8","shape":[1],"parameters":{"` + key + `":"r"}}]}`, NoHeader, infer.Unsupported, "shared memory regions are not supported"},
-			refusal{"output's " + key, i8, `{"outputs":[{"name":"y","parameters":{"` + key + `":1}}]}`, NoHeader, infer.Unsupported, "shared memory regions are not supported"})
+			refusal{"input's " + key, i8, `{"inputs":[{"name":"x","datatype":"INT8","shape":[1],"parameters":{"` + key + `":"r"}}]}`, rest.NoHeader, infer.Unsupported, "shared memory regions are not supported"},
+			refusal{"output's " + key, i8, `{"outputs":[{"name":"y","parameters":{"` + key + `":1}}]}`, rest.NoHeader, infer.Unsupported, "shared memory regions are not supported"})
 	}
 	return list
 }
@@ -227,7 +229,7 @@ func TestDecodeRefuses(t *testing.T) {
 	for _, tc := range refusals() {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, piece := range []int{0, 13} {
-				decodeAs(t, Source{Model: tc.model, HeaderLen: tc.head}, []byte(tc.body), piece, func(d *decoded) {
+				decodeAs(t, kserve.Source{Model: tc.model, HeaderLen: tc.head}, []byte(tc.body), piece, func(d *decoded) {
 					switch {
 					case d.err == nil:
 						t.Fatal("accepted")
@@ -246,7 +248,7 @@ func TestJSONIsBoundedOnceDecoded(t *testing.T) {
 	m := &infer.Model{Name: "m", Inputs: []infer.Spec{spec("x", tensor.FP64, -1), spec("y", tensor.Bytes, -1)}}
 	body := []byte(`{"inputs":[{"name":"x","datatype":"FP64","shape":[4],"data":[1,2,3,4]},{"name":"y","datatype":"BYTES","shape":[2],"data":["abcd","efgh"]}]}`)
 	for limit, ok := range map[int64]bool{0: true, 48: true, 47: false, 32: false, 31: false, 1: false} {
-		decodeAs(t, Source{Model: m, HeaderLen: NoHeader, MaxBytes: limit}, body, 0, func(d *decoded) {
+		decodeAs(t, kserve.Source{Model: m, HeaderLen: rest.NoHeader, MaxBytes: limit}, body, 0, func(d *decoded) {
 			if (d.err == nil) != ok || !ok && d.err.Code != infer.TooLarge {
 				t.Errorf("limit %d: %v", limit, d.err)
 			}
@@ -258,14 +260,14 @@ func TestAnyRows(t *testing.T) {
 	body := `{"inputs":[{"name":"A","shape":[9,2],"datatype":"FP32","data":[` + strings.Repeat("0,", 17) + `0]}]}`
 	m := optional()
 	m.AnyRows = true
-	decodeAs(t, Source{Model: m, HeaderLen: NoHeader}, []byte(body), 0, func(d *decoded) {
+	decodeAs(t, kserve.Source{Model: m, HeaderLen: rest.NoHeader}, []byte(body), 0, func(d *decoded) {
 		if d.err != nil || d.req.Rows != 9 {
 			t.Errorf("%d rows, %v", d.req.Rows, d.err)
 		}
 	})
 	m.Inputs[1].Dims = []int64{1, 2} // none of rows
 	body = body[:len(body)-2] + `,{"name":"B","shape":[9,2],"datatype":"FP32","data":[` + strings.Repeat("0,", 17) + `0]}]}`
-	decodeAs(t, Source{Model: m, HeaderLen: NoHeader}, []byte(body), 0, func(d *decoded) {
+	decodeAs(t, kserve.Source{Model: m, HeaderLen: rest.NoHeader}, []byte(body), 0, func(d *decoded) {
 		if d.err == nil || !strings.Contains(d.err.Text, "unexpected shape for input 'B'") {
 			t.Errorf("a first axis that is not free: %v", d.err)
 		}
@@ -297,16 +299,16 @@ func TestParseHeaderLength(t *testing.T) {
 		{"0x1", 10, 0, "not a number"},
 		{"1,1", 10, 0, "not a number"},
 	} {
-		got, err := ParseHeaderLength([]byte(tc.value), tc.size)
+		got, err := rest.ParseHeaderLength([]byte(tc.value), tc.size)
 		if got != tc.want || (err == nil) != (tc.text == "") || err != nil && !strings.Contains(err.Text, tc.text) {
 			t.Errorf("%q: %d, %v; want %d, %q", tc.value, got, err, tc.want, tc.text)
 		}
 	}
-	if n, err := ParseHeaderLength(nil, 5); n != NoHeader || err != nil {
+	if n, err := rest.ParseHeaderLength(nil, 5); n != rest.NoHeader || err != nil {
 		t.Errorf("absent: %d, %v", n, err)
 	}
 	for _, n := range []int{-2, 100} {
-		decodeAs(t, Source{Model: addSub(), HeaderLen: n}, []byte("{}"), 0, func(d *decoded) {
+		decodeAs(t, kserve.Source{Model: addSub(), HeaderLen: n}, []byte("{}"), 0, func(d *decoded) {
 			if d.err == nil || !strings.Contains(d.err.Text, "not within the request") {
 				t.Errorf("length %d of 2: %v", n, d.err)
 			}

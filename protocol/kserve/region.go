@@ -1,6 +1,7 @@
 package kserve
 
 import (
+	"bytes"
 	"math"
 	"strings"
 
@@ -17,8 +18,8 @@ const (
 	regionOffset = regionPrefix + "offset"
 )
 
-// maxRegion bounds the name of a region.
-const maxRegion = 256
+// MaxRegion bounds the name of a region.
+const MaxRegion = 256
 
 // regionSeen is what has been said so far of the region of a tensor.
 type regionSeen struct {
@@ -26,9 +27,9 @@ type regionSeen struct {
 	seen, sized bool
 }
 
-// regionParameter takes a parameter of the tensor being read if it is one of a region's, and refuses it where the
+// RegionParameter takes a parameter of the tensor being read if it is one of a region's, and refuses it where the
 // model's tensors cannot lie in any.
-func (b *binder) regionParameter(p *param) *infer.Error {
+func (b *Binder) RegionParameter(p *Param) *infer.Error {
 	if !strings.HasPrefix(string(p.Key), regionPrefix) {
 		return nil
 	}
@@ -39,12 +40,12 @@ func (b *binder) regionParameter(p *param) *infer.Error {
 	r.seen = true
 	switch string(p.Key) {
 	case regionName:
-		if p.unset || p.Kind != infer.ParamString || len(p.String) == 0 || len(p.String) > maxRegion {
+		if p.unset || p.Kind != infer.ParamString || len(p.String) == 0 || len(p.String) > MaxRegion {
 			return wrongParam(p, "must be the name of a region, of 256 bytes at most")
 		}
 		r.Name = b.Req.Keep(p.String)
 	case regionSize, regionOffset:
-		if p.unset || p.big || p.Kind != infer.ParamInt || p.Int < 0 {
+		if p.unset || p.Big || p.Kind != infer.ParamInt || p.Int < 0 {
 			return wrongParam(p, "must be a whole number of bytes, of 63 bits at most")
 		}
 		if string(p.Key) == regionOffset {
@@ -58,9 +59,15 @@ func (b *binder) regionParameter(p *param) *infer.Error {
 	return nil
 }
 
-// takeRegion returns the region that the tensor being read lies in, of which was spoken, and forgets it. what names the
+// InRegion tells whether of the tensor being read was said that it lies in a region.
+func (b *Binder) InRegion() bool { return b.region.seen }
+
+// OfRegion tells whether a parameter of a tensor is one of its region.
+func OfRegion(key []byte) bool { return bytes.HasPrefix(key, []byte(regionPrefix)) }
+
+// TakeRegion returns the region that the tensor being read lies in, of which was spoken, and forgets it. what names the
 // tensor.
-func (b *binder) takeRegion(what string) (*infer.Region, *infer.Error) {
+func (b *Binder) TakeRegion(what string) (*infer.Region, *infer.Error) {
 	r := b.region
 	b.region = regionSeen{}
 	switch {
@@ -75,9 +82,9 @@ func (b *binder) takeRegion(what string) (*infer.Region, *infer.Error) {
 	return &r.Region, nil
 }
 
-// bindRegion binds the input being read, whose data lies in r. It is of the right size if sizes are fixed; what is
+// BindRegion binds the input being read, whose data lies in r. It is of the right size if sizes are fixed; what is
 // there, nobody can look at.
-func (b *binder) bindRegion(r *infer.Region) *infer.Error {
+func (b *Binder) BindRegion(r *infer.Region) *infer.Error {
 	t, _, err := b.Bind()
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"strings"
@@ -8,7 +8,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -24,9 +27,9 @@ func sharing() *infer.Model {
 
 // inRegion are the parameters of a tensor that lies in region r.
 func inRegion(size, offset int64) map[string]*pb.InferParameter {
-	p := map[string]*pb.InferParameter{regionName: stringParam("r"), regionSize: intParam(size)}
+	p := map[string]*pb.InferParameter{"shared_memory_region": stringParam("r"), "shared_memory_byte_size": intParam(size)}
 	if offset > 0 {
-		p[regionOffset] = intParam(offset)
+		p["shared_memory_offset"] = intParam(offset)
 	}
 	return p
 }
@@ -62,7 +65,7 @@ func TestRegionsTravel(t *testing.T) {
 			}
 			var out slab.List
 			defer out.Release()
-			if err := NewRequestEncoder(r.mem.Slabs).Encode(r.batch, "theirs", "3", &out); err != nil {
+			if err := kserve.NewRequestEncoder(r.mem.Slabs).Encode(r.batch, "theirs", "3", &out); err != nil {
 				t.Fatal(err)
 			}
 			got := &pb.ModelInferRequest{}
@@ -87,7 +90,7 @@ func checkRegionAnswer(t *testing.T, r *runOf) {
 	decode := func() (*infer.Response, *infer.Error) {
 		resp := r.mem.NewResponse()
 		body := bodyOf(r.mem.Slabs, marshalMessage(t, msg), 0)
-		err := NewResponseDecoder(r.mem.Slabs).Decode(r.batch.Model, r.batch, body, resp)
+		err := kserve.NewResponseDecoder(r.mem.Slabs).Decode(r.batch.Model, r.batch, body, resp)
 		return resp, err
 	}
 	resp, err := decode()
@@ -97,7 +100,7 @@ func checkRegionAnswer(t *testing.T, r *runOf) {
 	}
 	var out slab.List
 	defer out.Release()
-	length, err := NewEncoder(r.mem.Slabs).Encode(Answer{
+	length, err := rest.NewEncoder(r.mem.Slabs).Encode(kserve.Answer{
 		Request: r.calls[0].Request, Head: &r.heads[0], Model: r.batch.Model, Response: resp, Rows: infer.AllRows,
 	}, &out)
 	const want = `{"model_name":"m","model_version":"1","outputs":[{"name":"y","datatype":"INT8","shape":[2],"data":[7,8]},{"name":"x","datatype":"FP32","shape":[16]}]}`
@@ -137,7 +140,7 @@ func TestRegionsThatCannotBe(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			body := `{"inputs":[{"name":"a","shape":[4],"datatype":"FP32","parameters":{` + tc.params + `}}]}`
-			decodeAs(t, Source{Model: sharing(), HeaderLen: NoHeader}, []byte(body), 0, func(d *decoded) {
+			decodeAs(t, kserve.Source{Model: sharing(), HeaderLen: rest.NoHeader}, []byte(body), 0, func(d *decoded) {
 				if d.err == nil || d.err.Code != infer.Invalid || !strings.Contains(d.err.Text, tc.want) {
 					t.Errorf("got %v, want %s", d.err, tc.want)
 				}
@@ -150,10 +153,10 @@ func TestRegionsThatCannotBe(t *testing.T) {
 			Contents: &pb.InferTensorContents{Fp32Contents: []float32{1, 2, 3, 4}},
 		})
 		mem := newMemory()
-		req, head := mem.NewRequest(), Head{}
+		req, head := mem.NewRequest(), kserve.Head{}
 		defer req.Release()
 		move(&req.Body, bodyOf(mem.Slabs, marshalMessage(t, msg), 0))
-		err := NewMessageDecoder(mem.Slabs).Decode(Source{Model: sharing(), Body: &req.Body}, req, &head)
+		err := kserve.NewMessageDecoder(mem.Slabs).Decode(kserve.Source{Model: sharing(), Body: &req.Body}, req, &head)
 		if err == nil || !strings.Contains(err.Text, "must not have contents as well") {
 			t.Errorf("got %v", err)
 		}
@@ -166,31 +169,31 @@ func TestRegionsOfRefusedRequestsAreForgotten(t *testing.T) {
 	mem := newMemory()
 	m := sharing()
 	m.Inputs = m.Inputs[:1]
-	overREST, overGRPC := NewDecoder(mem.Slabs), NewMessageDecoder(mem.Slabs)
-	decode := func(rest bool, params string) (*infer.Request, *infer.Error) {
+	overREST, overGRPC := rest.NewDecoder(mem.Slabs), kserve.NewMessageDecoder(mem.Slabs)
+	decode := func(asREST bool, params string) (*infer.Request, *infer.Error) {
 		req := mem.NewRequest()
-		if rest {
+		if asREST {
 			body := `{"inputs":[{"name":"a","shape":[4],"datatype":"FP32","parameters":{` + params + `},"data":[1,2,3,4]}]}`
 			move(&req.Body, bodyOf(mem.Slabs, []byte(body), 0))
-			return req, overREST.Decode(Source{Model: m, Body: &req.Body, HeaderLen: NoHeader}, req, &Head{})
+			return req, overREST.Decode(kserve.Source{Model: m, Body: &req.Body, HeaderLen: rest.NoHeader}, req, &kserve.Head{})
 		}
 		in := &inputMsg{Name: "a", Datatype: "FP32", Shape: []int64{4}, Contents: &pb.InferTensorContents{Fp32Contents: []float32{1, 2, 3, 4}}}
 		if params != "" {
-			in.Parameters = map[string]*pb.InferParameter{regionName: stringParam("r"), regionSize: stringParam("16")}
+			in.Parameters = map[string]*pb.InferParameter{"shared_memory_region": stringParam("r"), "shared_memory_byte_size": stringParam("16")}
 		}
 		move(&req.Body, bodyOf(mem.Slabs, marshalMessage(t, request(nil, in)), 0))
-		return req, overGRPC.Decode(Source{Model: m, Body: &req.Body}, req, &Head{})
+		return req, overGRPC.Decode(kserve.Source{Model: m, Body: &req.Body}, req, &kserve.Head{})
 	}
-	for _, rest := range []bool{true, false} {
+	for _, asREST := range []bool{true, false} {
 		for _, params := range []string{`"shared_memory_region":"r"`, `"shared_memory_byte_size":16,"shared_memory_region":"r"`} {
-			bad, err := decode(rest, params)
+			bad, err := decode(asREST, params)
 			if err == nil {
-				t.Fatalf("over REST %v: a region beside data is taken", rest)
+				t.Fatalf("over REST %v: a region beside data is taken", asREST)
 			}
 			bad.Release()
-			good, err := decode(rest, "")
+			good, err := decode(asREST, "")
 			if err != nil || good.Regions || good.Inputs[0].Region != nil || good.Inputs[0].Data.Size() != 16 {
-				t.Errorf("over REST %v: the request behind it: %v", rest, err)
+				t.Errorf("over REST %v: the request behind it: %v", asREST, err)
 			}
 			good.Release()
 		}
@@ -229,7 +232,7 @@ func TestRegisteringRegions(t *testing.T) {
 		{"cuda, no base64", `{"raw_handle":{"b64":"!"},"byte_size":64}`, "raw_handle", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			q, err := ParseRegion([]byte("r"), tc.cuda, []byte(tc.body))
+			q, err := management.ParseRegion([]byte("r"), tc.cuda, []byte(tc.body))
 			switch {
 			case err != nil && (strings.HasPrefix(tc.want, "name:") || !strings.Contains(err.Text, tc.want)):
 				t.Errorf("refused: %v", err)
@@ -251,15 +254,15 @@ func FuzzRegions(f *testing.F) {
 	f.Add(marshalMessage(f, msg))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		mem := newMemory()
-		for _, rest := range []bool{true, false} {
-			req, head := mem.NewRequest(), Head{}
+		for _, asREST := range []bool{true, false} {
+			req, head := mem.NewRequest(), kserve.Head{}
 			move(&req.Body, bodyOf(mem.Slabs, body, 0))
-			src := Source{Model: sharing(), Body: &req.Body, HeaderLen: NoHeader}
+			src := kserve.Source{Model: sharing(), Body: &req.Body, HeaderLen: rest.NoHeader}
 			var err *infer.Error
-			if rest {
-				err = NewDecoder(mem.Slabs).Decode(src, req, &head)
+			if asREST {
+				err = rest.NewDecoder(mem.Slabs).Decode(src, req, &head)
 			} else {
-				err = NewMessageDecoder(mem.Slabs).Decode(src, req, &head)
+				err = kserve.NewMessageDecoder(mem.Slabs).Decode(src, req, &head)
 			}
 			if err == nil {
 				checkRegionRequest(t, mem, req)
@@ -279,7 +282,7 @@ func checkRegionRequest(t *testing.T, mem *infer.Memory, req *infer.Request) {
 	defer c.Release()
 	var out slab.List
 	defer out.Release()
-	if err := NewRequestEncoder(mem.Slabs).EncodeCall(sharing(), c, "m", "1", &out); err != nil {
+	if err := kserve.NewRequestEncoder(mem.Slabs).EncodeCall(sharing(), c, "m", "1", &out); err != nil {
 		t.Fatal(err)
 	}
 	got := &pb.ModelInferRequest{}
@@ -291,7 +294,7 @@ func checkRegionRequest(t *testing.T, mem *infer.Memory, req *infer.Request) {
 		in, sent := &req.Inputs[i], got.GetInputs()[i]
 		p := sent.GetParameters()
 		switch {
-		case in.Region == nil && p[regionName] != nil, in.Region != nil && string(in.Region.Name) != p[regionName].GetStringParam():
+		case in.Region == nil && p["shared_memory_region"] != nil, in.Region != nil && string(in.Region.Name) != p["shared_memory_region"].GetStringParam():
 			t.Errorf("input %d in %+v became %v", i, in.Region, sent)
 		case in.Region == nil && sent.GetContents() == nil:
 			withData++

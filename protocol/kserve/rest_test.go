@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"bytes"
@@ -11,7 +11,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
+	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -19,7 +22,7 @@ import (
 // restOf encodes a run as REST.
 func (r *runOf) restOf(binary bool) (body string, head int, err *infer.Error) {
 	var out slab.List
-	head, err = NewRESTRequestEncoder(r.mem.Slabs).Encode(r.batch, binary, &out)
+	head, err = rest.NewRequestEncoder(r.mem.Slabs).Encode(r.batch, binary, &out)
 	body = string(flat(&out))
 	out.Release()
 	return body, head, err
@@ -35,7 +38,7 @@ func (r *runOf) restAnswer(t testing.TB, head, answer string, piece int) (*infer
 	if head != "" {
 		length = []byte(head)
 	}
-	return resp, NewRESTResponseDecoder(r.mem.Slabs).Decode(r.batch, length, body, resp)
+	return resp, rest.NewResponseDecoder(r.mem.Slabs).Decode(r.batch, length, body, resp)
 }
 
 const addSubJSON = `{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[1,2],"data":[1,-0.5]},{"name":"B","datatype":"FP32","shape":[1,2],"data":[[1e-7,16777216]]}]}`
@@ -298,8 +301,8 @@ func FuzzRESTResponse(f *testing.F) {
 		}
 		var out slab.List
 		defer out.Release()
-		length, err := NewEncoder(r.mem.Slabs).Encode(Answer{
-			Request: r.calls[0].Request, Head: &Head{Binary: true}, Model: m, Response: resp, Rows: infer.AllRows,
+		length, err := rest.NewEncoder(r.mem.Slabs).Encode(kserve.Answer{
+			Request: r.calls[0].Request, Head: &kserve.Head{Binary: true}, Model: m, Response: resp, Rows: infer.AllRows,
 		}, &out)
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
@@ -338,11 +341,11 @@ func TestRESTQuestions(t *testing.T) {
 		{&pb.RepositoryModelLoadRequest{ModelName: "m"}, "/v2/repository/models/m/load", "{}"},
 		{&pb.RepositoryModelUnloadRequest{ModelName: "m"}, "/v2/repository/models/m/unload", "{}"},
 	} {
-		if path, body, ok := RESTQuestion(tc.q); path != tc.path || string(body) != tc.body || !ok {
+		if path, body, ok := management.RESTQuestion(tc.q); path != tc.path || string(body) != tc.body || !ok {
 			t.Errorf("%T: got %s %s, %v", tc.q, path, body, ok)
 		}
 	}
-	if _, _, ok := RESTQuestion(&pb.LogSettingsRequest{}); ok {
+	if _, _, ok := management.RESTQuestion(&pb.LogSettingsRequest{}); ok {
 		t.Error("there is a question for log settings")
 	}
 }
@@ -368,7 +371,7 @@ func TestRESTReplies(t *testing.T) {
 		{`<html>`, &pb.ModelMetadataResponse{}, "", true},
 		{`{"inputs":[{"shape":["x"]}]}`, &pb.ModelMetadataResponse{}, "", true},
 	} {
-		err := ParseRESTReply([]byte(tc.body), tc.to)
+		err := management.ParseRESTReply([]byte(tc.body), tc.to)
 		var want proto.Message
 		if (err != nil) != tc.refused {
 			t.Errorf("%s: %v", tc.body, err)
@@ -402,7 +405,7 @@ func TestRESTErrors(t *testing.T) {
 		`<html>`:                                  "",
 		``:                                        "",
 	} {
-		if got := RESTError([]byte(body)); got != want {
+		if got := management.RESTError([]byte(body)); got != want {
 			t.Errorf("%s: got %q, want %q", body, got, want)
 		}
 	}
@@ -417,7 +420,7 @@ func TestRESTViews(t *testing.T) {
 	defer r.end(t)
 	var out slab.List
 	defer out.Release()
-	if _, err := NewRESTRequestEncoder(r.mem.Slabs).Encode(r.batch, true, &out); err != nil {
+	if _, err := rest.NewRequestEncoder(r.mem.Slabs).Encode(r.batch, true, &out); err != nil {
 		t.Fatal(err)
 	}
 	in := &r.calls[0].Request.Inputs[0].Data

@@ -1,4 +1,4 @@
-package kserve
+package kserve_test
 
 import (
 	"fmt"
@@ -8,7 +8,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
+	"github.com/sluice-serving/sluice/protocol/kserve/rest"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
@@ -74,8 +76,8 @@ func TestSignatures(t *testing.T) {
 					t.Errorf("it asks for %s, want %s", got, tc.want)
 				}
 			}
-			decodeAs(t, Source{Model: m, HeaderLen: NoHeader}, []byte(doc+"}"), 0, look)
-			decodeMessage(t, Source{Model: m}, b, 0, look)
+			decodeAs(t, kserve.Source{Model: m, HeaderLen: rest.NoHeader}, []byte(doc+"}"), 0, look)
+			decodeMessage(t, kserve.Source{Model: m}, b, 0, look)
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package kserve
+package management
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/protocol/text"
 )
@@ -76,7 +77,7 @@ func ParseRESTReply(body []byte, a proto.Message) error {
 			return err
 		}
 		for _, t := range append(a.GetInputs(), a.GetOutputs()...) {
-			t.Datatype = dtypeOf([]byte(t.GetDatatype())).String()
+			t.Datatype = kserve.ParseDType([]byte(t.GetDatatype())).String()
 		}
 		return nil
 	}

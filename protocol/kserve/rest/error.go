@@ -1,4 +1,4 @@
-package kserve
+package rest
 
 import (
 	"github.com/sluice-serving/sluice/protocol/text"

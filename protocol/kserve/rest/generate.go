@@ -1,10 +1,11 @@
-package kserve
+package rest
 
 import (
 	"slices"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
@@ -173,20 +174,20 @@ func shapeFor(spec *infer.Spec, batched bool, n int64) ([]int64, bool) {
 
 // EncodeGenerated writes an answer of generate to out, which must be empty: one flat object, in which each output is a
 // member, and one value is no list. before and after go around it. After an error, out is empty.
-func (e *Encoder) EncodeGenerated(a Answer, before, after string, out *slab.List) *infer.Error {
-	e.w.Start(e.pool, out, e.hint(&a))
+func (e *Encoder) EncodeGenerated(a kserve.Answer, before, after string, out *slab.List) *infer.Error {
+	e.w.Start(e.Pool, out, e.hint(&a))
 	e.w.Text(before)
 	err := e.generated(&a)
 	e.w.Text(after)
 	e.w.Flush()
-	e.part.Release()
+	e.Part.Release()
 	if err != nil {
 		out.Release()
 	}
 	return err
 }
 
-func (e *Encoder) generated(a *Answer) *infer.Error {
+func (e *Encoder) generated(a *kserve.Answer) *infer.Error {
 	w := &e.w
 	w.Text(`{"model_name":`)
 	w.Quoted(text.BytesOf(a.Model.Name))
@@ -196,12 +197,12 @@ func (e *Encoder) generated(a *Answer) *infer.Error {
 		w.Text(`,"id":`)
 		w.Quoted(a.Request.ID)
 	}
-	for i := range a.count() {
-		o := a.output(i)
+	for i := range a.Count() {
+		o := a.Output(i)
 		if o == nil {
 			return fit.BadBackend(a.Model, a.Request.Outputs[i], fit.Missing)
 		}
-		dtype, shape, err := e.take(a, i, o)
+		dtype, shape, err := e.Take(a, i, o)
 		if err != nil {
 			return err
 		}
@@ -222,7 +223,7 @@ func (e *Encoder) generated(a *Answer) *infer.Error {
 			return fit.BadBackend(a.Model, o.Index, what)
 		}
 		w.Text(closes)
-		e.part.Release()
+		e.Part.Release()
 	}
 	w.Text("}")
 	return nil

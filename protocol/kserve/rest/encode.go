@@ -1,37 +1,42 @@
-package kserve
+package rest
 
 import (
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
+// portion keeps the field unexported in an Encoder.
+type portion = kserve.Portion
+
 // An Encoder writes answers over REST. It keeps scratch memory between them and belongs to one goroutine at a time.
 type Encoder struct {
 	portion
+	r    text.Reader
 	w    text.Writer
 	tail slab.List // binary data, to follow the JSON part
 }
 
 // NewEncoder returns an encoder that takes the memory for text from pool.
-func NewEncoder(pool *slab.Pool) *Encoder { return &Encoder{portion: portion{pool: pool}} }
+func NewEncoder(pool *slab.Pool) *Encoder { return &Encoder{portion: portion{Pool: pool}} }
 
 // Encode writes the body of an answer to out, which must be empty: the JSON part in slabs of its own, then
 // views of the binary tensors. headerLen is the value for Inference-Header-Content-Length, 0 where the
 // answer must not have that header because it is JSON and nothing else. After an error, out is empty.
-func (e *Encoder) Encode(a Answer, out *slab.List) (headerLen int, err *infer.Error) {
-	e.w.Start(e.pool, out, e.hint(&a))
+func (e *Encoder) Encode(a kserve.Answer, out *slab.List) (headerLen int, err *infer.Error) {
+	e.w.Start(e.Pool, out, e.hint(&a))
 	err = e.document(&a)
 	e.w.Flush()
 	if err == nil && e.tail.Size() > 0 {
 		headerLen = out.Size()
 		out.AppendList(&e.tail)
 	}
-	e.part.Release()
+	e.Part.Release()
 	e.tail.Release()
 	if err != nil {
 		out.Release()
@@ -40,12 +45,12 @@ func (e *Encoder) Encode(a Answer, out *slab.List) (headerLen int, err *infer.Er
 }
 
 // hint estimates the length of the JSON part.
-func (e *Encoder) hint(a *Answer) int {
+func (e *Encoder) hint(a *kserve.Answer) int {
 	n := 256
-	for i := range a.count() {
+	for i := range a.Count() {
 		n += 128
-		o := a.output(i)
-		if o == nil || a.Head.binary(i) {
+		o := a.Output(i)
+		if o == nil || a.Head.WantsBinary(i) {
 			continue
 		}
 		size := o.Data.Size()
@@ -60,7 +65,7 @@ func (e *Encoder) hint(a *Answer) int {
 	return n
 }
 
-func (e *Encoder) document(a *Answer) *infer.Error {
+func (e *Encoder) document(a *kserve.Answer) *infer.Error {
 	w := &e.w
 	w.Text("{")
 	if len(a.Request.ID) > 0 {
@@ -74,8 +79,8 @@ func (e *Encoder) document(a *Answer) *infer.Error {
 	w.Quoted(text.BytesOf(a.Model.Version))
 	e.parameters(a.Response.Params, -1)
 	w.Text(`,"outputs":[`)
-	for i := range a.count() {
-		o := a.output(i)
+	for i := range a.Count() {
+		o := a.Output(i)
 		if o == nil {
 			return fit.BadBackend(a.Model, a.Request.Outputs[i], fit.Missing)
 		}
@@ -110,8 +115,8 @@ func (e *Encoder) parameters(params []infer.Param, size int) {
 }
 
 // output writes one output, whose form stands at place i of the head.
-func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
-	dtype, shape, err := e.take(a, i, o)
+func (e *Encoder) output(a *kserve.Answer, i int, o *infer.Output) *infer.Error {
+	dtype, shape, err := e.Take(a, i, o)
 	if err != nil {
 		return err
 	}
@@ -135,10 +140,10 @@ func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
 	if dtype != o.DType {
 		params = nil // they are not of its classes
 	}
-	if a.Head.binary(i) {
-		e.parameters(params, e.part.Size())
+	if a.Head.WantsBinary(i) {
+		e.parameters(params, e.Part.Size())
 		w.Text("}")
-		e.tail.AppendList(&e.part)
+		e.tail.AppendList(&e.Part)
 		return nil
 	}
 	e.parameters(params, -1)
@@ -157,7 +162,7 @@ func (e *Encoder) output(a *Answer, i int, o *infer.Output) *infer.Error {
 // data writes the elements of e.part. It returns what is wrong with them, if anything is.
 func (e *Encoder) data(d tensor.DType, shape []int64) string {
 	elements, _ := tensor.Elements(shape)
-	e.r.Start(&e.part)
+	e.r.Start(&e.Part)
 	if what := e.w.Elements(&e.r, d, elements); what != "" {
 		return what
 	}

@@ -1,4 +1,4 @@
-package kserve
+package rest
 
 import (
 	"bytes"
@@ -11,13 +11,13 @@ import (
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// A RESTRequestEncoder writes requests to a backend that speaks the protocol over REST. It keeps scratch memory
+// A RequestEncoder writes requests to a backend that speaks the protocol over REST. It keeps scratch memory
 // between them and belongs to one goroutine at a time.
 //
 // What came over REST and travels alone goes on as it came, if the backend takes binary tensors or there are none.
 // Everything else is written anew: with binary tensors, as views of the members', if the backend takes them, and
 // otherwise as JSON, in which null stands for NaN. All of them have an id: some backends fail without one.
-type RESTRequestEncoder struct {
+type RequestEncoder struct {
 	pool *slab.Pool
 	w    text.Writer
 	r    text.Reader
@@ -26,15 +26,15 @@ type RESTRequestEncoder struct {
 	tail slab.List // binary data, to follow the JSON part
 }
 
-// NewRESTRequestEncoder returns an encoder that takes the memory for text from pool.
-func NewRESTRequestEncoder(pool *slab.Pool) *RESTRequestEncoder {
-	return &RESTRequestEncoder{pool: pool}
+// NewRequestEncoder returns an encoder that takes the memory for text from pool.
+func NewRequestEncoder(pool *slab.Pool) *RequestEncoder {
+	return &RequestEncoder{pool: pool}
 }
 
 // Encode writes the request of a batch to out, which must be empty; binary tells that the backend takes binary tensors.
 // head is the value for Inference-Header-Content-Length, 0 where the request must not have that header because it is
 // JSON and nothing else. The model's name and version are the path's to say. After an error, out is empty.
-func (e *RESTRequestEncoder) Encode(b *infer.Batch, binary bool, out *slab.List) (head int, err *infer.Error) {
+func (e *RequestEncoder) Encode(b *infer.Batch, binary bool, out *slab.List) (head int, err *infer.Error) {
 	if passesREST(b.Members, binary) {
 		r, grown := b.Members[0].Call.Request, 0
 		if len(r.ID) == 0 {
@@ -75,7 +75,7 @@ func passesREST(members []infer.Member, binary bool) bool {
 const noID = `{"id":"0",`
 
 // identified appends a body that begins with an object, which has no id, with one, and returns by how much it has grown.
-func (e *RESTRequestEncoder) identified(body, out *slab.List) (grown int) {
+func (e *RequestEncoder) identified(body, out *slab.List) (grown int) {
 	open := 0
 	for i := 0; ; i++ {
 		b := body.At(i).B
@@ -92,7 +92,7 @@ func (e *RESTRequestEncoder) identified(body, out *slab.List) (grown int) {
 	return len(noID) - open
 }
 
-func (e *RESTRequestEncoder) document(b *infer.Batch, binary bool) *infer.Error {
+func (e *RequestEncoder) document(b *infer.Batch, binary bool) *infer.Error {
 	w, first := &e.w, b.Members[0].Call.Request
 	asked := message.Asked(b.Model, b.Members)
 	switch {
@@ -136,7 +136,7 @@ func (e *RESTRequestEncoder) document(b *infer.Batch, binary bool) *infer.Error 
 }
 
 // outputs asks for outputs; without any, all are asked for.
-func (e *RESTRequestEncoder) outputs(model *infer.Model, asked []int, binary bool) {
+func (e *RequestEncoder) outputs(model *infer.Model, asked []int, binary bool) {
 	w := &e.w
 	for i, o := range asked {
 		w.Text([2]string{`,"outputs":[{"name":`, `,{"name":`}[min(i, 1)])
@@ -152,7 +152,7 @@ func (e *RESTRequestEncoder) outputs(model *infer.Model, asked []int, binary boo
 }
 
 // input writes an input: the rows of all members, one after the other.
-func (e *RESTRequestEncoder) input(b *infer.Batch, in *infer.Input, binary bool) *infer.Error {
+func (e *RequestEncoder) input(b *infer.Batch, in *infer.Input, binary bool) *infer.Error {
 	w, name := &e.w, b.Model.Inputs[in.Index].Name
 	f := e.m.Measure(b.Members, in)
 	w.Text(`{"name":`)

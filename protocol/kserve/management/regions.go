@@ -1,4 +1,4 @@
-package kserve
+package management
 
 import (
 	"encoding/base64"
@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/protocol/text"
 )
@@ -83,8 +84,8 @@ func CheckRegion(q proto.Message) *infer.Error {
 		name, offset, size = q.GetName(), q.GetOffset(), q.GetByteSize()
 		key := strings.TrimLeft(q.GetKey(), "/")
 		switch {
-		case key == "" || len(key) > maxRegion || strings.Contains(key, "/"):
-			return infer.Errorf(infer.Invalid, "the region's key must be the name of an object of shared memory, of %d bytes at most", maxRegion)
+		case key == "" || len(key) > kserve.MaxRegion || strings.Contains(key, "/"):
+			return infer.Errorf(infer.Invalid, "the region's key must be the name of an object of shared memory, of %d bytes at most", kserve.MaxRegion)
 		case strings.HasPrefix(key, pythonRegions):
 			return infer.Errorf(infer.Forbidden, "the region's key names memory of the server's own")
 		}
@@ -92,8 +93,8 @@ func CheckRegion(q proto.Message) *infer.Error {
 		name, size = q.GetName(), q.GetByteSize()
 	}
 	switch {
-	case name == "" || len(name) > maxRegion:
-		return infer.Errorf(infer.Invalid, "a region must have a name, of %d bytes at most", maxRegion)
+	case name == "" || len(name) > kserve.MaxRegion:
+		return infer.Errorf(infer.Invalid, "a region must have a name, of %d bytes at most", kserve.MaxRegion)
 	case size == 0 || size > math.MaxInt64 || offset > math.MaxInt64-size:
 		return infer.Errorf(infer.Invalid, "the region's byte_size must be above 0, and with its offset fit 63 bits")
 	}

@@ -1,4 +1,4 @@
-package kserve
+package management
 
 import (
 	"github.com/sluice-serving/sluice/infer"

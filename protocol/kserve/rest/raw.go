@@ -1,4 +1,4 @@
-package kserve
+package rest
 
 import (
 	"encoding/binary"
@@ -17,7 +17,7 @@ func (d *Decoder) raw() *infer.Error {
 	if len(m.Inputs) != 1 {
 		return infer.Errorf(infer.Invalid, "a raw binary request needs a model with one input, model %s has %d", text.Quote(m.Name), len(m.Inputs))
 	}
-	d.head.Binary = true
+	d.Head.Binary = true
 	spec := &m.Inputs[0]
 	in := &d.In
 	*in = fit.Field{Name: []byte(spec.Name), HasName: true, DType: spec.DType, Rank: len(spec.Dims)}

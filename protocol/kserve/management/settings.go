@@ -1,7 +1,8 @@
-package kserve
+package management
 
 import (
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/protocol/text"
 )
@@ -72,8 +73,8 @@ func TraceSettings(a *pb.TraceSettingResponse) []byte {
 func ParseLogSettings(body []byte) (map[string]*pb.LogSettingsRequest_SettingValue, *infer.Error) {
 	all := map[string]*pb.LogSettingsRequest_SettingValue{}
 	err := members(body, func(s *text.Scanner, name string) *infer.Error {
-		p := param{Param: infer.Param{Key: []byte(name)}}
-		if err := scanParam(s, &p); err != nil {
+		p := kserve.Param{Param: infer.Param{Key: []byte(name)}}
+		if err := kserve.ScanParam(s, &p); err != nil {
 			return err
 		}
 		v := &pb.LogSettingsRequest_SettingValue{}
@@ -82,7 +83,7 @@ func ParseLogSettings(body []byte) (map[string]*pb.LogSettingsRequest_SettingVal
 			v.ParameterChoice = &pb.LogSettingsRequest_SettingValue_BoolParam{BoolParam: p.Int != 0}
 		case p.Kind == infer.ParamString:
 			v.ParameterChoice = &pb.LogSettingsRequest_SettingValue_StringParam{StringParam: string(p.String)}
-		case p.Kind == infer.ParamInt && p.Int >= 0 && p.Int < 1<<32 && !p.big:
+		case p.Kind == infer.ParamInt && p.Int >= 0 && p.Int < 1<<32 && !p.Big:
 			v.ParameterChoice = &pb.LogSettingsRequest_SettingValue_Uint32Param{Uint32Param: uint32(p.Int)}
 		default:
 			return infer.Errorf(infer.Invalid, "the log setting %s is no number that is one of 32 bits", text.Quote(name))

@@ -1,9 +1,8 @@
-package kserve
+package rest
 
 import (
-	"time"
-
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 )
@@ -29,55 +28,8 @@ func ParseHeaderLength(value []byte, size int) (int, *infer.Error) {
 	return int(mag), nil
 }
 
-// Source is a request as it came.
-type Source struct {
-	// Model is what the request must fit.
-	Model *infer.Model
-	// Body is the whole request. Decode reads it and leaves its references alone.
-	Body *slab.List
-	// HeaderLen is the length of the JSON part before binary tensors: [NoHeader] if all of the body is
-	// JSON, 0 if the body is nothing but the data of the model's only input. Requests over gRPC have none.
-	HeaderLen int
-	// MaxBytes bounds the bytes of all tensors that are not sliced from the body, in which they can take
-	// less. 0: no bound.
-	MaxBytes int64
-	// Stream tells that any number of answers can follow the request: it came on a gRPC stream, or whoever asks
-	// counts them.
-	Stream bool
-}
-
-// Head is what a request says beside its tensors: how it is to be scheduled and how its answer is to be
-// written. It may be reused; its memory belongs to one request at a time.
-type Head struct {
-	// Timeout is how long the request may take from its arrival, 0: it does not say.
-	Timeout time.Duration
-	// Priority is the client's, 0: it does not say.
-	Priority uint64
-	// Binary asks for binary data for outputs that do not say otherwise.
-	Binary bool
-	// EmptyFinal asks a stream for an answer without outputs once a decoupled model has sent its last.
-	EmptyFinal bool
-	// Outputs belong to the request's Outputs, in that order.
-	Outputs []OutputForm
-}
-
-// OutputForm is how one requested output is to be written.
-type OutputForm struct {
-	// Binary asks for binary data. Explicit tells that the client named it for this output.
-	Binary, Explicit bool
-	// Classes, if not 0, asks for that many of the highest values, as text, in place of the tensor.
-	Classes int
-}
-
-// binary tells whether the output at place i is to be written as binary data.
-func (h *Head) binary(i int) bool {
-	if i < len(h.Outputs) && h.Outputs[i].Explicit {
-		return h.Outputs[i].Binary
-	}
-	return h.Binary
-}
-
-func (h *Head) reset() { *h = Head{Outputs: h.Outputs[:0]} }
+// binder keeps the field unexported in a Decoder.
+type binder = kserve.Binder
 
 // A Decoder reads requests that came over REST. It keeps scratch memory between them and belongs to one
 // goroutine at a time.
@@ -88,7 +40,7 @@ type Decoder struct {
 	seen inputSeen
 
 	// Of the request being read.
-	src    Source
+	src    kserve.Source
 	binary int // offset of the next binary tensor in the body
 	// ours tells that the request is not passed on: floats of 16 bits, NaN or an infinity came as JSON, or null for
 	// a member, which not every server takes, or a binary tensor of no bytes, with which a body may look as if it were JSON alone.
@@ -102,11 +54,11 @@ func NewDecoder(pool *slab.Pool) *Decoder { return &Decoder{pool: pool} }
 // body's slabs; nothing of req or head points into the body otherwise. A body that is the request's own Body
 // can be passed on: the request says so in its Encoding. After an error, req is in order and to be released as
 // usual.
-func (d *Decoder) Decode(src Source, req *infer.Request, head *Head) *infer.Error {
+func (d *Decoder) Decode(src kserve.Source, req *infer.Request, head *kserve.Head) *infer.Error {
 	d.src, d.ours = src, false
-	d.begin(&src, req, head)
+	d.Start(&src, req, head)
 	err := d.decode()
-	d.src, d.binder = Source{}, binder{}
+	d.src, d.binder = kserve.Source{}, binder{}
 	d.s.Reset(nil)
 	return err
 }
@@ -206,7 +158,7 @@ func (d *Decoder) id() *infer.Error {
 		return d.fault()
 	}
 	d.ours = d.ours || len(id) == 0 // a member that is there, and no id
-	return d.setID(id)
+	return d.SetID(id)
 }
 
 // outputs reads the list of requested outputs.
@@ -230,8 +182,8 @@ func (d *Decoder) outputs() *infer.Error {
 
 func (d *Decoder) output() *infer.Error {
 	s := &d.s
-	at := len(d.head.Outputs)
-	d.head.Outputs = append(d.head.Outputs, OutputForm{})
+	at := len(d.Head.Outputs)
+	d.Head.Outputs = append(d.Head.Outputs, kserve.OutputForm{})
 	index, named := -1, false
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
@@ -255,7 +207,7 @@ func (d *Decoder) output() *infer.Error {
 		return d.fault()
 	}
 	if !named {
-		return d.nameless(at)
+		return d.Nameless(at)
 	}
-	return d.want(index)
+	return d.Want(index)
 }

@@ -1,4 +1,4 @@
-package kserve
+package rest
 
 import (
 	"math"
@@ -74,7 +74,7 @@ func (d *Decoder) datatype() *infer.Error {
 		return d.fault()
 	}
 	d.seen.hasDType = true
-	return d.setType(name)
+	return d.SetType(name)
 }
 
 func (d *Decoder) shape() *infer.Error {
@@ -143,16 +143,16 @@ func (d *Decoder) finishInput() *infer.Error {
 		return d.Lacks("datatype")
 	case !seen.hasShape:
 		return d.Lacks("shape")
-	case d.region.seen && (seen.hasData || seen.hasSize):
+	case d.InRegion() && (seen.hasData || seen.hasSize):
 		return infer.Errorf(infer.Invalid, "input %s of model %s lies in shared memory: it must not have data as well", text.Quote(in.Name), text.Quote(d.Model.Name))
 	case seen.hasData && seen.hasSize:
 		return infer.Errorf(infer.Invalid, "input %s of model %s has both \"data\" and a binary_data_size, it must have one of them", text.Quote(in.Name), text.Quote(d.Model.Name))
-	case d.region.seen:
-		r, err := d.takeRegion("input " + text.Quote(in.Name))
+	case d.InRegion():
+		r, err := d.TakeRegion("input " + text.Quote(in.Name))
 		if err != nil {
 			return err
 		}
-		return d.bindRegion(r)
+		return d.BindRegion(r)
 	case seen.read:
 		return nil
 	case seen.hasSize:

@@ -1,4 +1,4 @@
-package kserve
+package management
 
 import (
 	"encoding/json"

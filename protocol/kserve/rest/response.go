@@ -1,21 +1,22 @@
-package kserve
+package rest
 
 import (
 	"strconv"
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/protocol/fit"
+	"github.com/sluice-serving/sluice/protocol/kserve"
 	"github.com/sluice-serving/sluice/protocol/text"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 )
 
-// A RESTResponseDecoder reads the answers of a backend that speaks the protocol over REST. It keeps scratch memory
+// A ResponseDecoder reads the answers of a backend that speaks the protocol over REST. It keeps scratch memory
 // between them and belongs to one goroutine at a time.
 //
 // It is lenient about what servers leave null that they have no value for, takes null among numbers for NaN, and about parameters, which may be anything,
 // and strict about outputs: nothing that a backend may send can make trouble later.
-type RESTResponseDecoder struct {
+type ResponseDecoder struct {
 	pool *slab.Pool
 	s    text.Scanner
 
@@ -31,15 +32,15 @@ type RESTResponseDecoder struct {
 	own        []infer.Param // of the output being read
 }
 
-// NewRESTResponseDecoder returns a decoder that takes the memory for tensors that come as JSON from pool.
-func NewRESTResponseDecoder(pool *slab.Pool) *RESTResponseDecoder {
-	return &RESTResponseDecoder{pool: pool}
+// NewResponseDecoder returns a decoder that takes the memory for tensors that come as JSON from pool.
+func NewResponseDecoder(pool *slab.Pool) *ResponseDecoder {
+	return &ResponseDecoder{pool: pool}
 }
 
 // Decode reads the answer to a batch into r, which must be new; head is the value of Inference-Header-Content-Length,
 // nil if there is none. Binary tensors become views of body, whose references
 // stay the caller's. After an error, r is in order and to be released as usual.
-func (d *RESTResponseDecoder) Decode(b *infer.Batch, head []byte, body *slab.List, r *infer.Response) *infer.Error {
+func (d *ResponseDecoder) Decode(b *infer.Batch, head []byte, body *slab.List, r *infer.Response) *infer.Error {
 	d.model, d.resp, d.body = b.Model, r, body
 	if passesREST(b.Members, true) {
 		d.classified = b.Members[0].Call.Request.Classified
@@ -56,7 +57,7 @@ func (d *RESTResponseDecoder) Decode(b *infer.Batch, head []byte, body *slab.Lis
 	return err
 }
 
-func (d *RESTResponseDecoder) decode(head []byte) *infer.Error {
+func (d *ResponseDecoder) decode(head []byte) *infer.Error {
 	size := d.body.Size()
 	n, err := ParseHeaderLength(head, size)
 	switch {
@@ -76,11 +77,11 @@ func (d *RESTResponseDecoder) decode(head []byte) *infer.Error {
 }
 
 // fault words what was wrong with the document.
-func (d *RESTResponseDecoder) fault() *infer.Error {
+func (d *ResponseDecoder) fault() *infer.Error {
 	return fit.Nonsense(d.model, "cannot be parsed: "+d.s.Wrong())
 }
 
-func (d *RESTResponseDecoder) document() *infer.Error {
+func (d *ResponseDecoder) document() *infer.Error {
 	s := &d.s
 	outputs := false
 	s.Open('{')
@@ -113,43 +114,34 @@ func (d *RESTResponseDecoder) document() *infer.Error {
 }
 
 // null reads a null, if one is next.
-func (d *RESTResponseDecoder) null() bool { return d.s.Peek() == 'n' && d.s.Literal("null") }
+func (d *ResponseDecoder) null() bool { return d.s.Peek() == 'n' && d.s.Literal("null") }
 
 // parameters reads the parameters of the answer, or of an output, of which binary_data_size says something. Values that are
 // none for the rest of the protocol are passed over.
-func (d *RESTResponseDecoder) parameters(ofAnswer bool) {
+func (d *ResponseDecoder) parameters(ofAnswer bool) {
 	s := &d.s
 	if d.null() {
 		return
 	}
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
-		p := param{Param: infer.Param{Key: key}}
-		if c := s.Peek(); c != '"' && c != 't' && c != 'f' && c != '-' && !text.IsDigit(c) || scanParam(s, &p) != nil {
+		p := kserve.Param{Param: infer.Param{Key: key}}
+		if c := s.Peek(); c != '"' && c != 't' && c != 'f' && c != '-' && !text.IsDigit(c) || kserve.ScanParam(s, &p) != nil {
 			s.Skip()
 			continue
 		}
 		switch {
 		case ofAnswer:
-			d.resp.Params = append(d.resp.Params, keepParam(d.resp, &p))
-		case string(key) == "binary_data_size" && p.Kind == infer.ParamInt && !p.big && p.Int >= 0:
+			d.resp.Params = append(d.resp.Params, kserve.KeepParam(d.resp, &p))
+		case string(key) == "binary_data_size" && p.Kind == infer.ParamInt && !p.Big && p.Int >= 0:
 			d.seen.size, d.seen.hasSize = p.Int, true
-		case !ofTensor(key):
-			d.own = append(d.own, keepParam(d.resp, &p))
+		case !kserve.OfTensor(key):
+			d.own = append(d.own, kserve.KeepParam(d.resp, &p))
 		}
 	}
 }
 
-// keepParam returns a parameter of a response that was read, in the response's memory.
-func keepParam(r *infer.Response, p *param) infer.Param {
-	if p.big {
-		p.Kind = infer.ParamUint
-	}
-	p.Key, p.String = r.Keep(p.Key), r.Keep(p.String)
-	return p.Param
-}
-
-func (d *RESTResponseDecoder) outputs() *infer.Error {
+func (d *ResponseDecoder) outputs() *infer.Error {
 	s := &d.s
 	s.Open('[')
 	for s.More() {
@@ -164,7 +156,7 @@ func (d *RESTResponseDecoder) outputs() *infer.Error {
 }
 
 // output reads one output. Its data, if it comes before what describes it, is passed over and read at the end.
-func (d *RESTResponseDecoder) output() *infer.Error {
+func (d *ResponseDecoder) output() *infer.Error {
 	s := &d.s
 	d.in, d.dtype, d.seen, d.own = fit.Field{}, nil, inputSeen{}, d.own[:0]
 	s.Open('{')
@@ -175,7 +167,7 @@ func (d *RESTResponseDecoder) output() *infer.Error {
 			d.in.Name, d.in.HasName = s.String()
 		case "datatype":
 			d.dtype, d.seen.hasDType = s.String()
-			d.in.DType = dtypeOf(d.dtype)
+			d.in.DType = kserve.ParseDType(d.dtype)
 		case "shape":
 			d.seen.hasShape = true
 			d.in.Bad = scanShape(s, &d.in)
@@ -208,7 +200,7 @@ func (d *RESTResponseDecoder) output() *infer.Error {
 }
 
 // data takes the place of the array, and reads it if all is known that it takes.
-func (d *RESTResponseDecoder) data() *infer.Error {
+func (d *ResponseDecoder) data() *infer.Error {
 	if d.null() {
 		return nil
 	}
@@ -225,7 +217,7 @@ func (d *RESTResponseDecoder) data() *infer.Error {
 }
 
 // incomplete says what an output lacks, or has wrong, nil if nothing.
-func (d *RESTResponseDecoder) incomplete() *infer.Error {
+func (d *ResponseDecoder) incomplete() *infer.Error {
 	seen, lacks := &d.seen, ""
 	switch {
 	case !d.in.HasName:
@@ -243,7 +235,7 @@ func (d *RESTResponseDecoder) incomplete() *infer.Error {
 }
 
 // finishOutput takes the data of an output if that has not been done.
-func (d *RESTResponseDecoder) finishOutput() *infer.Error {
+func (d *ResponseDecoder) finishOutput() *infer.Error {
 	s, seen := &d.s, &d.seen
 	switch {
 	case seen.read && !seen.hasSize:
@@ -262,12 +254,12 @@ func (d *RESTResponseDecoder) finishOutput() *infer.Error {
 	return err
 }
 
-func (d *RESTResponseDecoder) bind() (*infer.Output, *infer.Error) {
+func (d *ResponseDecoder) bind() (*infer.Output, *infer.Error) {
 	return fit.BindOutput(d.model, d.resp, &d.in, d.dtype, d.classified)
 }
 
 // noData takes an output that has none, which only one without elements may have.
-func (d *RESTResponseDecoder) noData() *infer.Error {
+func (d *ResponseDecoder) noData() *infer.Error {
 	o, err := d.bind()
 	if err == nil {
 		err = fit.CheckCount(d.model, o, 0)
@@ -276,7 +268,7 @@ func (d *RESTResponseDecoder) noData() *infer.Error {
 }
 
 // sliceData takes the next binary tensor as views of the body.
-func (d *RESTResponseDecoder) sliceData() *infer.Error {
+func (d *ResponseDecoder) sliceData() *infer.Error {
 	o, err := d.bind()
 	if err != nil {
 		return err
@@ -291,7 +283,7 @@ func (d *RESTResponseDecoder) sliceData() *infer.Error {
 }
 
 // readData reads the array at the scanner's place into a slab of the tensor's size.
-func (d *RESTResponseDecoder) readData() *infer.Error {
+func (d *ResponseDecoder) readData() *infer.Error {
 	s := &d.s
 	d.seen.read = true
 	o, err := d.bind()
@@ -324,54 +316,4 @@ func (d *RESTResponseDecoder) readData() *infer.Error {
 		return fit.BadBackend(d.model, o.Index, "came with an element "+strconv.Itoa(n)+" that is not one of data type "+o.DType.String())
 	}
 	return fit.CheckCount(d.model, o, int64(n))
-}
-
-// dtypeOf returns the data type that a server means, whose word for it may be one of tensor libraries.
-func dtypeOf(said []byte) tensor.DType {
-	if d := tensor.ParseDType(said); d != tensor.Invalid {
-		return d
-	}
-	for _, alias := range [...]struct {
-		name string
-		d    tensor.DType
-	}{
-		{"STRING", tensor.Bytes},
-		{"STR", tensor.Bytes},
-		{"BYTE", tensor.Bytes},
-		{"FLOAT", tensor.FP32},
-		{"FLOAT32", tensor.FP32},
-		{"DOUBLE", tensor.FP64},
-		{"FLOAT64", tensor.FP64},
-		{"FLOAT16", tensor.FP16},
-		{"BFLOAT16", tensor.BF16},
-		{"BOOLEAN", tensor.Bool},
-	} {
-		if isWord(said, alias.name) {
-			return alias.d
-		}
-	}
-	return upperDType(said)
-}
-
-// isWord tells whether b is a word, in upper case or lower.
-func isWord(b []byte, word string) bool {
-	if len(b) != len(word) {
-		return false
-	}
-	for i, c := range b {
-		if c|0x20 != word[i]|0x20 {
-			return false
-		}
-	}
-	return true
-}
-
-// upperDType is tensor.ParseDType of a word in lower case, such as numpy's int64.
-func upperDType(said []byte) tensor.DType {
-	for d := tensor.Bool; d <= tensor.Bytes; d++ {
-		if isWord(said, d.String()) {
-			return d
-		}
-	}
-	return tensor.Invalid
 }
