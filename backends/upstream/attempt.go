@@ -119,7 +119,7 @@ func (a *attempt) abandon() {
 		return
 	}
 	life := a.life.Load()
-	time.AfterFunc(d, func() {
+	a.pool.pauses.after(d, func() {
 		if a.hold() {
 			if a.life.Load() == life && a.batch.Load() != nil {
 				a.call.cancel()

@@ -32,6 +32,7 @@ type Pool struct {
 	streams  sync.Pool
 	bursts   sync.Pool      // what answers over REST are finished in
 	encoding sync.WaitGroup // what is written as text and long
+	pauses   pauses         // of runs that nobody waits for
 	hints    atomic.Uint32
 
 	changed chan struct{} // one slot: what List tells has changed
@@ -189,6 +190,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	defer context.AfterFunc(ctx, p.hurry)()
 	p.leaving.Wait()
 	p.encoding.Wait() // of what went on meanwhile
+	p.pauses.close()
 	p.hurry()
 	p.fleet.Close()
 	return ctx.Err()

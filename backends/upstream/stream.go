@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
@@ -257,7 +256,7 @@ func (x *opened) abandon(l *leg) {
 	}
 	life := x.life.Load()
 	l.call.Pull()
-	time.AfterFunc(d, func() {
+	x.pool.pauses.after(d, func() {
 		if s := x.stream.Load(); s != nil && x.hold(s) {
 			if x.life.Load() == life {
 				x.leg.Load().call.Cancel()

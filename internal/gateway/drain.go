@@ -71,11 +71,13 @@ func (g *Gateway) drainPorts(delay bool, signals <-chan os.Signal) error {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	bounded, cancelBound := context.WithTimeout(ctx, cfg.Drain.Grace)
+	g.graceEnd = time.Now().Add(cfg.Drain.Grace)
+	bounded, cancelBound := context.WithDeadline(ctx, g.graceEnd)
 	defer cancelBound()
 	err := g.ports.shutdown(bounded)
 	select {
 	case <-cut:
+		g.graceEnd = time.Time{}
 		return errEnded
 	default:
 		return err

@@ -63,6 +63,7 @@ type Gateway struct {
 
 	retiring sync.WaitGroup
 	giveUp   chan struct{} // closed when the grace is over: retired generations are dropped as they are
+	graceEnd time.Time     // when a drain is to be over; written by who runs
 
 	mu struct {
 		sync.Mutex
@@ -285,6 +286,8 @@ func (g *Gateway) announce() {
 // closeAll ends what is left after the ports are closed.
 func (g *Gateway) closeAll() {
 	close(g.giveUp)
+	// What still runs at servers has nobody who waits for it: it has what is left of the grace to end.
+	defer time.AfterFunc(time.Until(g.graceEnd), g.pools.end).Stop()
 	g.closeWatch()
 	last := g.current.Load()
 	last.Retire(g.giveUp)

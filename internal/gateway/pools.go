@@ -35,6 +35,8 @@ type pools struct {
 	metrics *batching.Metrics
 	log     *zap.Logger
 	poke    func() // a pool's models have changed
+	life    context.Context
+	end     context.CancelFunc // has pools that close wait for their last runs no longer
 
 	mu struct {
 		sync.Mutex
@@ -45,6 +47,7 @@ type pools struct {
 
 func newPools(kinds []Kind, env Env, metrics *batching.Metrics, poke func()) *pools {
 	p := &pools{hosts: map[string]Host{}, metrics: metrics, log: env.Log, poke: poke}
+	p.life, p.end = context.WithCancel(context.Background()) //nolint:forbidigo // ended by close, or before it
 	p.mu.open = map[string]*openPool{}
 	p.mu.groups = map[infer.Slots]*batching.Group{}
 	for _, k := range kinds {
@@ -123,7 +126,7 @@ func (p *pools) release(o *openPool) {
 	}
 	close(o.stop)
 	<-o.done
-	ctx, cancel := context.WithTimeout(context.Background(), poolClose) //nolint:forbidigo // bounds Close, not a request
+	ctx, cancel := context.WithTimeout(p.life, poolClose)
 	defer cancel()
 	if err := o.pool.Close(ctx); err != nil {
 		p.log.Warn("a pool did not close in time", zap.Error(err))
@@ -149,6 +152,7 @@ func (p *pools) closeGroup(slots infer.Slots) {
 
 // close ends the schedulers and hosts. All pools are closed.
 func (p *pools) close() {
+	p.end()
 	p.mu.Lock()
 	groups := p.mu.groups
 	p.mu.groups = nil
