@@ -104,6 +104,7 @@ class Client:
         self.connection = None
         self.channel = grpc.insecure_channel(grpc_address, options=[("grpc.max_receive_message_length", -1)])
         self.call = self.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        self.stream = self.channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
 
     def close(self):
         self.channel.close()
@@ -142,6 +143,15 @@ class Client:
             return grpc_answer(response, self.typed and not response.raw_output_contents)
         except grpc.RpcError as error:
             return Answer(error.code().name, error.details())
+
+    def send_stream(self, case):
+        """Send a case as the only message of a stream that has one answer, of which an error has words, and no status."""
+        try:
+            message, = self.stream(iter((grpc_request(case),)), timeout=self.patience, compression=case.compression)
+        except grpc.RpcError as error:
+            return Answer(error.code().name, error.details())
+        answer = pb.ModelStreamInferResponse.FromString(message)
+        return Answer("error", answer.error_message) if answer.error_message else grpc_answer(answer.infer_response)
 
 
 def http_request(case):
