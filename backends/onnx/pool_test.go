@@ -41,6 +41,11 @@ func TestABadVersionKeepsNoOtherFromServing(t *testing.T) {
 	root := testdata(t, map[string]string{"relu": "", "text": `name: "other"`})
 	write(t, filepath.Join(root, "relu", "2", "model.onnx"), []byte("no model"))
 	write(t, filepath.Join(root, "relu", "3", "other.onnx"), nil)
+	write(t, filepath.Join(root, "relu", "4", "model.onnx", "data"), nil)
+	write(t, filepath.Join(root, "relu", "5", "weights"), nil)
+	if err := os.Symlink(os.DevNull, filepath.Join(root, "relu", "5", "model.onnx")); err != nil {
+		t.Fatal(err)
+	}
 	write(t, filepath.Join(root, "relu", "10", "model.onnx"), readFileOf(t, filepath.Join("testdata", "relu.onnx")))
 	write(t, filepath.Join(root, "relu", "latest", "model.onnx"), nil)
 	write(t, filepath.Join(root, "relu", "007", "model.onnx"), nil)
@@ -59,6 +64,8 @@ func TestABadVersionKeepsNoOtherFromServing(t *testing.T) {
 		{"relu", "1", infer.Ready, ""},
 		{"relu", "2", infer.Unavailable, "Protobuf"},
 		{"relu", "3", infer.Unavailable, "no relu/3/model.onnx"},
+		{"relu", "4", infer.Unavailable, "relu/4/model.onnx is no regular file"},
+		{"relu", "5", infer.Unavailable, "relu/5/model.onnx is no regular file"},
 		{"relu", "10", infer.Ready, ""},
 		{"text", "1", infer.Unavailable, `config.pbtxt: line 1: name: "other" is not the folder's name`},
 	}

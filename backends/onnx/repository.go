@@ -151,8 +151,11 @@ func open(repository, name string) (folder, error) {
 		}
 		v := file{version: version, path: filepath.Join(path, version, f.config.file)}
 		v.stamp = stampOf(filepath.Join(path, version), beside...)
-		if _, err := os.Stat(v.path); err != nil {
+		switch info, err := os.Stat(v.path); {
+		case err != nil:
 			v.err = fmt.Errorf("no %s", filepath.Join(name, version, f.config.file))
+		case !info.Mode().IsRegular(): // the runtime would wait for a pipe's writer
+			v.err = fmt.Errorf("%s is no regular file", filepath.Join(name, version, f.config.file))
 		}
 		f.versions = append(f.versions, v)
 	}
