@@ -93,6 +93,27 @@ func TestAbandonedStreamsComeToTheirEnd(t *testing.T) {
 	}
 }
 
+// TestAbandonedStreamsThatSayMuchComeToTheirEnd has large responses taken for nobody, for longer than one pause.
+func TestAbandonedStreamsThatSayMuchComeToTheirEnd(t *testing.T) {
+	server := serve(t, puppet.TritonOptions{
+		Models: []puppet.TritonModel{decoupled()},
+		Script: func(int64, *puppet.TritonRequest) puppet.TritonVerdict {
+			return puppet.TritonVerdict{Responses: 300, Every: time.Millisecond}
+		},
+	})
+	b := newBench(t, upstream.Options{CancelAfter: 100 * time.Millisecond}, server)
+	k := b.openRows(b.model("m"), 64<<10/(4*width), 1, true)
+	b.await("a response has come", func() bool { return k.got.Load() == 1 })
+	k.call.Fail(infer.ErrClientGone, nil)
+	b.await("the server has come to the end", func() bool { return server.Stats().Running == 0 })
+	if st := server.Stats(); st.Cancelled != 0 || st.Failed != 0 {
+		t.Errorf("%d streams were cancelled, %d failed", st.Cancelled, st.Failed)
+	}
+	if err := k.ended(); err != infer.ErrClientGone {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 // TestAbandonedStreamsAreCancelled has a stream go on for longer than it is given.
 func TestAbandonedStreamsAreCancelled(t *testing.T) {
 	server := serve(t, puppet.TritonOptions{

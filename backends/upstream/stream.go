@@ -36,6 +36,7 @@ type opened struct {
 	leg    atomic.Pointer[leg]          // nil: it was not sent yet
 	life   atomic.Int64                 // which stream it is
 	gone   atomic.Bool                  // nobody waits
+	taken  atomic.Int64                 // bytes that came for nobody, in a pause
 
 	// Owned by the run.
 	model     *infer.Model
@@ -158,6 +159,7 @@ func (x *opened) send(l *leg, burst *infer.Burst) {
 func (l *leg) Message(call *h2.Call, m *slab.List, by h2.Drainer) {
 	x := l.opened
 	if x.gone.Load() {
+		x.taken.Add(int64(m.Size()))
 		call.Pull() // the server is to come to its end
 		return
 	}
@@ -254,14 +256,33 @@ func (x *opened) abandon(l *leg) {
 		l.call.Cancel()
 		return
 	}
-	life := x.life.Load()
 	l.call.Pull()
-	x.pool.pauses.after(d, func() {
-		if s := x.stream.Load(); s != nil && x.hold(s) {
-			if x.life.Load() == life {
-				x.leg.Load().call.Cancel()
-			}
-			x.drop()
+	x.pause(x.life.Load(), 1)
+}
+
+const (
+	// mostPauses bounds how often a stream is given time.
+	mostPauses = 30
+	// muchInAPause is how many bytes of a stream in one pause have it get another one: its server is writing nearly all the
+	// time, which is when it must not be told, and will soon have written it all.
+	muchInAPause = 256 << 10
+)
+
+// pause gives a leg time to end by itself, for the nth time.
+func (x *opened) pause(life int64, n int) {
+	x.taken.Store(0)
+	x.pool.pauses.after(x.pool.opts.CancelAfter, func() {
+		s := x.stream.Load()
+		if s == nil || !x.hold(s) {
+			return
+		}
+		defer x.drop()
+		switch {
+		case x.life.Load() != life:
+		case n < mostPauses && x.taken.Load() >= muchInAPause:
+			x.pause(life, n+1)
+		default:
+			x.leg.Load().call.Cancel()
 		}
 	})
 }

@@ -30,7 +30,7 @@ func (k *sink) Respond(s *infer.Stream, r *infer.Response, _ *infer.Burst) {
 	}
 	if r.Error != nil {
 		k.failed.Add(1)
-	} else if len(r.Outputs) == 1 && r.Outputs[0].Data.Size() != 4*width {
+	} else if len(r.Outputs) == 1 && int64(r.Outputs[0].Data.Size()) != k.rows*4*width {
 		k.b.t.Errorf("a response of %d bytes", r.Outputs[0].Data.Size())
 	}
 	k.got.Add(1)
@@ -51,7 +51,12 @@ func decoupled() puppet.TritonModel {
 // open opens a stream of m.
 func (b *bench) open(m *infer.Model, tag uint32, hold bool) *sink {
 	b.t.Helper()
-	k := &sink{probe: b.ask(m, 1, tag), hold: hold}
+	return b.openRows(m, 1, tag, hold)
+}
+
+func (b *bench) openRows(m *infer.Model, rows int64, tag uint32, hold bool) *sink {
+	b.t.Helper()
+	k := &sink{probe: b.ask(m, rows, tag), hold: hold}
 	if err := b.pool.Open(m).Open(k.call.OpenStream(k)); err != nil {
 		b.t.Fatal(err)
 	}

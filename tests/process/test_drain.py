@@ -1,9 +1,10 @@
-"""A drain while a real Triton's decoupled model goes on for ever: streams are told why they end."""
+"""A real Triton's decoupled model that has more to say: to streams that a drain ends, and to readers who leave."""
 
 import http.client
 import json
 import pathlib
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -88,6 +89,34 @@ drain: {{delay: 0s, grace: {GRACE}s}}
         self.addCleanup(alive.close)
         alive.request("GET", "/v2/health/live")
         self.assertEqual(alive.getresponse().status, 200)
+
+
+class SlowReaders(unittest.TestCase):
+    """Readers of large events who leave all at once: the server must not be told while it writes."""
+
+    def test_they_leave(self):
+        server = triton.Triton("repeat")
+        self.addCleanup(server.close)
+        gateway = sluice.Sluice(arguments=["--backend", f"triton={server.grpc}"])
+        self.addCleanup(gateway.kill)
+        body = json.dumps({"count": 1000, "size": 1 << 16})
+        host, port = gateway.http.split(":")
+        for _ in range(2):
+            readers = []
+            for _ in range(60):
+                reader = socket.socket()
+                self.addCleanup(reader.close)
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+                reader.settimeout(20)
+                reader.connect((host, int(port)))
+                reader.sendall(f"POST /v2/models/repeat/generate_stream HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+                readers.append(reader)
+            for reader in readers:
+                self.assertIn(b"200 OK", reader.recv(1000))
+            for reader in readers:
+                reader.close()
+            time.sleep(1.5)  # it is told now, if it is
+            self.assertIsNone(server.process.poll(), "the server has ended")
 
 
 if __name__ == "__main__":
