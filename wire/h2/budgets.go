@@ -46,6 +46,10 @@ func (b *budgets) refund(n int) {
 	b.resets = min(mostResets, b.resets+n)
 }
 
+// givenUp pays for the control frames of a call that its client gave up, not quickly: clients widen windows, and ask for
+// signs of life, for calls that are never answered, too.
+func (b *budgets) givenUp() { b.control = min(mostControl, b.control+controlPerCall) }
+
 // spend takes one control frame.
 func (b *budgets) spend() *fault {
 	if b.control--; b.control < 0 {

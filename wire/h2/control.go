@@ -151,6 +151,7 @@ func (c *Conn) resetFrame(h frame.Head, p []byte) *fault {
 	m.Unlock()
 	c.tell(l, &refuseShort)
 	if !quick {
+		c.budget.givenUp()
 		return nil
 	}
 	return c.budget.spendReset()

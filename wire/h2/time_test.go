@@ -272,6 +272,7 @@ func TestPassingDeadlinesAreNoFlood(t *testing.T) {
 			first := id
 			for ; id < first+2*200; id += 2 {
 				p.headers(id, true, get("/hold")...)
+				p.must(p.fr.WriteWindowUpdate(id, 5)) // as gRPC's C core does for every call
 			}
 			time.Sleep(30 * time.Millisecond)
 			for given := first; given < id; given += 2 {
