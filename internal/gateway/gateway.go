@@ -60,6 +60,7 @@ type Gateway struct {
 	nextID  uint64
 	watcher *config.Watcher
 	told    map[versionKey]versionState // what was last logged of each version
+	hidden  []hiddenModel               // of which was last logged that they are
 
 	retiring sync.WaitGroup
 	giveUp   chan struct{} // closed when the grace is over: retired generations are dropped as they are

@@ -82,6 +82,13 @@ pools:
 	if !strings.Contains(body, `"pool": "p"`) || strings.Contains(body, `"pool": "q"`) {
 		t.Errorf("the first pool does not have the name: %s", body)
 	}
+	const warning = "a pool listed before has one of its name"
+	if err := r.reload(); err != nil {
+		t.Fatal(err)
+	}
+	if log := r.logged(); strings.Count(log, warning) != 1 || !strings.Contains(log, `"model":"b","pool":"q","serving_pool":"p"`) {
+		t.Errorf("want one warning of b in q: %s", log)
+	}
 }
 
 func TestAPoolThatFailsKeepsNoOtherFromServing(t *testing.T) {

@@ -23,6 +23,7 @@ type generation struct {
 	cfg    *config.Config
 	since  time.Time
 	models []modelView
+	hidden []hiddenModel
 	pools  []*openPool // in the order of cfg.Pools
 	lanes  []*lanes
 	series []*server.Series
@@ -37,6 +38,9 @@ type modelView struct {
 	deadline   time.Duration
 	versions   []versionView
 }
+
+// hiddenModel is one that a pool reports, and that does not serve since a pool before it reports one of its name.
+type hiddenModel struct{ model, pool, by string }
 
 // versionView is a version as a generation serves it.
 type versionView struct {
@@ -216,13 +220,18 @@ func (b *builder) listed(m *config.Model) {
 
 // discovered adds the models that pool i reports and nobody else has the name of.
 func (b *builder) discovered(i int) {
-	taken := map[string]bool{}
+	taken, listed := map[string]string{}, "" // the pool that has a discovered model
 	for _, m := range b.gen.models {
-		taken[m.name] = true
+		if taken[m.name] = listed; m.discovered {
+			taken[m.name] = m.versions[0].pool
+		}
 	}
 	var views []modelView
 	for _, s := range b.lists[i] {
-		if taken[s.Name] {
+		if by, is := taken[s.Name]; is {
+			if hidden := (hiddenModel{s.Name, b.cfg.Pools[i].Name, by}); by != listed && !slices.Contains(b.gen.hidden, hidden) {
+				b.gen.hidden = append(b.gen.hidden, hidden)
+			}
 			continue
 		}
 		if n := len(views); n == 0 || views[n-1].name != s.Name {

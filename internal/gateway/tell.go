@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"slices"
+
 	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -30,6 +32,13 @@ func (g *Gateway) tell(gen *generation) {
 		}
 	}
 	g.told = now
+	for _, h := range gen.hidden {
+		if !slices.Contains(g.hidden, h) {
+			g.logger.Warn("a model that is discovered does not serve: a pool listed before has one of its name",
+				zap.String("model", h.model), zap.String("pool", h.pool), zap.String("serving_pool", h.by))
+		}
+	}
+	g.hidden = gen.hidden
 }
 
 func (g *Gateway) tellVersion(key versionKey, v *versionView) {
