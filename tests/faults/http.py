@@ -7,7 +7,7 @@ import numpy
 
 from faults import any_input, fault, output_of
 from made import MODELS, tensor
-from v2 import OVER_HTTP
+from v2 import OVER_HTTP, Tensor
 
 
 @fault("binary")
@@ -41,9 +41,17 @@ def header_length_too_large(random, case):
     case.header = random.choice(("100000", "99999999999", "99999999999999999999999"))
 
 
-@fault(*OVER_HTTP)
+@fault(*OVER_HTTP, models=MODELS)
 def header_length_no_number(random, case):
     case.header = random.choice(("x", "", "0x10"))
+
+
+@fault("json", models=("digits",))
+def header_length_read_as_zero(random, case):
+    """What a Triton takes for the data of the only input, if it is as long as a row of it."""
+    case.header, case.id = random.choice(("x", "", "0x10")), ""
+    case.inputs = [Tensor("image", "FP32", [1, 64], [0.0] * 64, data="[%s]" % ",".join("0" * 64))]
+    case.mangle = lambda body: body.ljust(256)
 
 
 @fault(*OVER_HTTP)
