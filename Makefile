@@ -117,7 +117,7 @@ debug: parts ## Go tests with poisoned buffers and leak stacks (-tags sluicedebu
 
 .PHONY: soak
 soak: ## a million gRPC calls to endpoints that restart, break connections and reset streams
-	SLUICE_SOAK=1000000 $(GO) test -count=1 -timeout 30m -v -run 'Soak$$' ./wire/h2
+	SLUICE_SOAK=1000000 $(GO) test -count=1 -timeout 30m -v -run 'Soak$$' ./wire/h2/h2client
 
 .PHONY: soak-shield
 soak-shield: parts build ## ten minutes of mutated requests to a real Triton behind Sluice; SLUICE_SEED has others made

@@ -5,7 +5,7 @@ import (
 
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // rpcEdge is what an inference over gRPC needs here, alone or as one of a stream's.
@@ -51,7 +51,7 @@ func (e *rpcEdge) admit(req *infer.Request) *infer.Error {
 // encoded notes what became of encoding the answer, which is err and e.message.
 func (e *rpcEdge) encoded(err *infer.Error) *infer.Error {
 	if err == nil {
-		e.status = int(h2.OK)
+		e.status = int(grpc.OK)
 		e.bytesOut += int64(e.message.Size())
 	}
 	return err

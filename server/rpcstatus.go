@@ -6,38 +6,38 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // The statuses that only this package gives.
 const (
-	deadlineExceeded h2.Status = 4
-	notFound         h2.Status = 5
-	permissionDenied h2.Status = 7
-	unauthenticated  h2.Status = 16
+	deadlineExceeded grpc.Status = 4
+	notFound         grpc.Status = 5
+	permissionDenied grpc.Status = 7
+	unauthenticated  grpc.Status = 16
 )
 
 // grpcStatus is the gRPC side of the one table from codes to statuses.
-var grpcStatus = [infer.Codes]h2.Status{
-	infer.OK:              h2.OK,
-	infer.Invalid:         h2.InvalidArgument,
+var grpcStatus = [infer.Codes]grpc.Status{
+	infer.OK:              grpc.OK,
+	infer.Invalid:         grpc.InvalidArgument,
 	infer.UnknownModel:    notFound,
 	infer.UnknownVersion:  notFound,
 	infer.UnknownRegion:   notFound,
-	infer.TooLarge:        h2.ResourceExhausted,
+	infer.TooLarge:        grpc.ResourceExhausted,
 	infer.Unauthenticated: unauthenticated,
 	infer.Forbidden:       permissionDenied,
-	infer.Quota:           h2.ResourceExhausted,
-	infer.Overloaded:      h2.ResourceExhausted,
-	infer.NotReady:        h2.Unavailable,
-	infer.NoEndpoint:      h2.Unavailable,
-	infer.Draining:        h2.Unavailable,
+	infer.Quota:           grpc.ResourceExhausted,
+	infer.Overloaded:      grpc.ResourceExhausted,
+	infer.NotReady:        grpc.Unavailable,
+	infer.NoEndpoint:      grpc.Unavailable,
+	infer.Draining:        grpc.Unavailable,
 	infer.Deadline:        deadlineExceeded,
-	infer.Cancelled:       h2.Cancelled,
-	infer.Unsupported:     h2.Unimplemented,
-	infer.BackendLost:     h2.Unavailable,
-	infer.BadBackend:      h2.Internal,
-	infer.Internal:        h2.Internal,
+	infer.Cancelled:       grpc.Cancelled,
+	infer.Unsupported:     grpc.Unimplemented,
+	infer.BackendLost:     grpc.Unavailable,
+	infer.BadBackend:      grpc.Internal,
+	infer.Internal:        grpc.Internal,
 }
 
 // The messages of google.rpc that explain a status: Status{code, message, details}, whose details are

@@ -13,7 +13,7 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // scripted serves an echo model of which a test decides how each inference ends.
@@ -26,7 +26,7 @@ func scripted(t *testing.T, m puppet.TritonModel, script func(run int64, q *pupp
 // TestAnswersKeepTheServersCode checks the table of how a server's refusals reach clients.
 func TestAnswersKeepTheServersCode(t *testing.T) {
 	for _, tc := range []struct {
-		status h2.Status
+		status grpc.Status
 		code   infer.Code
 		retry  infer.Retry
 	}{
@@ -96,7 +96,7 @@ func TestNonsenseIsTheBackendsFault(t *testing.T) {
 
 // TestOneMemberDoesNotFailAnother has a server fail every batch that a certain row is in.
 func TestOneMemberDoesNotFailAnother(t *testing.T) {
-	for _, status := range []h2.Status{3, 13} {
+	for _, status := range []grpc.Status{3, 13} {
 		b, server := scripted(t, echo("m", 8), func(_ int64, q *puppet.TritonRequest) puppet.TritonVerdict {
 			if q.Rows != 1 && q.Rows != 2 {
 				return puppet.TritonVerdict{Status: status, Text: "a row is bad"}
@@ -145,7 +145,7 @@ func TestLostRowsAreAskedForAgain(t *testing.T) {
 // TestFailureOfAServerFailsTheBatch checks that what no member is to blame for is not run again.
 func TestFailureOfAServerFailsTheBatch(t *testing.T) {
 	b, server := scripted(t, echo("m", 8), func(int64, *puppet.TritonRequest) puppet.TritonVerdict {
-		return puppet.TritonVerdict{Status: h2.Unavailable, Text: "busy"}
+		return puppet.TritonVerdict{Status: grpc.Unavailable, Text: "busy"}
 	})
 	m := b.model("m")
 	calls := []*probe{b.ask(m, 1, 1), b.ask(m, 1, 2)}
@@ -244,7 +244,7 @@ func TestUnsentGoesOnElsewhere(t *testing.T) {
 
 // TestTurnedAwayGoesElsewhere has one of two servers refuse whatever comes.
 func TestTurnedAwayGoesElsewhere(t *testing.T) {
-	for _, status := range []h2.Status{5, 14} {
+	for _, status := range []grpc.Status{5, 14} {
 		models := []puppet.TritonModel{echo("m", 0)}
 		var refused atomic.Int32
 		leaving := serve(t, puppet.TritonOptions{Models: models, Script: func(int64, *puppet.TritonRequest) puppet.TritonVerdict {

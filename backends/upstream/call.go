@@ -7,8 +7,9 @@ import (
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h1/h1client"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/h2/h2client"
 )
 
 // call is the transport's part of an attempt: one question on its way to a server and its answer on the way back. It
@@ -43,7 +44,7 @@ func newCall(a *attempt) call {
 
 // client is a pool's way to one server.
 type client struct {
-	grpc *h2.Client
+	grpc *h2client.Client
 	// In place of grpc, where the dialect says so: one for runs, and one for looks, which must not wait until a run is
 	// over and gives its connection back.
 	rest, looks *h1client.Client
@@ -60,7 +61,7 @@ func (c client) close(ctx context.Context) {
 
 // grpcCall is a call over gRPC.
 type grpcCall struct {
-	h2.Call
+	h2client.Call
 	attempt *attempt // who is told of the end
 }
 
@@ -73,7 +74,7 @@ func (c *grpcCall) start(e *endpoint, q *Question, timeout time.Duration, burst 
 		return e.refusal(err)
 	}
 	if conn != nil {
-		burst.Mark((*h2.Gatherer)(conn))
+		burst.Mark((*h2client.Gatherer)(conn))
 	}
 	return nil
 }
@@ -81,7 +82,7 @@ func (c *grpcCall) start(e *endpoint, q *Question, timeout time.Duration, burst 
 func (c *grpcCall) cancel() { c.Cancel() }
 
 func (c *grpcCall) answer(place *backends.Place) (Answer, *infer.Error) {
-	if c.Status != h2.OK {
+	if c.Status != grpc.OK {
 		return Answer{}, judge(&c.Call, place, c.attempt.request())
 	}
 	return Answer{Body: &c.Answer}, nil
@@ -95,8 +96,8 @@ func (c *grpcCall) reset() {
 	c.Message.Release()
 }
 
-// Answered implements [h2.Answered].
-func (c *grpcCall) Answered(_ *h2.Call, by h2.Drainer) { c.attempt.answered(of(by)) }
+// Answered implements [h2client.Answered].
+func (c *grpcCall) Answered(_ *h2client.Call, by h2client.Drainer) { c.attempt.answered(of(by)) }
 
 // answers is what the reader of a connection finishes runs with.
 type answers struct {
@@ -105,7 +106,7 @@ type answers struct {
 }
 
 // of returns the burst of the reader that by belongs to, nil if it is no reader's.
-func of(by h2.Drainer) *infer.Burst {
+func of(by h2client.Drainer) *infer.Burst {
 	w, ok := by.(*answers)
 	if !ok {
 		return nil
@@ -117,7 +118,7 @@ func of(by h2.Drainer) *infer.Burst {
 	return &w.burst
 }
 
-// Drained implements [h2.Drainer].
+// Drained implements [h2client.Drainer].
 func (w *answers) Drained() {
 	w.burst.Flush()
 	w.begun = false

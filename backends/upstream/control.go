@@ -13,7 +13,7 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // What is refused because the servers' operators do it, and what nobody does over the wire.
@@ -92,7 +92,7 @@ func failures(what string, endpoints []*endpoint, errs []error) error {
 		var refused *StatusError
 		if errors.As(err, &refused) {
 			said = backends.PublicText(refused.Text)
-			if refused.Status != h2.Unavailable {
+			if refused.Status != grpc.Unavailable {
 				code = infer.Invalid // it is there, and will not
 			}
 		}

@@ -9,8 +9,9 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h1/h1client"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/h2/h2client"
 )
 
 // How runs end of which a server said nothing that counts. The variables are never written.
@@ -31,23 +32,23 @@ var (
 // refusal says why the client does not take a call.
 func (e *endpoint) refusal(err error) *infer.Error {
 	switch {
-	case errors.Is(err, h2.ErrClientDown), errors.Is(err, h1client.ErrDown):
+	case errors.Is(err, h2client.ErrDown), errors.Is(err, h1client.ErrDown):
 		if e.remote.Suspect() {
 			e.hurry()
 		}
 		return errUnsent
-	case errors.Is(err, h2.ErrClientFull), errors.Is(err, h1client.ErrFull):
+	case errors.Is(err, h2client.ErrFull), errors.Is(err, h1client.ErrFull):
 		return errFull
 	case errors.Is(err, h1client.ErrMalformed):
 		return errUnnameable
-	case errors.Is(err, h2.ErrCallIsTooLarge):
+	case errors.Is(err, h2client.ErrTooLarge):
 		return errTooLarge
 	}
 	return infer.ErrDraining
 }
 
 // judge makes an error of how a call of a request at a place ended.
-func judge(call *h2.Call, place *backends.Place, r *infer.Request) *infer.Error {
+func judge(call *h2client.Call, place *backends.Place, r *infer.Request) *infer.Error {
 	if call.Local {
 		return judgeLocal(call)
 	}
@@ -55,7 +56,7 @@ func judge(call *h2.Call, place *backends.Place, r *infer.Request) *infer.Error 
 }
 
 // judged makes an error of a status that a server answered to a run of a request, with its words.
-func judged(place *backends.Place, r *infer.Request, status h2.Status, text string) *infer.Error {
+func judged(place *backends.Place, r *infer.Request, status grpc.Status, text string) *infer.Error {
 	err := worded(status, text)
 	e := place.Remote.Runner.(*endpoint)
 	switch {
@@ -63,36 +64,36 @@ func judged(place *backends.Place, r *infer.Request, status h2.Status, text stri
 		// There was the model a moment ago, so it is a region; if it is the model after all, a look tells.
 		err.Code = infer.UnknownRegion
 		e.hurry()
-	case status == codeNotFound, status == h2.Unavailable && !place.Full():
+	case status == codeNotFound, status == grpc.Unavailable && !place.Full():
 		place.Refuse()
 		e.hurry()
-	case status == h2.Unavailable:
+	case status == grpc.Unavailable:
 		e.hurry()
 	}
 	return err
 }
 
 // worded makes an error of a status that a server answered, with its words.
-func worded(status h2.Status, text string) *infer.Error {
+func worded(status grpc.Status, text string) *infer.Error {
 	e := &infer.Error{Origin: infer.FromBackend, Text: backends.PublicText(text)}
 	switch status {
-	case h2.InvalidArgument, codePrecondition, codeOutOfRange:
+	case grpc.InvalidArgument, codePrecondition, codeOutOfRange:
 		e.Code = infer.Invalid
 	case codeNotFound:
 		e.Code = infer.UnknownModel
-	case h2.Unavailable:
+	case grpc.Unavailable:
 		e.Code, e.Retry, e.After = infer.NotReady, infer.Safe, time.Second
-	case h2.ResourceExhausted:
+	case grpc.ResourceExhausted:
 		e.Code, e.Retry, e.After = infer.Overloaded, infer.Safe, time.Second
 	case codeDeadline:
 		e.Code = infer.Deadline
-	case h2.Unimplemented:
+	case grpc.Unimplemented:
 		e.Code = infer.Unsupported
 	case codeForbidden:
 		e.Code = infer.Forbidden
 	case codeUnauthenticated:
 		e.Code = infer.Unauthenticated
-	case h2.Cancelled:
+	case grpc.Cancelled:
 		e.Code = infer.Cancelled
 	default:
 		e.Code, e.Retry = infer.Internal, infer.Safe
@@ -115,17 +116,17 @@ func nonsense(place *backends.Place, err *infer.Error) {
 }
 
 // judgeLocal is judge for what the client found by itself.
-func judgeLocal(call *h2.Call) *infer.Error {
+func judgeLocal(call *h2client.Call) *infer.Error {
 	if call.Excess {
 		return errExcess
 	}
 	switch call.Status {
-	case h2.Cancelled:
+	case grpc.Cancelled:
 		if !call.GivenUp() {
 			return errGivenUp
 		}
 		return infer.ErrClientGone
-	case h2.Unavailable:
+	case grpc.Unavailable:
 		switch {
 		case !call.Sent:
 			return errUnsent
@@ -133,7 +134,7 @@ func judgeLocal(call *h2.Call) *infer.Error {
 			return errAway
 		}
 		return errLost
-	case h2.ResourceExhausted:
+	case grpc.ResourceExhausted:
 		return errCalm
 	}
 	return errNonsense

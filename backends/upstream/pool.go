@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/wire/h1/h1client"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/h2/h2client"
 )
 
 // Pool is servers that serve the same models. It implements [infer.Catalog].
@@ -160,9 +160,9 @@ func (p *Pool) connect(address, authority string) (c client, err error) {
 		c.looks, err = h1client.New(opts, p.memory.Slabs, p.log)
 		return c, err
 	}
-	c.grpc, err = h2.NewClient(h2.ClientOptions{
+	c.grpc, err = h2client.New(h2client.Options{
 		Address: address, Authority: authority, TLS: p.opts.TLS, MaxConnections: p.opts.Connections, MaxMessage: p.opts.MaxAnswer,
-		Connect: func(*h2.ClientConn) h2.Drainer { return &answers{} },
+		Connect: func(*h2client.Conn) h2client.Drainer { return &answers{} },
 	}, p.memory.Slabs, p.log)
 	return c, err
 }

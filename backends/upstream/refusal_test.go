@@ -7,7 +7,7 @@ import (
 	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // TestAnswersThatAreTooLarge has answers exceed what the pool takes: nobody is told to try again, and the server is not to
@@ -45,7 +45,7 @@ func TestAnswersThatAreTooLarge(t *testing.T) {
 func TestFullIsNotGone(t *testing.T) {
 	models := []puppet.TritonModel{echo("m", 0)}
 	full := serve(t, puppet.TritonOptions{Models: models, Script: func(int64, *puppet.TritonRequest) puppet.TritonVerdict {
-		return puppet.TritonVerdict{Status: h2.Unavailable, Text: "Exceeds maximum queue size"}
+		return puppet.TritonVerdict{Status: grpc.Unavailable, Text: "Exceeds maximum queue size"}
 	}})
 	b := newBench(t, upstream.Options{Interval: time.Hour}, full, serve(t, puppet.TritonOptions{Models: models}))
 	m := b.model("m")

@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h1/h1client"
-	"github.com/sluice-serving/sluice/wire/h2"
 )
 
 // The header fields of runs.
@@ -124,7 +124,7 @@ func judgeFault(call *h1client.Call) *infer.Error {
 }
 
 // refused returns the status of gRPC that the status of a refusal stands for, and the server's words.
-func (e *endpoint) refused(call *h1client.Call) (status h2.Status, text string) {
+func (e *endpoint) refused(call *h1client.Call) (status grpc.Status, text string) {
 	var front slab.List
 	front.AppendRange(&call.Answer, 0, min(call.Answer.Size(), mostRefusal))
 	text = e.pool.opts.Dialect.REST.Refusal(front.Flatten(e.pool.memory.Slabs))
@@ -136,7 +136,7 @@ func (e *endpoint) refused(call *h1client.Call) (status h2.Status, text string) 
 }
 
 // statusOf returns the status of gRPC that a status of HTTP other than 200 stands for.
-func statusOf(status int) h2.Status {
+func statusOf(status int) grpc.Status {
 	switch status {
 	case 401:
 		return codeUnauthenticated
@@ -145,20 +145,20 @@ func statusOf(status int) h2.Status {
 	case 404:
 		return codeNotFound
 	case 405, 501:
-		return h2.Unimplemented
+		return grpc.Unimplemented
 	case 408, 504:
 		return codeDeadline
 	case 413, 429:
-		return h2.ResourceExhausted
+		return grpc.ResourceExhausted
 	case 499:
-		return h2.Cancelled
+		return grpc.Cancelled
 	case 503:
-		return h2.Unavailable
+		return grpc.Unavailable
 	}
 	if status >= 400 && status < 500 {
-		return h2.InvalidArgument
+		return grpc.InvalidArgument
 	}
-	return h2.Internal
+	return grpc.Internal
 }
 
 // answered is told that a question was answered over REST.
@@ -172,7 +172,7 @@ func (e *endpoint) askREST(ctx context.Context, question, answer proto.Message) 
 	rest := e.pool.opts.Dialect.REST
 	q, ok := rest.Question(question)
 	if !ok {
-		return &StatusError{h2.Unimplemented, "over REST there is no such question"}
+		return &StatusError{grpc.Unimplemented, "over REST there is no such question"}
 	}
 	a := &answered{done: make(chan struct{})}
 	call := &h1client.Call{Method: "GET", Path: q.Path, Done: a, Coded: true}
@@ -200,7 +200,7 @@ func (e *endpoint) askREST(ctx context.Context, question, answer proto.Message) 
 	case call.Status != 200:
 		status, text := e.refused(call)
 		if q.Extra && status == codeNotFound {
-			status = h2.Unimplemented
+			status = grpc.Unimplemented
 		}
 		return &StatusError{status, text}
 	}

@@ -6,7 +6,8 @@ import (
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/slab"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/grpc"
+	"github.com/sluice-serving/sluice/wire/h2/h2client"
 )
 
 // opener opens the streams of a decoupled model. It implements [infer.Opener].
@@ -55,7 +56,7 @@ type opened struct {
 // cancel that comes late meets nothing else.
 type leg struct {
 	*opened
-	call h2.Call
+	call h2client.Call
 }
 
 func newOpened(p *Pool) *opened {
@@ -151,12 +152,12 @@ func (x *opened) send(l *leg, burst *infer.Burst) {
 		return
 	}
 	if conn != nil {
-		burst.Mark((*h2.Gatherer)(conn))
+		burst.Mark((*h2client.Gatherer)(conn))
 	}
 }
 
-// Message implements [h2.Messages].
-func (l *leg) Message(call *h2.Call, m *slab.List, by h2.Drainer) {
+// Message implements [h2client.Messages].
+func (l *leg) Message(call *h2client.Call, m *slab.List, by h2client.Drainer) {
 	x := l.opened
 	if x.gone.Load() {
 		x.taken.Add(int64(m.Size()))
@@ -181,11 +182,11 @@ func (l *leg) Message(call *h2.Call, m *slab.List, by h2.Drainer) {
 	r.Release()
 }
 
-// Answered implements [h2.Answered].
-func (l *leg) Answered(call *h2.Call, by h2.Drainer) {
+// Answered implements [h2client.Answered].
+func (l *leg) Answered(call *h2client.Call, by h2client.Drainer) {
 	x, burst := l.opened, of(by)
 	err := x.failure
-	if err == nil && call.Status != h2.OK {
+	if err == nil && call.Status != grpc.OK {
 		err = judge(call, x.place, x.stream.Load().Call.Request)
 	}
 	code := infer.OK

@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-serving/sluice/backends/upstream"
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // sink takes the responses of one stream. Unless hold is set, it pulls the next one at once.
@@ -121,8 +121,8 @@ func TestStreamEndsAsTheServerSays(t *testing.T) {
 		code    infer.Code
 		failed  int32 // responses that are errors
 	}{
-		"an error among the responses": {puppet.TritonVerdict{Status: h2.InvalidArgument, Text: "no"}, infer.OK, 1},
-		"an end with a status":         {puppet.TritonVerdict{Status: h2.InvalidArgument, Text: "no", EndStream: true}, infer.Invalid, 0},
+		"an error among the responses": {puppet.TritonVerdict{Status: grpc.InvalidArgument, Text: "no"}, infer.OK, 1},
+		"an end with a status":         {puppet.TritonVerdict{Status: grpc.InvalidArgument, Text: "no", EndStream: true}, infer.Invalid, 0},
 		"nonsense":                     {puppet.TritonVerdict{Nonsense: []byte{0xff, 0xff, 0xff}}, infer.BadBackend, 0},
 		"a lost connection":            {puppet.TritonVerdict{Drop: true, Hold: true}, infer.BackendLost, 0},
 	} {

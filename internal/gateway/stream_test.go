@@ -23,7 +23,7 @@ import (
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // stream opens a stream to a port, which the test bounds.
@@ -234,7 +234,7 @@ func TestStreamsThroughTritonUnderStress(t *testing.T) {
 			case 31:
 				v.GoAway = true
 			case 47:
-				v.Status, v.Text = h2.InvalidArgument, "the script says so"
+				v.Status, v.Text = grpc.InvalidArgument, "the script says so"
 			}
 			return v
 		},

@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/internal/puppet"
 	"github.com/sluice-serving/sluice/tensor"
-	"github.com/sluice-serving/sluice/wire/h2"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // upstream starts a server that ends with the test.
@@ -202,7 +202,7 @@ func TestTellsWhereVersionsDiffer(t *testing.T) {
 
 func TestTritonFailuresReachTheClient(t *testing.T) {
 	server := upstream(t, puppet.TritonOptions{Models: []puppet.TritonModel{puppet.Raw("m", tensor.FP32, 0)}, Script: func(run int64, _ *puppet.TritonRequest) puppet.TritonVerdict {
-		return puppet.TritonVerdict{Status: h2.InvalidArgument, Text: "this is not what the model takes"}
+		return puppet.TritonVerdict{Status: grpc.InvalidArgument, Text: "this is not what the model takes"}
 	}})
 	r := start(t, tritonPool(server))
 	client, _ := r.dial("http")

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -69,7 +70,7 @@ func Raw(name string, dtype tensor.DType, maxBatch int64) TritonModel {
 // TritonVerdict is what a script decides about an inference. The zero value lets it succeed.
 type TritonVerdict struct {
 	// Status other than OK is how the call ends, with Text.
-	Status h2.Status
+	Status grpc.Status
 	Text   string
 	// Nonsense, if not nil, is sent as the message of the answer.
 	Nonsense []byte

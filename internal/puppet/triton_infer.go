@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/tensor"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -84,14 +85,14 @@ func (c *tritonCall) serve() {
 	t.count.calls.Add(1)
 	run := t.runs.Add(1)
 	c.verdict = TritonVerdict{}
-	if status, text := c.read(); status != h2.OK {
+	if status, text := c.read(); status != grpc.OK {
 		c.verdict.Status, c.verdict.Text = status, text
 	} else if t.opts.Script != nil {
 		c.verdict = t.opts.Script(run, &c.TritonRequest)
 	}
 	v := &c.verdict
 	c.obey()
-	if v.Status != h2.OK || c.model == nil {
+	if v.Status != grpc.OK || c.model == nil {
 		c.reply()
 		return
 	}
@@ -154,30 +155,30 @@ func (m *tritonModel) take(rows int64) time.Duration {
 }
 
 // read parses the request and finds its model.
-func (c *tritonCall) read() (h2.Status, string) {
+func (c *tritonCall) read() (grpc.Status, string) {
 	c.Model, c.Version, c.ID, c.Rows, c.model = nil, nil, nil, 1, nil
 	c.inputs, c.raws, c.wanted = c.inputs[:0], c.raws[:0], c.wanted[:0]
 	if !c.parse(c.Message) {
-		return h2.Internal, "the request cannot be parsed"
+		return grpc.Internal, "the request cannot be parsed"
 	}
 	c.model = c.t.find(c.Model, c.Version)
 	switch m := c.model; {
 	case m == nil:
 		return statusNotFound, fmt.Sprintf("Request for unknown model: '%s' is not found", c.Model)
 	case m.unready.Load():
-		return h2.Unavailable, fmt.Sprintf("Request for unknown model: '%s' has no available versions", c.Model)
+		return grpc.Unavailable, fmt.Sprintf("Request for unknown model: '%s' has no available versions", c.Model)
 	case len(c.inputs) > len(m.Inputs):
-		return h2.InvalidArgument, fmt.Sprintf("expected %d inputs but got %d inputs for model '%s'", len(m.Inputs), len(c.inputs), c.Model)
+		return grpc.InvalidArgument, fmt.Sprintf("expected %d inputs but got %d inputs for model '%s'", len(m.Inputs), len(c.inputs), c.Model)
 	}
 	for i := range c.model.Inputs {
 		if spec := &c.model.Inputs[i]; !spec.Optional && c.input(i) == nil {
-			return h2.InvalidArgument, fmt.Sprintf("expected input '%s' for model '%s'", spec.Name, c.Model)
+			return grpc.InvalidArgument, fmt.Sprintf("expected input '%s' for model '%s'", spec.Name, c.Model)
 		}
 	}
 	if c.model.MaxBatch > 0 && len(c.inputs) > 0 && len(c.inputs[0].shape) > 0 {
 		c.Rows = c.inputs[0].shape[0]
 		if c.Rows > c.model.MaxBatch {
-			return h2.InvalidArgument, fmt.Sprintf("inference request batch-size must be <= %d for '%s'", c.model.MaxBatch, c.Model)
+			return grpc.InvalidArgument, fmt.Sprintf("inference request batch-size must be <= %d for '%s'", c.model.MaxBatch, c.Model)
 		}
 	}
 	return c.checkData()
@@ -194,7 +195,7 @@ func (c *tritonCall) input(i int) *tritonInput {
 }
 
 // checkData gives each input its bytes and sees that they are as many as its shape needs.
-func (c *tritonCall) checkData() (h2.Status, string) {
+func (c *tritonCall) checkData() (grpc.Status, string) {
 	next := 0
 	for i := range c.inputs {
 		in := &c.inputs[i]
@@ -202,7 +203,7 @@ func (c *tritonCall) checkData() (h2.Status, string) {
 			continue
 		}
 		if next >= len(c.raws) {
-			return h2.InvalidArgument, "the request has fewer raw contents than inputs"
+			return grpc.InvalidArgument, "the request has fewer raw contents than inputs"
 		}
 		in.raw = c.raws[next]
 		next++
@@ -211,14 +212,14 @@ func (c *tritonCall) checkData() (h2.Status, string) {
 				want *= int(d)
 			}
 			if len(in.raw) != want {
-				return h2.InvalidArgument, fmt.Sprintf("input '%s' has %d bytes, its shape needs %d", in.name, len(in.raw), want)
+				return grpc.InvalidArgument, fmt.Sprintf("input '%s' has %d bytes, its shape needs %d", in.name, len(in.raw), want)
 			}
 		}
 	}
 	if next < len(c.raws) {
-		return h2.InvalidArgument, "the request has more raw contents than inputs"
+		return grpc.InvalidArgument, "the request has more raw contents than inputs"
 	}
-	return h2.OK, ""
+	return grpc.OK, ""
 }
 
 // parse walks a ModelInferRequest.
@@ -344,8 +345,8 @@ func (t *Triton) hold(c *tritonCall, wait time.Duration) {
 
 // How held calls end early. The variables are never written.
 var (
-	verdictCloses = TritonVerdict{Status: h2.Unavailable, Text: "the puppet closes"}
-	verdictGone   = TritonVerdict{Status: h2.Cancelled, Text: "the client is gone"}
+	verdictCloses = TritonVerdict{Status: grpc.Unavailable, Text: "the puppet closes"}
+	verdictGone   = TritonVerdict{Status: grpc.Cancelled, Text: "the client is gone"}
 )
 
 // HangUp implements [wire.Watcher].
@@ -406,7 +407,7 @@ func (t *Triton) Held() int {
 func (c *tritonCall) reply() {
 	v := &c.verdict
 	c.answer = h2.Answer{Status: v.Status, Text: v.Text}
-	if v.Status == h2.OK {
+	if v.Status == grpc.OK {
 		c.write()
 		c.answer.Message = &c.out
 	} else {

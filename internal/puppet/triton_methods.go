@@ -9,13 +9,14 @@ import (
 	"github.com/sluice-serving/sluice/protocol/kserve/management"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
 const (
 	tritonService = "/inference.GRPCInferenceService/"
 
-	statusNotFound h2.Status = 5
+	statusNotFound grpc.Status = 5
 )
 
 // Method implements [h2.GRPC]. It is where a stall stops a connection: the head of a call has been read, and
@@ -71,12 +72,12 @@ func (t *Triton) Serve(s *h2.Stream) {
 	}
 	wait(&t.mute)
 	serve, _ := t.generic(name)
-	status, text := h2.OK, ""
+	status, text := grpc.OK, ""
 	answer, err := serve(s.Message().Flatten(t.pool))
 	if e, ok := err.(tritonError); ok { //nolint:errorlint // made a few lines below
 		status, text = e.status, e.text
 	} else if err != nil {
-		status, text = h2.Internal, "the request cannot be parsed"
+		status, text = grpc.Internal, "the request cannot be parsed"
 	}
 	var out slab.List
 	a := h2.Answer{Status: status, Text: text}
@@ -92,7 +93,7 @@ func (t *Triton) Serve(s *h2.Stream) {
 }
 
 type tritonError struct {
-	status h2.Status
+	status grpc.Status
 	text   string
 }
 
@@ -167,7 +168,7 @@ func (t *Triton) known(name, version string) (*tritonModel, error) {
 		return nil, tritonError{statusNotFound, "Request for unknown model: '" + name + "' is not found"}
 	}
 	if m.unready.Load() {
-		return nil, tritonError{h2.Unavailable, "Request for unknown model: '" + name + "' has no available versions"}
+		return nil, tritonError{grpc.Unavailable, "Request for unknown model: '" + name + "' has no available versions"}
 	}
 	return m, nil
 }

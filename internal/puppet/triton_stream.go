@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -29,7 +30,7 @@ func (t *Triton) serveStream(s *h2.Stream) {
 		}
 		c.body.Release()
 		if err != nil {
-			status, text := h2.Internal, err.Error()
+			status, text := grpc.Internal, err.Error()
 			if e := (*h2.CallError)(nil); errors.As(err, &e) {
 				status, text = e.Status, e.Text
 			} else if e := (tritonError{}); errors.As(err, &e) {
@@ -48,7 +49,7 @@ func (c *tritonCall) serveOne() error {
 	t.count.calls.Add(1)
 	status, text := c.read()
 	c.verdict = TritonVerdict{Status: status, Text: text}
-	if run := t.runs.Add(1); status == h2.OK && t.opts.Script != nil {
+	if run := t.runs.Add(1); status == grpc.OK && t.opts.Script != nil {
 		c.verdict = t.opts.Script(run, &c.TritonRequest)
 	}
 	v := &c.verdict
@@ -56,7 +57,7 @@ func (c *tritonCall) serveOne() error {
 	if v.EndStream {
 		return tritonError{v.Status, v.Text}
 	}
-	if v.Status != h2.OK || c.model == nil {
+	if v.Status != grpc.OK || c.model == nil {
 		t.count.failed.Add(1)
 		return c.respond(&pb.ModelStreamInferResponse{ErrorMessage: v.Text})
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/sluice-serving/sluice/internal/leak"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
-	"github.com/sluice-serving/sluice/wire/h2"
+	wiregrpc "github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // startTriton starts a server for the test, with a client of grpc-go's.
@@ -233,7 +233,7 @@ func TestTritonDoesAsTheScriptSays(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if string(q.Model) != "echo" || string(q.ID) != "17" || len(q.Message) == 0 {
-				return TritonVerdict{Status: h2.Internal, Text: "not what was sent"}
+				return TritonVerdict{Status: wiregrpc.Internal, Text: "not what was sent"}
 			}
 			return verdict
 		},
@@ -244,7 +244,7 @@ func TestTritonDoesAsTheScriptSays(t *testing.T) {
 	if _, err := ask(); err != nil {
 		t.Error(err)
 	}
-	say(TritonVerdict{Status: h2.ResourceExhausted, Text: "busy"})
+	say(TritonVerdict{Status: wiregrpc.ResourceExhausted, Text: "busy"})
 	if _, err := ask(); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "busy") {
 		t.Errorf("refused: %v", err)
 	}
@@ -373,9 +373,9 @@ func TestTritonStreams(t *testing.T) {
 			case "none":
 				return TritonVerdict{Responses: -1}
 			case "refused":
-				return TritonVerdict{Status: h2.Unavailable, Text: "not now"}
+				return TritonVerdict{Status: wiregrpc.Unavailable, Text: "not now"}
 			case "end":
-				return TritonVerdict{Status: h2.Unavailable, Text: "the end", EndStream: true}
+				return TritonVerdict{Status: wiregrpc.Unavailable, Text: "the end", EndStream: true}
 			}
 			return TritonVerdict{}
 		},

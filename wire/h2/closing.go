@@ -1,18 +1,21 @@
 package h2
 
-import "github.com/sluice-serving/sluice/wire/h2/frame"
+import (
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
+)
 
 // Why a server's connections end, beside what any ends for. The variables are never written.
 var (
-	faultRest     = fault{} // is none: the reader rests
-	faultEOF      = fault{code: frame.NoError, reason: ClosedByClient, text: "the client closed the connection", quiet: true}
-	faultAged     = fault{code: frame.NoError, reason: ClosedAge, text: "older than its age", quiet: true}
-	faultIdle     = fault{code: frame.NoError, reason: ClosedIdle, text: "idle"}
-	faultSlowHead = fault{code: frame.ProtocolError, reason: ClosedHeaderTime, text: "a frame took too long"}
-	faultNoAck    = fault{code: frame.SettingsTimeout, reason: ClosedProtocol, text: "the settings were not acknowledged"}
-	faultSlowRead = fault{code: frame.EnhanceYourCalm, reason: ClosedSlowRead, text: "answers are not taken"}
-	faultPreface  = fault{code: frame.ProtocolError, reason: ClosedProtocol, text: "the preface is wrong"}
-	faultStreamID = fault{code: frame.ProtocolError, reason: ClosedProtocol, text: "a stream id is even or too low"}
-	faultClosed   = fault{code: frame.StreamClosed, reason: ClosedProtocol, text: "a header block is for a closed stream"}
-	faultPush     = fault{code: frame.ProtocolError, reason: ClosedProtocol, text: "clients do not push"}
+	faultRest     = link.Fault{} // is none: the reader rests
+	faultEOF      = link.Fault{Code: frame.NoError, Reason: link.ClosedByClient, Text: "the client closed the connection", Quiet: true}
+	faultAged     = link.Fault{Code: frame.NoError, Reason: link.ClosedAge, Text: "older than its age", Quiet: true}
+	faultIdle     = link.Fault{Code: frame.NoError, Reason: link.ClosedIdle, Text: "idle"}
+	faultSlowHead = link.Fault{Code: frame.ProtocolError, Reason: link.ClosedHeaderTime, Text: "a frame took too long"}
+	faultNoAck    = link.Fault{Code: frame.SettingsTimeout, Reason: link.ClosedProtocol, Text: "the settings were not acknowledged"}
+	faultSlowRead = link.Fault{Code: frame.EnhanceYourCalm, Reason: link.ClosedSlowRead, Text: "answers are not taken"}
+	faultPreface  = link.Fault{Code: frame.ProtocolError, Reason: link.ClosedProtocol, Text: "the preface is wrong"}
+	faultStreamID = link.Fault{Code: frame.ProtocolError, Reason: link.ClosedProtocol, Text: "a stream id is even or too low"}
+	faultClosed   = link.Fault{Code: frame.StreamClosed, Reason: link.ClosedProtocol, Text: "a header block is for a closed stream"}
+	faultPush     = link.Fault{Code: frame.ProtocolError, Reason: link.ClosedProtocol, Text: "clients do not push"}
 )

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 const (
@@ -23,7 +24,7 @@ type Conn struct {
 	// Immutable after newConn.
 	srv    *Server
 	sock   net.Conn
-	raw    *rawSock // nil: the socket has no non-blocking calls
+	raw    *link.Socket // nil: the socket has no non-blocking calls
 	calls  Calls
 	remote string
 	expire int64  // when its age is over, 0 for never
@@ -32,11 +33,11 @@ type Conn struct {
 
 	// Owned by the reader.
 	in      input
-	credit  connCredit
+	credit  link.Credit
 	room    waitingRoom // of which the streams are guarded by mu
 	decoder hpack.Decoder
 	trailer hpack.Fields // of requests; nobody reads them
-	budget  budgets
+	budget  link.Budgets
 	timer   timers
 	lastID  uint32 // the highest stream that the client opened
 	saidID  uint32 // the last one that the client was told is served; none above it counts
@@ -58,7 +59,7 @@ type Conn struct {
 		nresets int
 
 		sendWindow int64
-		peer       peerLimits
+		peer       link.PeerLimits
 		encoder    hpack.Encoder
 		queue      sendQueue
 		long       sendQueue // of streams with large answers
@@ -66,15 +67,15 @@ type Conn struct {
 		starved    bool      // the queue waits for the connection's window
 		stuckAt    int64     // since when, or since when a write is parked; 0: not
 		sent       int64     // bytes of DATA since stuckAt
-		out        *output
-		writing    bool    // somebody writes
-		parked     *output // what the writer goroutine starts with
+		out        *link.Output
+		writing    bool         // somebody writes
+		parked     *link.Output // what the writer goroutine starts with
 		parkedFor  pumped
 		failed     bool // writing failed
 		slow       bool // because the client took nothing
 		good       int  // answers and frames since the reader last looked, for budgets
 
-		turns turns
+		turns link.Turns
 		drain drainState
 		ended bool // the reader is gone
 		pins  int  // who needs the connection: the reader, handlers, the writer
@@ -87,19 +88,19 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	if a := sock.RemoteAddr(); a != nil {
 		c.remote = a.String()
 	}
-	c.in.init(&srv.buffers, srv.opts.MaxFrame)
-	c.raw = newRawSock(sock, &c.in.framing)
+	c.in.Init(&srv.buffers, srv.opts.MaxFrame)
+	c.raw = link.NewSocket(sock, &c.in.Reader)
 	c.write = c.writeParked
 	c.decoder.Init(hpack.Limits{
 		Table: 4096,
 		List:  srv.opts.MaxHeaderBytes,
-		Bomb:  blockTimes * srv.opts.MaxHeaderBytes,
+		Bomb:  link.BlockTimes * srv.opts.MaxHeaderBytes,
 	})
-	c.budget.init()
+	c.budget.Init()
 	m := &c.mu
 	m.streams = make(map[uint32]*Stream)
 	m.sendWindow = frame.DefaultWindow
-	m.peer = peerLimits{frame.DefaultWindow, frame.DefaultSize}
+	m.peer = link.PeerLimits{Window: frame.DefaultWindow, MaxFrame: frame.DefaultSize}
 	m.encoder.Init(encoderTable)
 	m.pins = 1
 	return c
@@ -119,16 +120,16 @@ func (c *Conn) serve() {
 // rest waits until there is something to do, and is the reader again. It is a goroutine of its own, and waits on the
 // least of stacks: that of a reader has grown with the calls that it made, and never gets that small again.
 func (c *Conn) rest() {
-	c.raw.await()
+	c.raw.Await()
 	c.wakes()
 	c.serve()
 }
 
-func (c *Conn) loop() (why *fault) {
+func (c *Conn) loop() (why *link.Fault) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.srv.panicked("connection panicked", p)
-			why = &faultPanic
+			why = &link.FaultPanic
 		}
 	}()
 	for {
@@ -156,20 +157,20 @@ func (c *Conn) greet() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := c.output()
-	out.b = frame.AppendSettings(out.b,
+	out.B = frame.AppendSettings(out.B,
 		frame.Value{Setting: frame.MaxConcurrentStreams, Value: uint32(o.MaxStreams)},
-		frame.Value{Setting: frame.InitialWindowSize, Value: streamWindow},
+		frame.Value{Setting: frame.InitialWindowSize, Value: link.StreamWindow},
 		frame.Value{Setting: frame.MaxFrameSize, Value: uint32(o.MaxFrame)},
 		frame.Value{Setting: frame.MaxHeaderListSize, Value: uint32(o.MaxHeaderBytes)},
 	)
-	out.b = c.credit.open(out.b)
+	out.B = c.credit.Open(out.B)
 }
 
 // settle looks at what others left for the reader.
 func (c *Conn) settle() {
 	m := &c.mu
 	m.Lock()
-	c.budget.refund(m.good)
+	c.budget.Refund(m.good)
 	m.good = 0
 	var free []*Stream
 	if len(m.orphans) > 0 {
@@ -212,7 +213,7 @@ func (c *Conn) drop(s *Stream) bool {
 		st.inTable = false
 		delete(m.streams, s.id)
 		c.stopsWaiting(s)
-		m.turns.gone(&st.inflow, c.output)
+		m.turns.Gone(&st.Inflow, c.output)
 		if !st.recvDone {
 			m.orphans = append(m.orphans, s)
 			if s.kind == Streaming {
@@ -252,7 +253,7 @@ func (c *Conn) passOver(s *Stream) bool {
 // resetStream has s end with an error. It returns true if the caller is to recycle s. It runs under mu.
 func (c *Conn) resetStream(s *Stream, code frame.Code) bool {
 	out := c.output()
-	out.b = frame.AppendReset(out.b, s.id, code)
+	out.B = frame.AppendReset(out.B, s.id, code)
 	return c.passOver(s)
 }
 
@@ -333,7 +334,7 @@ func (c *Conn) tell(l lostStream, short *refusal) {
 }
 
 // end closes the connection and lets go of everything.
-func (c *Conn) end(why *fault) {
+func (c *Conn) end(why *link.Fault) {
 	c.farewell(why)
 	m := &c.mu
 	m.Lock()
@@ -353,7 +354,7 @@ func (c *Conn) end(why *fault) {
 		}
 	}
 	if m.out != nil && !m.writing {
-		m.out.recycle(&c.srv.outputs)
+		m.out.Recycle(&c.srv.outputs)
 		m.out = nil
 	}
 	m.Unlock()
@@ -365,7 +366,7 @@ func (c *Conn) end(why *fault) {
 	}
 	_ = c.sock.Close()
 	c.leaveLine()
-	c.in.drop()
+	c.in.Drop()
 	c.srv.forget(c, c.closedWhy(why))
 	m.Lock()
 	c.unpin()

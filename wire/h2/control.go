@@ -4,19 +4,20 @@ import (
 	"encoding/binary"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // settingsFrame takes a SETTINGS frame.
-func (c *Conn) settingsFrame(h frame.Head, p []byte) *fault {
-	if f := checkSettings(h, p); f != nil {
+func (c *Conn) settingsFrame(h frame.Head, p []byte) *link.Fault {
+	if f := link.CheckSettings(h, p); f != nil {
 		return f
 	}
 	if h.Has(frame.Ack) {
 		c.timer.acked = true
-		return c.budget.spend()
+		return c.budget.Spend()
 	}
-	c.in.settled = true
-	if f := c.budget.spend(); f != nil {
+	c.in.Settled = true
+	if f := c.budget.Spend(); f != nil {
 		return f
 	}
 	m := &c.mu
@@ -28,16 +29,16 @@ func (c *Conn) settingsFrame(h frame.Head, p []byte) *fault {
 		}
 	}
 	out := c.output()
-	out.b = frame.AppendSettingsAck(out.b)
+	out.B = frame.AppendSettingsAck(out.B)
 	return nil
 }
 
 // setting applies one setting. It runs under mu.
-func (c *Conn) setting(v frame.Value) *fault {
+func (c *Conn) setting(v frame.Value) *link.Fault {
 	if v.Setting == frame.EnablePush && v.Value > 1 {
-		return &faultSetting
+		return &link.FaultSetting
 	}
-	shift, f := c.mu.peer.set(v, &c.mu.encoder)
+	shift, f := c.mu.peer.Set(v, &c.mu.encoder)
 	if f != nil {
 		return f
 	}
@@ -45,14 +46,14 @@ func (c *Conn) setting(v frame.Value) *fault {
 }
 
 // shiftWindows changes the windows of all streams. It runs under mu.
-func (c *Conn) shiftWindows(delta int64) *fault {
+func (c *Conn) shiftWindows(delta int64) *link.Fault {
 	m := &c.mu
 	if delta == 0 {
 		return nil
 	}
 	for _, s := range m.streams {
 		if s.st.sendWindow += delta; s.st.sendWindow > frame.LargestWindow {
-			return &faultWindowSet
+			return &link.FaultWindowSet
 		}
 		c.unblock(s)
 	}
@@ -68,14 +69,14 @@ func (c *Conn) unblock(s *Stream) {
 }
 
 // pingFrame takes a PING frame.
-func (c *Conn) pingFrame(h frame.Head, p []byte) *fault {
+func (c *Conn) pingFrame(h frame.Head, p []byte) *link.Fault {
 	switch {
 	case h.Stream != 0:
-		return &faultHasStream
+		return &link.FaultHasStream
 	case len(p) != 8:
-		return &faultSize
+		return &link.FaultSize
 	}
-	if f := c.budget.spend(); f != nil {
+	if f := c.budget.Spend(); f != nil {
 		return f
 	}
 	if h.Has(frame.Ack) {
@@ -85,16 +86,16 @@ func (c *Conn) pingFrame(h frame.Head, p []byte) *fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := c.output()
-	out.b = frame.AppendPing(out.b, p, true)
+	out.B = frame.AppendPing(out.B, p, true)
 	return nil
 }
 
 // windowFrame takes a WINDOW_UPDATE frame.
-func (c *Conn) windowFrame(h frame.Head, p []byte) *fault {
+func (c *Conn) windowFrame(h frame.Head, p []byte) *link.Fault {
 	if len(p) != 4 {
-		return &faultSize
+		return &link.FaultSize
 	}
-	if f := c.budget.spend(); f != nil {
+	if f := c.budget.Spend(); f != nil {
 		return f
 	}
 	n := int64(binary.BigEndian.Uint32(p) & frame.LargestWindow)
@@ -103,10 +104,10 @@ func (c *Conn) windowFrame(h frame.Head, p []byte) *fault {
 	defer m.Unlock()
 	if h.Stream == 0 {
 		if n == 0 {
-			return &faultIncrement
+			return &link.FaultIncrement
 		}
 		if m.sendWindow += n; m.sendWindow > frame.LargestWindow {
-			return &faultWindowSet
+			return &link.FaultWindowSet
 		}
 		m.starved = m.starved && m.sendWindow <= 0
 		return nil
@@ -114,7 +115,7 @@ func (c *Conn) windowFrame(h frame.Head, p []byte) *fault {
 	s := m.streams[h.Stream]
 	switch {
 	case s == nil && (h.Stream > c.lastID || h.Stream%2 == 0):
-		return &faultIdleStream
+		return &link.FaultIdleStream
 	case s == nil:
 		return nil
 	case n == 0:
@@ -128,50 +129,50 @@ func (c *Conn) windowFrame(h frame.Head, p []byte) *fault {
 }
 
 // resetFrame takes an RST_STREAM frame.
-func (c *Conn) resetFrame(h frame.Head, p []byte) *fault {
+func (c *Conn) resetFrame(h frame.Head, p []byte) *link.Fault {
 	switch {
 	case h.Stream == 0:
-		return &faultStreamZero
+		return &link.FaultStreamZero
 	case len(p) != 4:
-		return &faultSize
+		return &link.FaultSize
 	case h.Stream > c.lastID || h.Stream%2 == 0:
-		return &faultIdleStream
+		return &link.FaultIdleStream
 	}
 	m := &c.mu
 	m.Lock()
 	s := m.streams[h.Stream]
 	if s == nil {
 		m.Unlock()
-		return c.budget.spend()
+		return c.budget.Spend()
 	}
 	s.st.recvDone = true
-	quick := c.in.nowTime.Sub(s.arrived) < quickReset
+	quick := c.in.nowTime.Sub(s.arrived) < link.QuickReset
 	l := c.lose(s)
 	c.drop(s)
 	m.Unlock()
 	c.tell(l, &refuseShort)
 	if !quick {
-		c.budget.givenUp()
+		c.budget.GivenUp()
 		return nil
 	}
-	return c.budget.spendReset()
+	return c.budget.SpendReset()
 }
 
 // priorityFrame passes a PRIORITY frame over.
-func (c *Conn) priorityFrame(h frame.Head, p []byte) *fault {
+func (c *Conn) priorityFrame(h frame.Head, p []byte) *link.Fault {
 	switch {
 	case h.Stream == 0:
-		return &faultStreamZero
+		return &link.FaultStreamZero
 	case len(p) != 5:
 		return c.badPriority(h.Stream, frame.FrameSizeError)
 	case frame.ParsePriority(p) == h.Stream:
 		return c.badPriority(h.Stream, frame.ProtocolError)
 	}
-	return c.budget.spend()
+	return c.budget.Spend()
 }
 
 // badPriority resets the stream that a PRIORITY frame is about.
-func (c *Conn) badPriority(id uint32, code frame.Code) *fault {
+func (c *Conn) badPriority(id uint32, code frame.Code) *link.Fault {
 	m := &c.mu
 	m.Lock()
 	defer m.Unlock()
@@ -179,18 +180,18 @@ func (c *Conn) badPriority(id uint32, code frame.Code) *fault {
 		return c.streamFault(s, code)
 	}
 	out := c.output()
-	out.b = frame.AppendReset(out.b, id, code)
+	out.B = frame.AppendReset(out.B, id, code)
 	c.remember(id)
-	return c.budget.spendReset()
+	return c.budget.SpendReset()
 }
 
 // goAwayFrame takes a GOAWAY frame: the client opens no more streams, and will close when it has its answers.
-func (c *Conn) goAwayFrame(h frame.Head, p []byte) *fault {
+func (c *Conn) goAwayFrame(h frame.Head, p []byte) *link.Fault {
 	switch {
 	case h.Stream != 0:
-		return &faultHasStream
+		return &link.FaultHasStream
 	case len(p) < 8:
-		return &faultSize
+		return &link.FaultSize
 	}
-	return c.budget.spend()
+	return c.budget.Spend()
 }

@@ -5,60 +5,61 @@ import (
 
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // dataFrame takes the head of a DATA frame.
-func (c *Conn) dataFrame(h frame.Head) *fault {
+func (c *Conn) dataFrame(h frame.Head) *link.Fault {
 	if f := c.admitData(h); f != nil {
 		return f
 	}
-	c.consumed(h.Length - c.in.coming()) // padding and its length
+	c.consumed(h.Length - c.in.Coming()) // padding and its length
 	return nil
 }
 
 // admitData finds the stream of a DATA frame and takes the frame from the windows.
-func (c *Conn) admitData(h frame.Head) *fault {
-	m, left := &c.mu, int64(c.in.coming())
+func (c *Conn) admitData(h frame.Head) *link.Fault {
+	m, left := &c.mu, int64(c.in.Coming())
 	c.in.of = nil
 	m.Lock()
 	defer m.Unlock()
 	s := m.streams[h.Stream]
 	switch {
 	case s == nil && (h.Stream > c.lastID || h.Stream%2 == 0):
-		return &faultIdleStream
+		return &link.FaultIdleStream
 	case s == nil && c.wasReset(h.Stream):
 		return nil
 	case s == nil:
 		out := c.output()
-		out.b = frame.AppendReset(out.b, h.Stream, frame.StreamClosed)
+		out.B = frame.AppendReset(out.B, h.Stream, frame.StreamClosed)
 		c.remember(h.Stream)
-		return c.budget.spendReset()
+		return c.budget.SpendReset()
 	case s.st.recvDone:
 		return c.streamFault(s, frame.StreamClosed)
 	}
-	back := s.st.takes(h.Length, h.Length-int(left))
-	if s.st.recvWindow < 0 {
+	back := s.st.Takes(h.Length, h.Length-int(left))
+	if s.st.RecvWindow < 0 {
 		return c.streamFault(s, frame.FlowControlError)
 	}
 	if s.length >= 0 && s.total+left > s.length {
 		return c.streamFault(s, frame.ProtocolError)
 	}
-	if back > 0 && !c.in.ends() {
+	if back > 0 && !c.in.Ends() {
 		out := c.output()
-		out.b = frame.AppendWindow(out.b, s.id, back)
-		if f := c.budget.spend(); f != nil {
+		out.B = frame.AppendWindow(out.B, s.id, back)
+		if f := c.budget.Spend(); f != nil {
 			return f
 		}
 	}
 	s.st.announced += left
-	m.turns.came(&s.st.inflow, left, c.output)
+	m.turns.Came(&s.st.Inflow, left, c.output)
 	c.in.of = s
 	return nil
 }
 
 // streamFault ends a stream that breaks the protocol, by the reader, with its watcher told. It runs under mu,
 // and leaves it for a moment.
-func (c *Conn) streamFault(s *Stream, code frame.Code) *fault {
+func (c *Conn) streamFault(s *Stream, code frame.Code) *link.Fault {
 	s.st.recvDone = true
 	if c.in.of == s {
 		c.in.of = nil
@@ -69,39 +70,39 @@ func (c *Conn) streamFault(s *Stream, code frame.Code) *fault {
 	c.srv.metrics.parseError(RefusedBody)
 	c.tell(l, &refuseBroken)
 	c.mu.Lock()
-	return c.budget.spendReset()
+	return c.budget.SpendReset()
 }
 
 // consumed gives bytes of the connection's window back.
 func (c *Conn) consumed(n int) {
-	back := c.credit.read(n)
+	back := c.credit.Read(n)
 	if back == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := c.output()
-	out.b = frame.AppendWindow(out.b, 0, back)
+	out.B = frame.AppendWindow(out.B, 0, back)
 }
 
 // dataBytes takes what there is of a DATA frame.
-func (c *Conn) dataBytes() *fault {
+func (c *Conn) dataBytes() *link.Fault {
 	in := &c.in
-	if p := in.chunk(); len(p) > 0 {
+	if p := in.Chunk(); len(p) > 0 {
 		if s := in.of; s != nil {
 			s.total += int64(len(p))
 			switch {
 			case s.kind == Streaming:
 				c.streamBytes(s, p)
 			case s.grpc:
-				c.messageBytes(s, p, in.coming())
+				c.messageBytes(s, p, in.Coming())
 			default:
 				c.bodyBytes(s, p)
 			}
 		}
 		c.consumed(len(p))
 	}
-	over, end := in.over()
+	over, end := in.Over()
 	if !over {
 		return nil
 	}
@@ -116,27 +117,27 @@ func (c *Conn) dataBytes() *fault {
 func (c *Conn) messageBytes(s *Stream, p []byte, after int) {
 	m := &s.msg
 	for len(p) > 0 && !m.discard {
-		if m.head < len(m.prefix) {
-			n := copy(m.prefix[m.head:], p)
-			m.head += n
+		if m.Head < len(m.Prefix) {
+			n := copy(m.Prefix[m.Head:], p)
+			m.Head += n
 			p = p[n:]
-			if m.head == len(m.prefix) {
+			if m.Head == len(m.Prefix) {
 				c.messageStarts(s, len(p)+after)
 			}
 			continue
 		}
 		if m.waits {
-			if !s.inbox.held.append(c.srv.pool, p) {
+			if !s.inbox.held.Append(c.srv.pool, p) {
 				c.refuse(s, &callMemory)
 			}
 			return
 		}
-		if m.n == m.size {
+		if m.N == m.Size {
 			c.refuse(s, &callMany)
 			return
 		}
-		n := copy(m.slab.Bytes()[m.n:m.size], p)
-		m.n += n
+		n := copy(m.Slab.Bytes()[m.N:m.Size], p)
+		m.N += n
 		p = p[n:]
 	}
 }
@@ -145,7 +146,7 @@ func (c *Conn) messageBytes(s *Stream, p []byte, after int) {
 // what the windows do not hold is granted now. coming is how much of it is in this frame.
 func (c *Conn) messageStarts(s *Stream, coming int) {
 	m := &s.msg
-	size := int64(binary.BigEndian.Uint32(m.prefix[1:]))
+	size := int64(binary.BigEndian.Uint32(m.Prefix[1:]))
 	if r := c.refusesMessage(s, size); r != nil {
 		c.refuse(s, r)
 		return
@@ -153,8 +154,8 @@ func (c *Conn) messageStarts(s *Stream, coming int) {
 	if size == 0 {
 		return
 	}
-	m.size = int(size)
-	if m.slab = c.srv.pool.TryGet(m.size); m.slab != nil {
+	m.Size = int(size)
+	if m.Slab = c.srv.pool.TryGet(m.Size); m.Slab != nil {
 		c.grantMessage(s, size-int64(coming))
 		return
 	}
@@ -168,7 +169,7 @@ func (c *Conn) messageStarts(s *Stream, coming int) {
 
 // refusesMessage tells why a message with the prefix in s.msg is not taken.
 func (c *Conn) refusesMessage(s *Stream, size int64) *callRefusal {
-	switch flag := s.msg.prefix[0]; {
+	switch flag := s.msg.Prefix[0]; {
 	case flag > 1:
 		return &callFlag
 	case flag == 1 && s.coding == codec.Identity:
@@ -183,10 +184,10 @@ func (c *Conn) refusesMessage(s *Stream, size int64) *callRefusal {
 func (c *Conn) grantMessage(s *Stream, n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n <= s.st.recvWindow || s.st.gone || s.st.recvDone {
+	if n <= s.st.RecvWindow || s.st.gone || s.st.recvDone {
 		return
 	}
-	if c.mu.turns.wait(&s.st.inflow, s.id, n, c.in.now, c.raw) {
+	if c.mu.turns.Wait(&s.st.Inflow, s.id, n, c.in.now, c.raw) {
 		return
 	}
 	c.widen(s, n)
@@ -196,21 +197,21 @@ func (c *Conn) grantMessage(s *Stream, n int64) {
 func (c *Conn) grant(s *Stream, n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n > s.st.recvWindow && !s.st.gone && !s.st.recvDone {
+	if n > s.st.RecvWindow && !s.st.gone && !s.st.recvDone {
 		c.widen(s, n)
 	}
 }
 
 // widen makes the window of a stream n bytes wide. It runs under mu.
 func (c *Conn) widen(s *Stream, n int64) {
-	n -= s.st.recvWindow
-	s.st.widened(n)
+	n -= s.st.RecvWindow
+	s.st.Widened(n)
 	out := c.output()
-	out.b = frame.AppendWindow(out.b, s.id, uint32(n))
+	out.B = frame.AppendWindow(out.B, s.id, uint32(n))
 }
 
 // requestEnds takes the end of a request.
-func (c *Conn) requestEnds(s *Stream) *fault {
+func (c *Conn) requestEnds(s *Stream) *link.Fault {
 	c.mu.Lock()
 	if s.st.gone || s.st.sendDone {
 		c.mu.Unlock()
@@ -248,19 +249,19 @@ func (c *Conn) callIsWhole(s *Stream) {
 	switch {
 	case m.discard:
 		return
-	case m.head == 0:
+	case m.Head == 0:
 		c.refuse(s, &callNone)
 		return
-	case m.head < len(m.prefix) || m.n < m.size:
+	case m.Head < len(m.Prefix) || m.N < m.Size:
 		c.refuse(s, &callCut)
 		return
 	}
-	if m.slab != nil {
-		s.message.AppendOwned(m.slab.View(0, m.size))
-		m.slab = nil
+	if m.Slab != nil {
+		s.message.AppendOwned(m.Slab.View(0, m.Size))
+		m.Slab = nil
 	}
 	c.hold(s)
-	if s.kind == Generic || m.prefix[0] == 1 {
+	if s.kind == Generic || m.Prefix[0] == 1 {
 		go s.run()
 		return
 	}

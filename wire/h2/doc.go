@@ -1,5 +1,5 @@
-// Package h2 is an HTTP/2 engine: it serves gRPC and plain HTTP over connections that somebody else accepted,
-// and makes gRPC calls.
+// Package h2 serves HTTP/2, gRPC and plain HTTP, over connections that somebody else accepted. The client's role is
+// wire/h2/h2client, and what connections of both roles read and write with is wire/h2/link.
 //
 // # Model
 //
@@ -22,47 +22,29 @@
 // Reply puts a stream on its connection's queue; [Conn].Flush turns the queue into frames, as windows allow,
 // and writes them in one system call that never blocks. What the socket does not take is parked for a writer
 // that starts then and ends when all is written. So a burst of answers costs one write, and a reader never
-// waits for a writer. The scheduler is not told of system calls that cannot wait (wire/rawio), and the kernel does not
-// pace what stays on the host.
+// waits for a writer.
 //
 // Windows of streams are reservations: a stream starts with 128 KiB, and a message that says it is longer gets the
 // rest at once, from the budget of bytes in flight. One for which the budget has no room waits for a second, or
 // until its deadline, and is refused then ([waitingRoom]). In a stream of messages the next one gets its window when
 // the one before was taken. Of unary calls, the large messages of a connection get their windows in turn, where the
 // peer is near: each is whole sooner, is read straight to its place, and is still in the processor's caches when it is
-// passed on ([turns], [ahead]). Sending keeps to the same order. The connection's window is wider than sockets are, and
+// passed on ([link.Turns]). Sending keeps to the same order. The connection's window is wider than sockets are, and
 // so never what holds a peer back.
 //
-// A client that is merely odd pays from budgets ([budgets]) that good use refills; one that is out of them is
+// A client that is merely odd pays from budgets ([link.Budgets]) that good use refills; one that is out of them is
 // told to calm down, and its connection ends.
-//
-// A [Client] makes calls to one endpoint over a few connections, which it opens when calls need them. A [Call]
-// is its caller's: Start puts it on a connection's queue, or in the client's if none has room, and its
-// Answered is called once, on the stack of the reader that read the answer. Flushing, windows and budgets are
-// as above.
-//
-//	Start, Send -> output -> flush -> bytes
-//	Message, Answered <- stream <- frames <- reader <- bytes
-//
-// A Call may stream either way. The messages of an answer are handed on by the reader, each when it was pulled
-// ([Call].Pull); windows are granted by message, so that a server is at most one message and 128 KiB ahead, while
-// the connection's window is given back as bytes come: no call waits for another's caller. What Send queues waits
-// for the server's windows; [Call].Unsent and [Emptied] say how far that is.
 //
 // # Concurrency
 //
 // What a connection reads with belongs to its reader. What is sent, and the table of streams, is guarded by
 // the connection's mutex, which is never held across a system call or a callback. The mutex of a stream's inbox
-// is taken before it, and so is a client's, which guards its queue and its list of connections. Whoever sets
-// writing is the only one to write until it is cleared; others leave their bytes to him.
+// is taken before it. Whoever sets writing is the only one to write until it is cleared; others leave their bytes
+// to him.
 //
 // The reader of a connection that has no streams and brings nothing for a moment rests: its goroutine ends and leaves
 // the wait to a new one, whose stack is as small as stacks are. What wakes a reader wakes it there: bytes, deadlines,
 // pokes.
-//
-// A client's reader tells a call all that it is told but a cancellation: what others bring about, a pull of a
-// message that waits or room for more of a request, is put on a list (resume) that the reader looks at before it
-// reads on.
 //
 // # Ownership
 //
@@ -74,13 +56,6 @@
 //	message     the stream; a handler moves what it keeps                 -
 //	answer      the stream until its views are in the output, then the    when written, or the
 //	            output                                                    connection ended
-//	Call        its caller, who leaves it alone from Start to Answered    by its caller
-//	asked       its caller; the output holds the views of the message     -
-//	            that it refers to until they are written
-//	answered    the stream, then the call until Reset; a message of       -
-//	            many until Message returns
-//	Send's      the call's queue, the stream, then the output as above    -
-//	messages
 //	buffers     the reader while bytes are in it, a wide one only while   at once
 //	            it does not wait; the output while something is in it:
 //	            an idle connection holds neither

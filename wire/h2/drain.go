@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // drainState is how far a connection is with taking its leave.
@@ -42,8 +43,8 @@ func (c *Conn) leave() {
 	m.Lock()
 	m.drain = warned
 	out := c.output()
-	out.b = frame.AppendGoAway(out.b, frame.LargestStream, frame.NoError, "")
-	out.b = frame.AppendPing(out.b, []byte(farewellPing), false)
+	out.B = frame.AppendGoAway(out.B, frame.LargestStream, frame.NoError, "")
+	out.B = frame.AppendPing(out.B, []byte(farewellPing), false)
 	m.Unlock()
 }
 
@@ -61,7 +62,7 @@ func (c *Conn) lastCall() {
 	m.Lock()
 	m.drain, c.saidID = final, c.lastID
 	out := c.output()
-	out.b = frame.AppendGoAway(out.b, c.saidID, frame.NoError, "")
+	out.B = frame.AppendGoAway(out.B, c.saidID, frame.NoError, "")
 	m.Unlock()
 }
 
@@ -69,9 +70,9 @@ func (c *Conn) lastCall() {
 func (c *Conn) refusesStreams() bool { return c.mu.drain == final }
 
 // news looks at why somebody woke the reader.
-func (c *Conn) news() *fault {
+func (c *Conn) news() *link.Fault {
 	if c.forced.Load() {
-		return &faultForced
+		return &link.FaultForced
 	}
 	m := &c.mu
 	m.Lock()
@@ -81,7 +82,7 @@ func (c *Conn) news() *fault {
 	case failed && slow:
 		return &faultSlowRead
 	case failed:
-		return &faultWrite
+		return &link.FaultWrite
 	}
 	switch c.srv.phase.Load() {
 	case phaseServing, phaseDraining:
@@ -90,7 +91,7 @@ func (c *Conn) news() *fault {
 		}
 	case phaseStopped:
 		if !c.in.greeted {
-			return &faultDrained
+			return &link.FaultDrained
 		}
 		if !c.leaving || c.finalAt != 0 {
 			c.lastCall()
@@ -101,7 +102,7 @@ func (c *Conn) news() *fault {
 }
 
 // over tells whether the connection has taken its leave and nothing is left to do.
-func (c *Conn) over() *fault {
+func (c *Conn) over() *link.Fault {
 	if !c.leaving || c.finalAt != 0 || c.live.Load() > 0 {
 		return nil
 	}
@@ -115,7 +116,7 @@ func (c *Conn) over() *fault {
 	case c.aged:
 		return &faultAged
 	}
-	return &faultDrained
+	return &link.FaultDrained
 }
 
 // How long, and for how many bytes, a connection that we end is read on, so that no reset keeps the client
@@ -126,26 +127,26 @@ const (
 )
 
 // farewell tells the client why the connection ends, if there is something to tell, and lingers.
-func (c *Conn) farewell(why *fault) {
-	if !why.quiet {
+func (c *Conn) farewell(why *link.Fault) {
+	if !why.Quiet {
 		c.mu.Lock()
 		last := c.lastID
 		if c.mu.drain == final {
 			last = c.saidID // later streams were passed over, and the client may send their calls again
 		}
 		out := c.output()
-		out.b = frame.AppendGoAway(out.b, last, why.code, why.text)
+		out.B = frame.AppendGoAway(out.B, last, why.Code, why.Text)
 		c.mu.Unlock()
 		level := zap.DebugLevel
-		if why.code == frame.EnhanceYourCalm {
+		if why.Code == frame.EnhanceYourCalm {
 			level = zap.InfoLevel
 		}
 		if ce := c.srv.log.Check(level, "connection closed"); ce != nil {
-			ce.Write(zap.String("remote", c.remote), zap.String("reason", string(why.reason)),
-				zap.Stringer("code", why.code), zap.String("text", why.text))
+			ce.Write(zap.String("remote", c.remote), zap.String("reason", string(why.Reason)),
+				zap.Stringer("code", why.Code), zap.String("text", why.Text))
 		}
 	}
-	if why.quiet && why != &faultDrained && why != &faultAged {
+	if why.Quiet && why != &link.FaultDrained && why != &faultAged {
 		return
 	}
 	c.Flush()
@@ -162,7 +163,7 @@ func (c *Conn) farewell(why *fault) {
 // linger reads and drops what still comes.
 func (c *Conn) linger() {
 	for n := 0; n < lingerBytes && !c.forced.Load(); {
-		k, err := c.in.discard(c.sock)
+		k, err := c.in.Discard(c.sock)
 		if err != nil {
 			return
 		}
@@ -171,15 +172,15 @@ func (c *Conn) linger() {
 }
 
 // closedWhy returns the reason that is counted.
-func (c *Conn) closedWhy(why *fault) Reason {
+func (c *Conn) closedWhy(why *link.Fault) Reason {
 	if c.forced.Load() {
-		return ClosedForced
+		return link.ClosedForced
 	}
 	if why == &faultEOF && c.leaving {
 		if c.aged {
-			return ClosedAge
+			return link.ClosedAge
 		}
-		return ClosedDrain
+		return link.ClosedDrain
 	}
-	return why.reason
+	return why.Reason
 }

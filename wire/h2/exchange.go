@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // exchange is a plain request as handlers see it. It belongs to the goroutine that serves it.
@@ -224,10 +225,10 @@ func (c *Conn) bodyWanted(s *Stream, total int64) {
 		c.mu.Lock()
 		if !s.st.gone && !s.st.recvDone {
 			out := c.output()
-			at := out.startBlock()
-			out.b = c.mu.encoder.Begin(out.b)
-			out.b = c.mu.encoder.Status(out.b, 100)
-			out.endBlock(at, s.id, frame.EndHeaders, c.mu.peer.maxFrame)
+			at := out.StartBlock()
+			out.B = c.mu.encoder.Begin(out.B)
+			out.B = c.mu.encoder.Status(out.B, 100)
+			out.EndBlock(at, s.id, frame.EndHeaders, c.mu.peer.MaxFrame)
 		}
 		c.mu.Unlock()
 	}
@@ -246,12 +247,12 @@ func (c *Conn) creditStream(s *Stream, n int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.st.credit += n; s.st.credit < streamStep || s.st.gone || s.st.recvDone {
+	if s.st.credit += n; s.st.credit < link.StreamStep || s.st.gone || s.st.recvDone {
 		return
 	}
-	s.st.recvWindow += int64(s.st.credit)
+	s.st.RecvWindow += int64(s.st.credit)
 	out := c.output()
-	out.b = frame.AppendWindow(out.b, s.id, uint32(s.st.credit))
+	out.B = frame.AppendWindow(out.B, s.id, uint32(s.st.credit))
 	s.st.credit = 0
 }
 

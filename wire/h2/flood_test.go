@@ -9,6 +9,8 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // TestFloods sends what costs a server much and a client nothing, and wants the connection closed for its
@@ -24,83 +26,83 @@ func TestFloods(t *testing.T) {
 		most int // frames until the connection must have ended
 		send func(p *peer, i int) error
 	}{
-		{"rapid reset", ClosedResetFlood, 2000, func(p *peer, i int) error {
+		{"rapid reset", link.ClosedResetFlood, 2000, func(p *peer, i int) error {
 			id := uint32(2*i + 1)
-			return errors.Join(p.tryHeaders(id, false, call("Unary")...), p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
+			return errors.Join(p.TryHeaders(id, false, call("Unary")...), p.Framer.WriteRSTStream(id, http2.ErrCodeCancel))
 		}},
-		{"resets while handlers work", ClosedResetFlood, 2000, func(p *peer, i int) error {
+		{"resets while handlers work", link.ClosedResetFlood, 2000, func(p *peer, i int) error {
 			id := uint32(2*i + 1)
-			return errors.Join(p.tryHeaders(id, true, get("/hold")...), p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
+			return errors.Join(p.TryHeaders(id, true, get("/hold")...), p.Framer.WriteRSTStream(id, http2.ErrCodeCancel))
 		}},
-		{"made you reset by window", ClosedResetFlood, 2000, func(p *peer, i int) error {
+		{"made you reset by window", link.ClosedResetFlood, 2000, func(p *peer, i int) error {
 			id := uint32(2*i + 1)
-			return errors.Join(p.tryHeaders(id, false, call("Unary")...), p.fr.WriteWindowUpdate(id, 0))
+			return errors.Join(p.TryHeaders(id, false, call("Unary")...), p.Framer.WriteWindowUpdate(id, 0))
 		}},
-		{"made you reset by data", ClosedResetFlood, 2000, func(p *peer, i int) error {
+		{"made you reset by data", link.ClosedResetFlood, 2000, func(p *peer, i int) error {
 			id := uint32(2*i + 1)
-			return errors.Join(p.tryHeaders(id, true, get("/hold")...), p.fr.WriteData(id, true, []byte("x")))
+			return errors.Join(p.TryHeaders(id, true, get("/hold")...), p.Framer.WriteData(id, true, []byte("x")))
 		}},
-		{"malformed heads", ClosedResetFlood, 2000, func(p *peer, i int) error {
-			return p.fr.WriteHeaders(http2.HeadersFrameParam{
+		{"malformed heads", link.ClosedResetFlood, 2000, func(p *peer, i int) error {
+			return p.Framer.WriteHeaders(http2.HeadersFrameParam{
 				StreamID: uint32(2*i + 1), BlockFragment: []byte{0x82}, EndStream: true, EndHeaders: true,
 			})
 		}},
-		{"streams beyond the limit", ClosedResetFlood, 2000, func(p *peer, i int) error {
+		{"streams beyond the limit", link.ClosedResetFlood, 2000, func(p *peer, i int) error {
 			id := uint32(2*i + 1)
-			return p.fr.WriteHeaders(http2.HeadersFrameParam{
-				StreamID: id, BlockFragment: p.block(call("Unary")...), EndHeaders: true,
+			return p.Framer.WriteHeaders(http2.HeadersFrameParam{
+				StreamID: id, BlockFragment: p.Block(call("Unary")...), EndHeaders: true,
 			})
 		}},
-		{"PING", ClosedFlood, 3000, func(p *peer, _ int) error { return p.fr.WritePing(false, [8]byte{}) }},
-		{"PING ack", ClosedFlood, 3000, func(p *peer, _ int) error { return p.fr.WritePing(true, [8]byte{}) }},
-		{"SETTINGS", ClosedFlood, 3000, func(p *peer, _ int) error { return p.fr.WriteSettings() }},
-		{"SETTINGS that move windows", ClosedFlood, 3000, func(p *peer, i int) error {
-			return p.fr.WriteSettings(http2.Setting{ID: 4, Val: uint32(i % 2)}, http2.Setting{ID: 1, Val: uint32(i % 2 * 4096)})
+		{"PING", link.ClosedFlood, 3000, func(p *peer, _ int) error { return p.Framer.WritePing(false, [8]byte{}) }},
+		{"PING ack", link.ClosedFlood, 3000, func(p *peer, _ int) error { return p.Framer.WritePing(true, [8]byte{}) }},
+		{"SETTINGS", link.ClosedFlood, 3000, func(p *peer, _ int) error { return p.Framer.WriteSettings() }},
+		{"SETTINGS that move windows", link.ClosedFlood, 3000, func(p *peer, i int) error {
+			return p.Framer.WriteSettings(http2.Setting{ID: 4, Val: uint32(i % 2)}, http2.Setting{ID: 1, Val: uint32(i % 2 * 4096)})
 		}},
-		{"PRIORITY", ClosedFlood, 3000, func(p *peer, _ int) error {
-			return p.fr.WritePriority(1, http2.PriorityParam{StreamDep: 3})
+		{"PRIORITY", link.ClosedFlood, 3000, func(p *peer, _ int) error {
+			return p.Framer.WritePriority(1, http2.PriorityParam{StreamDep: 3})
 		}},
-		{"unknown frames", ClosedFlood, 3000, func(p *peer, _ int) error { return p.fr.WriteRawFrame(0xff, 0, 0, nil) }},
-		{"GOAWAY", ClosedFlood, 3000, func(p *peer, _ int) error { return p.fr.WriteGoAway(0, 0, nil) }},
-		{"WINDOW_UPDATE", ClosedFlood, 3000, func(p *peer, _ int) error { return p.fr.WriteWindowUpdate(0, 1) }},
-		{"WINDOW_UPDATE on closed streams", ClosedFlood, 3000, func(p *peer, i int) error {
+		{"unknown frames", link.ClosedFlood, 3000, func(p *peer, _ int) error { return p.Framer.WriteRawFrame(0xff, 0, 0, nil) }},
+		{"GOAWAY", link.ClosedFlood, 3000, func(p *peer, _ int) error { return p.Framer.WriteGoAway(0, 0, nil) }},
+		{"WINDOW_UPDATE", link.ClosedFlood, 3000, func(p *peer, _ int) error { return p.Framer.WriteWindowUpdate(0, 1) }},
+		{"WINDOW_UPDATE on closed streams", link.ClosedFlood, 3000, func(p *peer, i int) error {
 			if i == 0 {
-				p.headers(1, true, call("Nothing")...)
+				p.Headers(1, true, call("Nothing")...)
 			}
-			return p.fr.WriteWindowUpdate(1, 1)
+			return p.Framer.WriteWindowUpdate(1, 1)
 		}},
-		{"RST_STREAM on closed streams", ClosedFlood, 3000, func(p *peer, i int) error {
+		{"RST_STREAM on closed streams", link.ClosedFlood, 3000, func(p *peer, i int) error {
 			if i == 0 {
-				p.headers(1, true, call("Nothing")...)
+				p.Headers(1, true, call("Nothing")...)
 			}
-			return p.fr.WriteRSTStream(1, 0)
+			return p.Framer.WriteRSTStream(1, 0)
 		}},
-		{"empty DATA", ClosedFlood, 100, func(p *peer, i int) error {
+		{"empty DATA", link.ClosedFlood, 100, func(p *peer, i int) error {
 			if i == 0 {
-				p.headers(1, false, call("Unary")...)
+				p.Headers(1, false, call("Unary")...)
 			}
-			return p.fr.WriteData(1, false, nil)
+			return p.Framer.WriteData(1, false, nil)
 		}},
-		{"DATA that is padding", ClosedFlood, 100, func(p *peer, i int) error {
+		{"DATA that is padding", link.ClosedFlood, 100, func(p *peer, i int) error {
 			if i == 0 {
-				p.headers(1, false, call("Unary")...)
+				p.Headers(1, false, call("Unary")...)
 			}
-			return p.fr.WriteDataPadded(1, false, nil, make([]byte, 255))
+			return p.Framer.WriteDataPadded(1, false, nil, make([]byte, 255))
 		}},
-		{"CONTINUATION", ClosedHeaders, 100, func(p *peer, i int) error {
+		{"CONTINUATION", link.ClosedHeaders, 100, func(p *peer, i int) error {
 			if i == 0 {
-				return p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})
+				return p.Framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})
 			}
-			return p.fr.WriteContinuation(1, false, bytes.Repeat([]byte{0x82}, 100))
+			return p.Framer.WriteContinuation(1, false, bytes.Repeat([]byte{0x82}, 100))
 		}},
-		{"empty CONTINUATION", ClosedHeaders, 100, func(p *peer, i int) error {
+		{"empty CONTINUATION", link.ClosedHeaders, 100, func(p *peer, i int) error {
 			if i == 0 {
-				return p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})
+				return p.Framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})
 			}
-			return p.fr.WriteContinuation(1, false, nil)
+			return p.Framer.WriteContinuation(1, false, nil)
 		}},
-		{"HPACK bomb", ClosedHeaders, 2, func(p *peer, i int) error {
-			return p.fr.WriteHeaders(http2.HeadersFrameParam{
+		{"HPACK bomb", link.ClosedHeaders, 2, func(p *peer, i int) error {
+			return p.Framer.WriteHeaders(http2.HeadersFrameParam{
 				StreamID: uint32(2*i + 1), BlockFragment: bomb, EndStream: true, EndHeaders: true,
 			})
 		}},
@@ -111,7 +113,7 @@ func TestFloods(t *testing.T) {
 			go func() { // what comes back must not fill the socket
 				var sink [4096]byte
 				for {
-					if _, err := p.conn.Read(sink[:]); err != nil {
+					if _, err := p.Conn.Read(sink[:]); err != nil {
 						return
 					}
 				}
@@ -134,22 +136,22 @@ func TestFloods(t *testing.T) {
 func TestUnreadAnswersHaveABound(t *testing.T) {
 	r := newRig(t, Options{})
 	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
-	p.must(p.fr.WriteWindowUpdate(0, 1<<30))
-	body := pattern(60_000)
+	p.Must(p.Framer.WriteWindowUpdate(0, 1<<30))
+	body := h2test.Pattern(60_000)
 	go func() {
 		for i := range 2000 {
 			id := uint32(2*i + 1)
-			p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.block(call("Unary")...), EndHeaders: true})
-			for rest := message(body); len(rest) > 0; {
+			p.Framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.Block(call("Unary")...), EndHeaders: true})
+			for rest := h2test.Message(body); len(rest) > 0; {
 				n := min(len(rest), frame.DefaultSize)
-				if p.fr.WriteData(id, n == len(rest), rest[:n]) != nil {
+				if p.Framer.WriteData(id, n == len(rest), rest[:n]) != nil {
 					return
 				}
 				rest = rest[n:]
 			}
 		}
 	}()
-	r.eventually("ended for its resets", func() bool { return r.counted(r.closed, ClosedResetFlood) == 1 })
+	r.eventually("ended for its resets", func() bool { return r.counted(r.closed, link.ClosedResetFlood) == 1 })
 	if most := int64(256+16) * (64 << 10); r.pool.Budget().InUse() > most {
 		t.Errorf("%d bytes are held for a client that does not read, want at most %d", r.pool.Budget().InUse(), most)
 	}

@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/sluice-serving/sluice/wire/grpc"
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // TestWindowsAreGrantedByMessage holds what a client is told when a message is longer than the windows.
@@ -16,19 +20,19 @@ func TestWindowsAreGrantedByMessage(t *testing.T) {
 	r := newRig(t, Options{})
 	p := dialPeer(t, r)
 	const size = 1 << 20
-	body := pattern(size)
-	whole := message(body)
-	p.headers(1, false, call("Unary")...)
-	p.must(p.fr.WriteData(1, false, whole[:100]))
+	body := h2test.Pattern(size)
+	whole := h2test.Message(body)
+	p.Headers(1, false, call("Unary")...)
+	p.Must(p.Framer.WriteData(1, false, whole[:100]))
 	granted := map[uint32]uint32{}
 	for granted[1] == 0 {
-		f, err := p.fr.ReadFrame()
-		p.must(err)
+		f, err := p.Framer.ReadFrame()
+		p.Must(err)
 		if w, ok := f.(*http2.WindowUpdateFrame); ok {
 			granted[w.StreamID] += w.Increment
 		}
 	}
-	if want := uint32(size + 5 - streamWindow); granted[1] != want {
+	if want := uint32(size + 5 - link.StreamWindow); granted[1] != want {
 		t.Errorf("granted %v to the stream, want %d", granted[1], want)
 	}
 	if got := r.pool.Budget().InUse(); got < size || got > size+64<<10 {
@@ -36,30 +40,30 @@ func TestWindowsAreGrantedByMessage(t *testing.T) {
 	}
 	for rest := whole[100:]; len(rest) > 0; {
 		n := min(len(rest), 16384)
-		p.must(p.fr.WriteData(1, n == len(rest), rest[:n]))
+		p.Must(p.Framer.WriteData(1, n == len(rest), rest[:n]))
 		rest = rest[n:]
 	}
 	// The answer stops at the client's own windows, and goes on as they open.
 	var got []byte
 	for len(got) < 65535 {
-		f, err := p.next()
-		p.must(err)
+		f, err := p.Next()
+		p.Must(err)
 		if d, ok := f.(*http2.DataFrame); ok {
 			got = append(got, d.Data()...)
 		}
 	}
 	for len(got) < len(whole) {
-		p.must(p.fr.WriteWindowUpdate(0, 50_000))
-		p.must(p.fr.WriteWindowUpdate(1, 50_000))
+		p.Must(p.Framer.WriteWindowUpdate(0, 50_000))
+		p.Must(p.Framer.WriteWindowUpdate(1, 50_000))
 		for have := min(len(got)+50_000, len(whole)); len(got) < have; {
-			f, err := p.next()
-			p.must(err)
+			f, err := p.Next()
+			p.Must(err)
 			if d, ok := f.(*http2.DataFrame); ok {
 				got = append(got, d.Data()...)
 			}
 		}
 	}
-	p.wantAnswer(1, "grpc-status: 0")
+	p.WantAnswer(1, "grpc-status: 0")
 	if !bytes.Equal(got, whole) {
 		t.Error("the answer is another")
 	}
@@ -71,14 +75,14 @@ func TestWindowsAreGrantedByMessage(t *testing.T) {
 func TestWindowsSurviveManyStreams(t *testing.T) {
 	r := newRig(t, Options{})
 	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 24})
-	p.must(p.fr.WriteWindowUpdate(0, 1<<30))
+	p.Must(p.Framer.WriteWindowUpdate(0, 1<<30))
 	window := int64(65535) // what the server lets us send, as it told us
 	frames := make(chan http2.Frame)
 	grants := make(chan int64, 1<<16)
 	go func() {
 		defer close(frames)
 		for {
-			f, err := p.fr.ReadFrame()
+			f, err := p.Framer.ReadFrame()
 			if err != nil {
 				return
 			}
@@ -99,12 +103,12 @@ func TestWindowsSurviveManyStreams(t *testing.T) {
 			window += <-grants
 		}
 		window -= int64(len(b))
-		p.must(p.fr.WriteData(id, end, b))
+		p.Must(p.Framer.WriteData(id, end, b))
 	}
 	id := uint32(1)
 	for round := range 80 {
-		whole := message(pattern(1_000_000))
-		p.headers(id, false, call("Unary")...)
+		whole := h2test.Message(h2test.Pattern(1_000_000))
+		p.Headers(id, false, call("Unary")...)
 		cut := len(whole)
 		if round%2 == 0 {
 			cut = 150_000 * (1 + round%5)
@@ -114,13 +118,13 @@ func TestWindowsSurviveManyStreams(t *testing.T) {
 			send(id, end == len(whole), whole[at:end])
 		}
 		if cut < len(whole) {
-			p.must(p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
+			p.Must(p.Framer.WriteRSTStream(id, http2.ErrCodeCancel))
 		} else if f := (<-frames).(*http2.MetaHeadersFrame); f.StreamID != id {
 			t.Fatalf("stream %d ended, want %d", f.StreamID, id)
 		}
 		id += 2
 	}
-	_ = p.conn.Close()
+	_ = p.Conn.Close()
 	for range frames {
 	}
 }
@@ -132,21 +136,21 @@ func TestZeroWindow(t *testing.T) {
 	p.unary(1, "Unary", []byte("hello"))
 	p.unary(3, "Unary", []byte("there"))
 	for range 2 {
-		f, err := p.next()
-		p.must(err)
+		f, err := p.Next()
+		p.Must(err)
 		if _, ok := f.(*http2.MetaHeadersFrame); !ok {
 			t.Fatalf("%v came, want the head of an answer", f)
 		}
 	}
-	p.must(p.fr.WriteWindowUpdate(3, 6))
-	f, err := p.next()
-	p.must(err)
+	p.Must(p.Framer.WriteWindowUpdate(3, 6))
+	f, err := p.Next()
+	p.Must(err)
 	if d, ok := f.(*http2.DataFrame); !ok || d.StreamID != 3 || len(d.Data()) != 6 {
 		t.Fatalf("%v came, want six bytes on stream 3", f)
 	}
-	p.must(p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100}))
-	data := p.wantAnswer(1, "grpc-status: 0")
-	if !bytes.Equal(data, message([]byte("hello"))) {
+	p.Must(p.Framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100}))
+	data := p.WantAnswer(1, "grpc-status: 0")
+	if !bytes.Equal(data, h2test.Message([]byte("hello"))) {
 		t.Errorf("the answer is %q", data)
 	}
 }
@@ -155,20 +159,20 @@ func TestZeroWindow(t *testing.T) {
 func TestSlowReaderGetsAll(t *testing.T) {
 	r := newRig(t, Options{})
 	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
-	p.must(p.fr.WriteWindowUpdate(0, 1<<30))
-	body := pattern(16 << 20)
+	p.Must(p.Framer.WriteWindowUpdate(0, 1<<30))
+	body := h2test.Pattern(16 << 20)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_ = p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block(call("Unary")...), EndHeaders: true})
-		for rest := message(body); len(rest) > 0; {
+		_ = p.Framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.Block(call("Unary")...), EndHeaders: true})
+		for rest := h2test.Message(body); len(rest) > 0; {
 			n := min(len(rest), 16384)
-			if p.fr.WriteData(1, n == len(rest), rest[:n]) != nil {
+			if p.Framer.WriteData(1, n == len(rest), rest[:n]) != nil {
 				return
 			}
 			rest = rest[n:]
 		}
 	})
-	if data := p.wantAnswer(1, "grpc-status: 0"); !bytes.Equal(data, message(body)) {
+	if data := p.WantAnswer(1, "grpc-status: 0"); !bytes.Equal(data, h2test.Message(body)) {
 		t.Errorf("%d bytes came back, and not those that were sent", len(data))
 	}
 	wg.Wait()
@@ -183,8 +187,8 @@ func TestAnAnswerBeforeTheBody(t *testing.T) {
 		reset  bool
 	}{
 		{"1000", false},
-		{strconv.Itoa(streamWindow), false},
-		{strconv.Itoa(streamWindow + 1), true},
+		{strconv.Itoa(link.StreamWindow), false},
+		{strconv.Itoa(link.StreamWindow + 1), true},
 		{"", true},
 	} {
 		r := newRig(t, Options{})
@@ -193,18 +197,18 @@ func TestAnAnswerBeforeTheBody(t *testing.T) {
 		if tc.length != "" {
 			fields = post("/early", "content-length", tc.length)
 		}
-		p.headers(1, false, fields...)
-		if _, _, err := p.answer(1); err != nil {
+		p.Headers(1, false, fields...)
+		if _, _, err := p.Answer(1); err != nil {
 			t.Fatal(err)
 		}
 		if tc.reset {
-			p.wantReset(1, http2.ErrCodeNo)
+			p.WantReset(1, http2.ErrCodeNo)
 		} else {
-			p.must(p.fr.WriteData(1, true, make([]byte, 1000)))
+			p.Must(p.Framer.WriteData(1, true, make([]byte, 1000)))
 		}
 		p.unary(3, "Unary", []byte("later"))
 		for ended := false; !ended; {
-			f, err := p.next()
+			f, err := p.Next()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -223,24 +227,24 @@ func TestAnAnswerBeforeTheBody(t *testing.T) {
 func TestPaddedBodies(t *testing.T) {
 	r := newRig(t, Options{})
 	const data, pad = 1000, 200
-	body := pattern(2 * mostControl * data)
+	body := h2test.Pattern(2 * link.MostControl * data)
 	for _, tc := range []struct {
 		name   string
 		fields []string
 		prefix []byte
 	}{
-		{"a message", call("Unary"), message(body)[:prefixSize]},
-		{"a message in a stream of them", post("/test.Stream/Echo", "content-type", "application/grpc", "te", "trailers"), message(body)[:prefixSize]},
+		{"a message", call("Unary"), h2test.Message(body)[:grpc.PrefixSize]},
+		{"a message in a stream of them", post("/test.Stream/Echo", "content-type", "application/grpc", "te", "trailers"), h2test.Message(body)[:grpc.PrefixSize]},
 		{"a body of a length that is known", post("/there", "content-length", fmt.Sprint(len(body))), nil},
 		{"a body of any length", post("/there"), nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
-			p.must(p.fr.WriteWindowUpdate(0, 1<<30))
-			p.headers(1, false, tc.fields...)
-			window := int64(streamWindow - len(tc.prefix))
+			p.Must(p.Framer.WriteWindowUpdate(0, 1<<30))
+			p.Headers(1, false, tc.fields...)
+			window := int64(link.StreamWindow - len(tc.prefix))
 			if len(tc.prefix) > 0 {
-				p.must(p.fr.WriteData(1, false, tc.prefix))
+				p.Must(p.Framer.WriteData(1, false, tc.prefix))
 			}
 			for rest := body; len(rest) > 0; {
 				if window < data+pad+1 {
@@ -248,10 +252,10 @@ func TestPaddedBodies(t *testing.T) {
 					continue
 				}
 				window -= data + pad + 1
-				p.must(p.fr.WriteDataPadded(1, len(rest) == data, rest[:data], make([]byte, pad)))
+				p.Must(p.Framer.WriteDataPadded(1, len(rest) == data, rest[:data], make([]byte, pad)))
 				rest = rest[data:]
 			}
-			if got := p.wantAnswer(1); !bytes.HasSuffix(got, body) {
+			if got := p.WantAnswer(1); !bytes.HasSuffix(got, body) {
 				t.Errorf("answered with %d bytes, which do not end with what was sent", len(got))
 			}
 		})
@@ -260,11 +264,11 @@ func TestPaddedBodies(t *testing.T) {
 
 // widened waits until the window of a stream is widened, and returns by how much.
 func (p *peer) widened(id uint32) int64 {
-	p.t.Helper()
-	_ = p.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+	p.T.Helper()
+	_ = p.Conn.SetReadDeadline(time.Now().Add(3 * time.Second))
 	for {
-		f, err := p.fr.ReadFrame()
-		p.must(err)
+		f, err := p.Framer.ReadFrame()
+		p.Must(err)
 		if w, ok := f.(*http2.WindowUpdateFrame); ok && w.StreamID == id {
 			return int64(w.Increment)
 		}
@@ -279,11 +283,11 @@ func TestTrailersBehindEarlyAnswers(t *testing.T) {
 	const requests = 200
 	for i := range requests {
 		id := uint32(2*i + 1)
-		p.headers(id, false, post("/early")...)
-		p.wantAnswer(id, ":status: 503")
+		p.Headers(id, false, post("/early")...)
+		p.WantAnswer(id, ":status: 503")
 	}
 	for i := range requests {
-		p.headers(uint32(2*i+1), true, "x-trailer", "late")
+		p.Headers(uint32(2*i+1), true, "x-trailer", "late")
 	}
 	p.alive(2*requests + 1)
 }

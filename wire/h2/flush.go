@@ -3,6 +3,8 @@ package h2
 import (
 	"errors"
 	"os"
+
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // Flush sends what is queued. It does not block: if somebody else is writing he takes it along, and what the
@@ -22,7 +24,7 @@ func (c *Conn) Flush() {
 		if o == nil || m.failed || m.ended {
 			m.writing = false
 			if o != nil {
-				o.recycle(&c.srv.outputs)
+				o.Recycle(&c.srv.outputs)
 			}
 			if round > 0 && m.drain != serving {
 				c.poke() // the reader may have waited for this write alone
@@ -31,22 +33,22 @@ func (c *Conn) Flush() {
 			c.after(p)
 			return
 		}
-		o.vector()
-		if c.raw == nil || round == flushRounds {
+		o.Vector()
+		if c.raw == nil || round == link.FlushRounds {
 			c.park(o, p)
 			m.Unlock()
 			return
 		}
 		m.Unlock()
-		done, err := c.raw.tryWrite(o)
+		done, err := c.raw.TryWrite(o)
 		switch {
 		case err != nil:
-			o.recycle(&c.srv.outputs)
+			o.Recycle(&c.srv.outputs)
 			m.Lock()
 			c.writeFailed(err)
 			m.Unlock()
 		case done:
-			o.recycle(&c.srv.outputs)
+			o.Recycle(&c.srv.outputs)
 		default:
 			m.Lock()
 			c.park(o, p)
@@ -80,7 +82,7 @@ func recycleAll(s *Stream) {
 
 // park starts the writer with o, and what pump left to do for it. It runs under mu; writing is set and becomes
 // the writer's.
-func (c *Conn) park(o *output, p pumped) {
+func (c *Conn) park(o *link.Output, p pumped) {
 	m := &c.mu
 	m.parked, m.parkedFor = o, p
 	m.pins++
@@ -103,8 +105,8 @@ func (c *Conn) writeParked() {
 	for o != nil {
 		m.Unlock()
 		c.after(p)
-		err := writeSlowly(c.sock, c.raw, o, c.srv.opts.WriteIdle)
-		o.recycle(&c.srv.outputs)
+		err := link.WriteSlowly(c.sock, c.raw, o, c.srv.opts.WriteIdle)
+		o.Recycle(&c.srv.outputs)
 		m.Lock()
 		if err != nil {
 			c.writeFailed(err)
@@ -115,12 +117,12 @@ func (c *Conn) writeParked() {
 		o = m.out
 		m.out = nil
 		if o != nil {
-			o.vector()
+			o.Vector()
 		}
 	}
 	m.writing = false
 	if m.out != nil && (m.failed || m.ended) {
-		m.out.recycle(&c.srv.outputs)
+		m.out.Recycle(&c.srv.outputs)
 		m.out = nil
 	}
 	if m.drain != serving {

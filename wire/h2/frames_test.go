@@ -9,6 +9,8 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // TestMalformedFrames holds what is answered to each frame that breaks the protocol. The number of the stream
@@ -22,125 +24,125 @@ func TestMalformedFrames(t *testing.T) {
 		reset  http2.ErrCode
 		goaway http2.ErrCode
 	}{
-		{"DATA on stream 0", func(p *peer) { p.raw(frame.Data, 0, 0, "x") }, none, http2.ErrCodeProtocol},
-		{"DATA on an idle stream", func(p *peer) { p.raw(frame.Data, 0, 1, "x") }, none, http2.ErrCodeProtocol},
-		{"DATA on an even stream", func(p *peer) { p.raw(frame.Data, 0, 2, "x") }, none, http2.ErrCodeProtocol},
+		{"DATA on stream 0", func(p *peer) { p.Raw(frame.Data, 0, 0, "x") }, none, http2.ErrCodeProtocol},
+		{"DATA on an idle stream", func(p *peer) { p.Raw(frame.Data, 0, 1, "x") }, none, http2.ErrCodeProtocol},
+		{"DATA on an even stream", func(p *peer) { p.Raw(frame.Data, 0, 2, "x") }, none, http2.ErrCodeProtocol},
 		{"DATA padded by all of it", func(p *peer) {
-			p.headers(1, false, call("Unary")...)
-			p.raw(frame.Data, frame.Padded, 1, "\x05abcd")
+			p.Headers(1, false, call("Unary")...)
+			p.Raw(frame.Data, frame.Padded, 1, "\x05abcd")
 		}, none, http2.ErrCodeProtocol},
 		{"DATA padded and empty", func(p *peer) {
-			p.headers(1, false, call("Unary")...)
-			p.raw(frame.Data, frame.Padded, 1, "")
+			p.Headers(1, false, call("Unary")...)
+			p.Raw(frame.Data, frame.Padded, 1, "")
 		}, none, http2.ErrCodeFrameSize},
 		{"DATA beyond the largest size", func(p *peer) {
-			p.write(frame.AppendHead(nil, frame.Head{Length: 1 << 20, Stream: 1}))
+			p.Write(frame.AppendHead(nil, frame.Head{Length: 1 << 20, Stream: 1}))
 		}, none, http2.ErrCodeFrameSize},
 		{"DATA beyond the stream's window", func(p *peer) {
-			p.headers(1, false, post("/hold")...)
-			for range streamWindow/16384 + 1 {
-				p.must(p.fr.WriteData(1, false, make([]byte, 16384)))
+			p.Headers(1, false, post("/hold")...)
+			for range link.StreamWindow/16384 + 1 {
+				p.Must(p.Framer.WriteData(1, false, make([]byte, 16384)))
 			}
 		}, http2.ErrCodeFlowControl, none},
 		{"DATA behind the end of the stream", func(p *peer) {
-			p.headers(1, true, get("/hold")...)
-			p.must(p.fr.WriteData(1, true, []byte("x")))
+			p.Headers(1, true, get("/hold")...)
+			p.Must(p.Framer.WriteData(1, true, []byte("x")))
 		}, http2.ErrCodeStreamClosed, none},
 		{"DATA longer than content-length", func(p *peer) {
-			p.headers(1, false, post("/hold", "content-length", "3")...)
-			p.must(p.fr.WriteData(1, true, []byte("four")))
+			p.Headers(1, false, post("/hold", "content-length", "3")...)
+			p.Must(p.Framer.WriteData(1, true, []byte("four")))
 		}, http2.ErrCodeProtocol, none},
 		{"DATA shorter than content-length", func(p *peer) {
-			p.headers(1, false, post("/hold", "content-length", "5")...)
-			p.must(p.fr.WriteData(1, true, []byte("four")))
+			p.Headers(1, false, post("/hold", "content-length", "5")...)
+			p.Must(p.Framer.WriteData(1, true, []byte("four")))
 		}, http2.ErrCodeProtocol, none},
 		{"HEADERS that end with a content-length", func(p *peer) {
-			p.headers(1, true, post("/", "content-length", "5")...)
+			p.Headers(1, true, post("/", "content-length", "5")...)
 		}, http2.ErrCodeProtocol, none},
-		{"HEADERS on stream 0", func(p *peer) { p.headers(0, true, get("/")...) }, none, http2.ErrCodeProtocol},
-		{"HEADERS on an even stream", func(p *peer) { p.headers(2, true, get("/")...) }, none, http2.ErrCodeProtocol},
+		{"HEADERS on stream 0", func(p *peer) { p.Headers(0, true, get("/")...) }, none, http2.ErrCodeProtocol},
+		{"HEADERS on an even stream", func(p *peer) { p.Headers(2, true, get("/")...) }, none, http2.ErrCodeProtocol},
 		{"HEADERS padded beyond their end", func(p *peer) {
-			p.raw(frame.Headers, frame.Padded|frame.EndHeaders, 1, "\x09\x82\x84")
+			p.Raw(frame.Headers, frame.Padded|frame.EndHeaders, 1, "\x09\x82\x84")
 		}, none, http2.ErrCodeProtocol},
 		{"HEADERS too short for their priority", func(p *peer) {
-			p.raw(frame.Headers, frame.Prioritized|frame.EndHeaders, 1, "\x00\x00")
+			p.Raw(frame.Headers, frame.Prioritized|frame.EndHeaders, 1, "\x00\x00")
 		}, none, http2.ErrCodeFrameSize},
 		{"HEADERS that depend on themselves", func(p *peer) {
-			p.raw(frame.Headers, frame.Prioritized|frame.EndHeaders|frame.EndStream, 1,
-				"\x00\x00\x00\x01\x05"+string(p.block(get("/")...)))
+			p.Raw(frame.Headers, frame.Prioritized|frame.EndHeaders|frame.EndStream, 1,
+				"\x00\x00\x00\x01\x05"+string(p.Block(get("/")...)))
 		}, http2.ErrCodeProtocol, none},
 		{"HEADERS that are no HPACK", func(p *peer) {
-			p.raw(frame.Headers, frame.EndHeaders|frame.EndStream, 1, "\x80")
+			p.Raw(frame.Headers, frame.EndHeaders|frame.EndStream, 1, "\x80")
 		}, none, http2.ErrCodeCompression},
 		{"HEADERS interrupted by PING", func(p *peer) {
-			p.raw(frame.Headers, 0, 1, "\x82")
-			p.raw(frame.Ping, 0, 0, "12345678")
+			p.Raw(frame.Headers, 0, 1, "\x82")
+			p.Raw(frame.Ping, 0, 0, "12345678")
 		}, none, http2.ErrCodeProtocol},
 		{"trailers that do not end", func(p *peer) {
-			p.headers(1, false, call("Unary")...)
-			p.headers(1, false, "x-a", "b")
+			p.Headers(1, false, call("Unary")...)
+			p.Headers(1, false, "x-a", "b")
 		}, http2.ErrCodeProtocol, none},
 		{"trailers with a pseudo-field", func(p *peer) {
-			p.headers(1, false, call("Unary")...)
-			p.headers(1, true, ":path", "/")
+			p.Headers(1, false, call("Unary")...)
+			p.Headers(1, true, ":path", "/")
 		}, http2.ErrCodeProtocol, none},
 		{"trailers behind the end", func(p *peer) {
-			p.headers(1, true, get("/hold")...)
-			p.headers(1, true, "x-a", "b")
+			p.Headers(1, true, get("/hold")...)
+			p.Headers(1, true, "x-a", "b")
 		}, http2.ErrCodeStreamClosed, none},
-		{"CONTINUATION without HEADERS", func(p *peer) { p.raw(frame.Continuation, frame.EndHeaders, 1, "\x82") }, none, http2.ErrCodeProtocol},
+		{"CONTINUATION without HEADERS", func(p *peer) { p.Raw(frame.Continuation, frame.EndHeaders, 1, "\x82") }, none, http2.ErrCodeProtocol},
 		{"CONTINUATION on another stream", func(p *peer) {
-			p.raw(frame.Headers, 0, 1, "\x82")
-			p.raw(frame.Continuation, frame.EndHeaders, 3, "\x82")
+			p.Raw(frame.Headers, 0, 1, "\x82")
+			p.Raw(frame.Continuation, frame.EndHeaders, 3, "\x82")
 		}, none, http2.ErrCodeProtocol},
-		{"PRIORITY on stream 0", func(p *peer) { p.raw(frame.Priority, 0, 0, "12345") }, none, http2.ErrCodeProtocol},
-		{"PRIORITY of a wrong size", func(p *peer) { p.raw(frame.Priority, 0, 1, "1234") }, http2.ErrCodeFrameSize, none},
-		{"PRIORITY on itself", func(p *peer) { p.raw(frame.Priority, 0, 1, "\x00\x00\x00\x01\x05") }, http2.ErrCodeProtocol, none},
-		{"RST_STREAM on stream 0", func(p *peer) { p.raw(frame.Reset, 0, 0, "1234") }, none, http2.ErrCodeProtocol},
-		{"RST_STREAM on an idle stream", func(p *peer) { p.raw(frame.Reset, 0, 1, "1234") }, none, http2.ErrCodeProtocol},
-		{"RST_STREAM of a wrong size", func(p *peer) { p.raw(frame.Reset, 0, 1, "123") }, none, http2.ErrCodeFrameSize},
-		{"SETTINGS on a stream", func(p *peer) { p.raw(frame.Settings, 0, 1, "") }, none, http2.ErrCodeProtocol},
-		{"SETTINGS of a wrong size", func(p *peer) { p.raw(frame.Settings, 0, 0, "12345") }, none, http2.ErrCodeFrameSize},
-		{"SETTINGS ack with a payload", func(p *peer) { p.raw(frame.Settings, frame.Ack, 0, "123456") }, none, http2.ErrCodeFrameSize},
-		{"SETTINGS that push twice", func(p *peer) { p.must(p.fr.WriteSettings(http2.Setting{ID: 2, Val: 2})) }, none, http2.ErrCodeProtocol},
-		{"SETTINGS with a window too large", func(p *peer) { p.must(p.fr.WriteSettings(http2.Setting{ID: 4, Val: 1 << 31})) }, none, http2.ErrCodeFlowControl},
-		{"SETTINGS with a frame size too small", func(p *peer) { p.must(p.fr.WriteSettings(http2.Setting{ID: 5, Val: 0})) }, none, http2.ErrCodeProtocol},
-		{"SETTINGS with a frame size too large", func(p *peer) { p.must(p.fr.WriteSettings(http2.Setting{ID: 5, Val: 1 << 24})) }, none, http2.ErrCodeProtocol},
+		{"PRIORITY on stream 0", func(p *peer) { p.Raw(frame.Priority, 0, 0, "12345") }, none, http2.ErrCodeProtocol},
+		{"PRIORITY of a wrong size", func(p *peer) { p.Raw(frame.Priority, 0, 1, "1234") }, http2.ErrCodeFrameSize, none},
+		{"PRIORITY on itself", func(p *peer) { p.Raw(frame.Priority, 0, 1, "\x00\x00\x00\x01\x05") }, http2.ErrCodeProtocol, none},
+		{"RST_STREAM on stream 0", func(p *peer) { p.Raw(frame.Reset, 0, 0, "1234") }, none, http2.ErrCodeProtocol},
+		{"RST_STREAM on an idle stream", func(p *peer) { p.Raw(frame.Reset, 0, 1, "1234") }, none, http2.ErrCodeProtocol},
+		{"RST_STREAM of a wrong size", func(p *peer) { p.Raw(frame.Reset, 0, 1, "123") }, none, http2.ErrCodeFrameSize},
+		{"SETTINGS on a stream", func(p *peer) { p.Raw(frame.Settings, 0, 1, "") }, none, http2.ErrCodeProtocol},
+		{"SETTINGS of a wrong size", func(p *peer) { p.Raw(frame.Settings, 0, 0, "12345") }, none, http2.ErrCodeFrameSize},
+		{"SETTINGS ack with a payload", func(p *peer) { p.Raw(frame.Settings, frame.Ack, 0, "123456") }, none, http2.ErrCodeFrameSize},
+		{"SETTINGS that push twice", func(p *peer) { p.Must(p.Framer.WriteSettings(http2.Setting{ID: 2, Val: 2})) }, none, http2.ErrCodeProtocol},
+		{"SETTINGS with a window too large", func(p *peer) { p.Must(p.Framer.WriteSettings(http2.Setting{ID: 4, Val: 1 << 31})) }, none, http2.ErrCodeFlowControl},
+		{"SETTINGS with a frame size too small", func(p *peer) { p.Must(p.Framer.WriteSettings(http2.Setting{ID: 5, Val: 0})) }, none, http2.ErrCodeProtocol},
+		{"SETTINGS with a frame size too large", func(p *peer) { p.Must(p.Framer.WriteSettings(http2.Setting{ID: 5, Val: 1 << 24})) }, none, http2.ErrCodeProtocol},
 		{"SETTINGS that lift an open window too far", func(p *peer) {
-			p.headers(1, true, get("/hold")...)
-			p.must(p.fr.WriteWindowUpdate(1, 1<<31-1-65535))
-			p.must(p.fr.WriteSettings(http2.Setting{ID: 4, Val: 65536}))
+			p.Headers(1, true, get("/hold")...)
+			p.Must(p.Framer.WriteWindowUpdate(1, 1<<31-1-65535))
+			p.Must(p.Framer.WriteSettings(http2.Setting{ID: 4, Val: 65536}))
 		}, none, http2.ErrCodeFlowControl},
-		{"PUSH_PROMISE", func(p *peer) { p.raw(frame.PushPromise, frame.EndHeaders, 1, "\x00\x00\x00\x02\x82") }, none, http2.ErrCodeProtocol},
-		{"PING on a stream", func(p *peer) { p.raw(frame.Ping, 0, 1, "12345678") }, none, http2.ErrCodeProtocol},
-		{"PING of a wrong size", func(p *peer) { p.raw(frame.Ping, 0, 0, "1234567") }, none, http2.ErrCodeFrameSize},
-		{"GOAWAY on a stream", func(p *peer) { p.raw(frame.GoAway, 0, 1, "12345678") }, none, http2.ErrCodeProtocol},
-		{"GOAWAY of a wrong size", func(p *peer) { p.raw(frame.GoAway, 0, 0, "1234567") }, none, http2.ErrCodeFrameSize},
-		{"WINDOW_UPDATE of a wrong size", func(p *peer) { p.raw(frame.WindowUpdate, 0, 0, "123") }, none, http2.ErrCodeFrameSize},
-		{"WINDOW_UPDATE of 0", func(p *peer) { p.raw(frame.WindowUpdate, 0, 0, "\x00\x00\x00\x00") }, none, http2.ErrCodeProtocol},
-		{"WINDOW_UPDATE too far", func(p *peer) { p.raw(frame.WindowUpdate, 0, 0, "\x7f\xff\xff\xff") }, none, http2.ErrCodeFlowControl},
-		{"WINDOW_UPDATE on an idle stream", func(p *peer) { p.raw(frame.WindowUpdate, 0, 1, "\x00\x00\x00\x01") }, none, http2.ErrCodeProtocol},
+		{"PUSH_PROMISE", func(p *peer) { p.Raw(frame.PushPromise, frame.EndHeaders, 1, "\x00\x00\x00\x02\x82") }, none, http2.ErrCodeProtocol},
+		{"PING on a stream", func(p *peer) { p.Raw(frame.Ping, 0, 1, "12345678") }, none, http2.ErrCodeProtocol},
+		{"PING of a wrong size", func(p *peer) { p.Raw(frame.Ping, 0, 0, "1234567") }, none, http2.ErrCodeFrameSize},
+		{"GOAWAY on a stream", func(p *peer) { p.Raw(frame.GoAway, 0, 1, "12345678") }, none, http2.ErrCodeProtocol},
+		{"GOAWAY of a wrong size", func(p *peer) { p.Raw(frame.GoAway, 0, 0, "1234567") }, none, http2.ErrCodeFrameSize},
+		{"WINDOW_UPDATE of a wrong size", func(p *peer) { p.Raw(frame.WindowUpdate, 0, 0, "123") }, none, http2.ErrCodeFrameSize},
+		{"WINDOW_UPDATE of 0", func(p *peer) { p.Raw(frame.WindowUpdate, 0, 0, "\x00\x00\x00\x00") }, none, http2.ErrCodeProtocol},
+		{"WINDOW_UPDATE too far", func(p *peer) { p.Raw(frame.WindowUpdate, 0, 0, "\x7f\xff\xff\xff") }, none, http2.ErrCodeFlowControl},
+		{"WINDOW_UPDATE on an idle stream", func(p *peer) { p.Raw(frame.WindowUpdate, 0, 1, "\x00\x00\x00\x01") }, none, http2.ErrCodeProtocol},
 		{"WINDOW_UPDATE of 0 on a stream", func(p *peer) {
-			p.headers(1, true, get("/hold")...)
-			p.raw(frame.WindowUpdate, 0, 1, "\x00\x00\x00\x00")
+			p.Headers(1, true, get("/hold")...)
+			p.Raw(frame.WindowUpdate, 0, 1, "\x00\x00\x00\x00")
 		}, http2.ErrCodeProtocol, none},
 		{"WINDOW_UPDATE too far on a stream", func(p *peer) {
-			p.headers(1, true, get("/hold")...)
-			p.raw(frame.WindowUpdate, 0, 1, "\x7f\xff\xff\xff")
+			p.Headers(1, true, get("/hold")...)
+			p.Raw(frame.WindowUpdate, 0, 1, "\x7f\xff\xff\xff")
 		}, http2.ErrCodeFlowControl, none},
 		{"an unknown frame within a block", func(p *peer) {
-			p.raw(frame.Headers, 0, 1, "\x82")
-			p.raw(0x16, 0, 0, "abc")
+			p.Raw(frame.Headers, 0, 1, "\x82")
+			p.Raw(0x16, 0, 0, "abc")
 		}, none, http2.ErrCodeProtocol},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := dialPeer(t, r)
 			tc.send(p)
 			if tc.goaway != none {
-				p.wantGoAway(tc.goaway)
+				p.WantGoAway(tc.goaway)
 				return
 			}
-			p.wantReset(1, tc.reset)
+			p.WantReset(1, tc.reset)
 			p.alive(101)
 		})
 	}
@@ -181,8 +183,8 @@ func TestMalformedHeads(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := dialPeer(t, r)
-			p.headers(1, true, f...)
-			p.wantReset(1, http2.ErrCodeProtocol)
+			p.Headers(1, true, f...)
+			p.WantReset(1, http2.ErrCodeProtocol)
 			p.alive(3)
 		})
 	}
@@ -204,10 +206,10 @@ func TestPrefaceAndFirstFrame(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &peer{t: t, conn: conn, fr: http2.NewFramer(conn, conn)}
+			p := &peer{h2test.NewPeer(t, conn)}
 			defer conn.Close()
-			p.write([]byte(first))
-			p.wantGoAway(http2.ErrCodeProtocol)
+			p.Write([]byte(first))
+			p.WantGoAway(http2.ErrCodeProtocol)
 		})
 	}
 	for _, tc := range []struct {
@@ -260,11 +262,11 @@ func TestCallsThatAreRefused(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := dialPeer(t, r)
-			p.headers(1, tc.body == "", tc.fields...)
+			p.Headers(1, tc.body == "", tc.fields...)
 			if tc.body != "" {
-				p.must(p.fr.WriteData(1, true, []byte(tc.body)))
+				p.Must(p.Framer.WriteData(1, true, []byte(tc.body)))
 			}
-			p.wantAnswer(1, tc.want...)
+			p.WantAnswer(1, tc.want...)
 			p.alive(3)
 		})
 	}
@@ -273,9 +275,9 @@ func TestCallsThatAreRefused(t *testing.T) {
 func TestBudgetIsAskedBeforeTheMessage(t *testing.T) {
 	r := newRig(t, Options{MaxMessage: 1 << 30})
 	p := dialPeer(t, r)
-	p.headers(1, false, call("Unary")...)
-	p.must(p.fr.WriteData(1, false, []byte("\x00\x3f\x00\x00\x00")))
-	p.wantAnswer(1, "grpc-status: 8", "grpc-message: the bytes in flight are at their limit")
+	p.Headers(1, false, call("Unary")...)
+	p.Must(p.Framer.WriteData(1, false, []byte("\x00\x3f\x00\x00\x00")))
+	p.WantAnswer(1, "grpc-status: 8", "grpc-message: the bytes in flight are at their limit")
 	p.alive(3)
 }
 
@@ -288,29 +290,29 @@ func TestOneByteAtATime(t *testing.T) {
 	}
 	record := &recorder{}
 	p := newPeer(t, record)
-	p.headers(1, false, call("Unary")...)
-	p.must(p.fr.WriteDataPadded(1, false, message([]byte("first"))[:7], make([]byte, 3)))
-	p.must(p.fr.WritePing(false, [8]byte{1}))
-	p.must(p.fr.WriteData(1, true, message([]byte("first"))[7:]))
-	block := p.block(post("/there", "x-sent", "slowly")...)
-	p.must(p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: block[:5]}))
-	p.must(p.fr.WriteContinuation(3, false, nil))
-	p.must(p.fr.WriteContinuation(3, true, block[5:]))
-	p.raw(0x77, 0xff, 9, "unknown")
-	p.must(p.fr.WriteData(3, true, []byte("second")))
+	p.Headers(1, false, call("Unary")...)
+	p.Must(p.Framer.WriteDataPadded(1, false, h2test.Message([]byte("first"))[:7], make([]byte, 3)))
+	p.Must(p.Framer.WritePing(false, [8]byte{1}))
+	p.Must(p.Framer.WriteData(1, true, h2test.Message([]byte("first"))[7:]))
+	block := p.Block(post("/there", "x-sent", "slowly")...)
+	p.Must(p.Framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: block[:5]}))
+	p.Must(p.Framer.WriteContinuation(3, false, nil))
+	p.Must(p.Framer.WriteContinuation(3, true, block[5:]))
+	p.Raw(0x77, 0xff, 9, "unknown")
+	p.Must(p.Framer.WriteData(3, true, []byte("second")))
 	if err := conn.(*net.TCPConn).SetNoDelay(true); err != nil {
 		t.Fatal(err)
 	}
-	got := &peer{t: t, conn: conn, fr: http2.NewFramer(conn, conn)}
-	got.fr.ReadMetaHeaders = p.fr.ReadMetaHeaders
+	got := &peer{h2test.NewPeer(t, conn)}
+	got.Framer.ReadMetaHeaders = p.Framer.ReadMetaHeaders
 	defer conn.Close()
 	for _, b := range record.Bytes() {
-		got.write([]byte{b})
+		got.Write([]byte{b})
 	}
-	if data := got.wantAnswer(1, "grpc-status: 0"); string(data) != string(message([]byte("first"))) {
+	if data := got.WantAnswer(1, "grpc-status: 0"); string(data) != string(h2test.Message([]byte("first"))) {
 		t.Errorf("the call is answered with %q", data)
 	}
-	if data := got.wantAnswer(3, ":status: 200", "x-echo: slowly"); string(data) != "second" {
+	if data := got.WantAnswer(3, ":status: 200", "x-echo: slowly"); string(data) != "second" {
 		t.Errorf("the request is answered with %q", data)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
 )
 
 // script is a connection whose client has said all it says, in reads of a fixed size.
@@ -38,22 +39,22 @@ func (s *script) SetWriteDeadline(t time.Time) error { return nil }
 func FuzzConnection(f *testing.F) {
 	record := &recorder{}
 	p := newPeer(f, record)
-	p.must(p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 10}))
-	p.headers(1, false, call("Unary")...)
-	p.must(p.fr.WriteDataPadded(1, true, message([]byte("hello")), make([]byte, 9)))
-	p.headers(3, false, post("/all", "content-length", "3")...)
-	p.must(p.fr.WriteData(3, true, []byte("abc")))
-	p.must(p.fr.WriteRSTStream(3, http2.ErrCodeCancel))
-	p.must(p.fr.WriteWindowUpdate(1, 1000))
-	p.must(p.fr.WritePing(false, [8]byte{}))
+	p.Must(p.Framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 10}))
+	p.Headers(1, false, call("Unary")...)
+	p.Must(p.Framer.WriteDataPadded(1, true, h2test.Message([]byte("hello")), make([]byte, 9)))
+	p.Headers(3, false, post("/all", "content-length", "3")...)
+	p.Must(p.Framer.WriteData(3, true, []byte("abc")))
+	p.Must(p.Framer.WriteRSTStream(3, http2.ErrCodeCancel))
+	p.Must(p.Framer.WriteWindowUpdate(1, 1000))
+	p.Must(p.Framer.WritePing(false, [8]byte{}))
 	f.Add(record.Bytes(), byte(0))
-	p.headers(5, false, streamCall("Echo")...)
-	p.must(p.fr.WriteData(5, false, append(message([]byte("one")), message(make([]byte, 100))[:50]...)))
-	p.must(p.fr.WriteData(5, true, message(make([]byte, 100))[50:]))
-	p.headers(7, false, streamCall("Count", "grpc-encoding", "gzip")...)
-	p.must(p.fr.WriteData(7, false, []byte{1, 0, 0, 0, 3, 1, 2, 3}))
-	p.headers(9, false, streamCall("Queue")...)
-	p.must(p.fr.WriteData(9, false, message(make([]byte, 1<<20))[:1000]))
+	p.Headers(5, false, streamCall("Echo")...)
+	p.Must(p.Framer.WriteData(5, false, append(h2test.Message([]byte("one")), h2test.Message(make([]byte, 100))[:50]...)))
+	p.Must(p.Framer.WriteData(5, true, h2test.Message(make([]byte, 100))[50:]))
+	p.Headers(7, false, streamCall("Count", "grpc-encoding", "gzip")...)
+	p.Must(p.Framer.WriteData(7, false, []byte{1, 0, 0, 0, 3, 1, 2, 3}))
+	p.Headers(9, false, streamCall("Queue")...)
+	p.Must(p.Framer.WriteData(9, false, h2test.Message(make([]byte, 1<<20))[:1000]))
 	f.Add(record.Bytes(), byte(9))
 	f.Add(record.Bytes()[:60], byte(1))
 	f.Fuzz(func(t *testing.T, data []byte, step byte) {

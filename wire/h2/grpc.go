@@ -1,5 +1,9 @@
 package h2
 
+import (
+	"github.com/sluice-serving/sluice/wire/grpc"
+)
+
 // Kind is how a gRPC method is served.
 type Kind uint8
 
@@ -43,35 +47,9 @@ type Calls interface {
 	Drained()
 }
 
-// Status is a gRPC status code.
-type Status uint8
-
-// The status codes that the engine itself gives.
-const (
-	OK                Status = 0
-	Cancelled         Status = 1
-	InvalidArgument   Status = 3
-	ResourceExhausted Status = 8
-	Unimplemented     Status = 12
-	Internal          Status = 13
-	Unavailable       Status = 14
-)
-
-// statusText holds the codes as grpc-status carries them. It is never written.
-var statusText = [...]string{
-	"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
-}
-
-func (s Status) text() string {
-	if int(s) < len(statusText) {
-		return statusText[s]
-	}
-	return "2"
-}
-
 // callRefusal is why the engine itself answered a call. Refusals are values made once.
 type callRefusal struct {
-	status Status
+	status grpc.Status
 	reason Reason
 	ask    bool // refused for what it asks, not for how it asks
 	text   string
@@ -79,21 +57,21 @@ type callRefusal struct {
 
 // What is refused. The variables are never written.
 var (
-	callUnknown  = callRefusal{Unimplemented, "unimplemented", true, "the method is not served here"}
-	callCodec    = callRefusal{Unimplemented, "codec", true, "messages must be in protobuf: the content type is application/grpc or application/grpc+proto"}
-	callEncoding = callRefusal{Unimplemented, "encoding", true, "grpc-encoding must be identity, gzip or deflate"}
-	callTimeout  = callRefusal{InvalidArgument, "grpc_timeout", false, "grpc-timeout is malformed"}
-	callHeaders  = callRefusal{ResourceExhausted, "h2_headers", false, "the metadata is too large"}
-	callFlag     = callRefusal{InvalidArgument, "grpc_frame", false, "the message's compression flag is neither 0 nor 1"}
-	callNotCoded = callRefusal{InvalidArgument, "grpc_frame", false, "the message is marked as compressed, but no grpc-encoding is named"}
-	callTooLarge = callRefusal{ResourceExhausted, "too_large", true, "the message is larger than the limit"}
-	callMemory   = callRefusal{ResourceExhausted, "memory", true, "the bytes in flight are at their limit"}
-	callCut      = callRefusal{InvalidArgument, "grpc_frame", false, "the request ended within a message"}
-	callNone     = callRefusal{InvalidArgument, "grpc_frame", false, "the request ended without a message"}
-	callMany     = callRefusal{InvalidArgument, "grpc_frame", false, "a unary call has one message"}
-	callCorrupt  = callRefusal{InvalidArgument, "inflate", true, "the compressed message is corrupt"}
-	callRatio    = callRefusal{ResourceExhausted, "inflate", true, "the compressed message expands too much"}
-	callSlow     = callRefusal{Cancelled, "min_rate", false, "the message came too slowly"}
-	callPanicked = callRefusal{Internal, "panic", true, "the call could not be served"}
-	callNoAnswer = callRefusal{Internal, "no_answer", true, "the call was not answered"}
+	callUnknown  = callRefusal{grpc.Unimplemented, "unimplemented", true, "the method is not served here"}
+	callCodec    = callRefusal{grpc.Unimplemented, "codec", true, "messages must be in protobuf: the content type is application/grpc or application/grpc+proto"}
+	callEncoding = callRefusal{grpc.Unimplemented, "encoding", true, "grpc-encoding must be identity, gzip or deflate"}
+	callTimeout  = callRefusal{grpc.InvalidArgument, "grpc_timeout", false, "grpc-timeout is malformed"}
+	callHeaders  = callRefusal{grpc.ResourceExhausted, "h2_headers", false, "the metadata is too large"}
+	callFlag     = callRefusal{grpc.InvalidArgument, "grpc_frame", false, "the message's compression flag is neither 0 nor 1"}
+	callNotCoded = callRefusal{grpc.InvalidArgument, "grpc_frame", false, "the message is marked as compressed, but no grpc-encoding is named"}
+	callTooLarge = callRefusal{grpc.ResourceExhausted, "too_large", true, "the message is larger than the limit"}
+	callMemory   = callRefusal{grpc.ResourceExhausted, "memory", true, "the bytes in flight are at their limit"}
+	callCut      = callRefusal{grpc.InvalidArgument, "grpc_frame", false, "the request ended within a message"}
+	callNone     = callRefusal{grpc.InvalidArgument, "grpc_frame", false, "the request ended without a message"}
+	callMany     = callRefusal{grpc.InvalidArgument, "grpc_frame", false, "a unary call has one message"}
+	callCorrupt  = callRefusal{grpc.InvalidArgument, "inflate", true, "the compressed message is corrupt"}
+	callRatio    = callRefusal{grpc.ResourceExhausted, "inflate", true, "the compressed message expands too much"}
+	callSlow     = callRefusal{grpc.Cancelled, "min_rate", false, "the message came too slowly"}
+	callPanicked = callRefusal{grpc.Internal, "panic", true, "the call could not be served"}
+	callNoAnswer = callRefusal{grpc.Internal, "no_answer", true, "the call was not answered"}
 )

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
 )
 
 // rawClient sends prepared calls over a socket and reads their answers without parsing or allocating.
@@ -33,7 +34,7 @@ func newRawClient(tb testing.TB, r *rig, size int) *rawClient {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = conn.Close() })
-	c := &rawClient{conn: conn, next: 1, buf: make([]byte, 256<<10), body: pattern(size)}
+	c := &rawClient{conn: conn, next: 1, buf: make([]byte, 256<<10), body: h2test.Pattern(size)}
 	c.enc = hpack.NewEncoder(&c.block)
 	c.wire = append(c.wire, frame.Preface...)
 	c.wire = frame.AppendSettings(c.wire, frame.Value{Setting: frame.InitialWindowSize, Value: 1 << 20})

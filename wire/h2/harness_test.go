@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // echo serves the methods of the tests:
@@ -69,7 +70,7 @@ func (c *calls) Unary(s *Stream) {
 	switch string(s.Path()) {
 	case "/test.Echo/Later":
 		if !s.Watch(watcher(c.e.hangups)) {
-			s.Reply(&Answer{Status: Cancelled})
+			s.Reply(&Answer{Status: grpc.Cancelled})
 			return
 		}
 		c.e.wg.Go(func() {
@@ -81,7 +82,7 @@ func (c *calls) Unary(s *Stream) {
 	case "/test.Echo/Fail":
 		text := string(s.Message().Flatten(s.c.srv.pool))
 		s.Reply(&Answer{
-			Status: InvalidArgument, Text: text, Details: []byte{1, 2, 3},
+			Status: grpc.InvalidArgument, Text: text, Details: []byte{1, 2, 3},
 			Trailer: []wire.Header{{Name: "X-Trailer", Value: []byte("t")}, {Name: "raw-bin", Value: []byte{0, 255}}},
 		})
 	case "/test.Echo/Panic":
@@ -277,14 +278,6 @@ func (r *rig) eventually(what string, ok func() bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-}
-
-func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i*7 + i>>8)
-	}
-	return b
 }
 
 func (r *rig) String() string {

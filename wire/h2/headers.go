@@ -1,16 +1,15 @@
 package h2
 
 import (
-	"bytes"
-	"time"
-
 	"github.com/sluice-serving/sluice/wire/codec"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // headers takes a whole header block.
-func (c *Conn) headers(id uint32, block []byte, end, self bool) *fault {
+func (c *Conn) headers(id uint32, block []byte, end, self bool) *link.Fault {
 	switch {
 	case id%2 == 0:
 		return &faultStreamID
@@ -22,7 +21,7 @@ func (c *Conn) headers(id uint32, block []byte, end, self bool) *fault {
 	s.reset(c, id)
 	if err := c.decoder.Decode(block, &s.fields); err != nil {
 		s.recycle()
-		return hpackFault(err)
+		return link.HeaderFault(err)
 	}
 	m := &c.mu
 	m.Lock()
@@ -34,7 +33,7 @@ func (c *Conn) headers(id uint32, block []byte, end, self bool) *fault {
 		}
 		if !refused { // the client knows what a GOAWAY means
 			out := c.output()
-			out.b = frame.AppendReset(out.b, id, code)
+			out.B = frame.AppendReset(out.B, id, code)
 			c.remember(id)
 		} else {
 			c.remember(id)
@@ -42,18 +41,18 @@ func (c *Conn) headers(id uint32, block []byte, end, self bool) *fault {
 		m.Unlock()
 		s.recycle()
 		c.srv.metrics.rejected(RefusedStreams)
-		return c.budget.spendReset()
+		return c.budget.SpendReset()
 	}
 	m.Unlock()
 	return c.open(s, end)
 }
 
 // trailers takes a header block for a stream that is or was open.
-func (c *Conn) trailers(id uint32, block []byte, end bool) *fault {
+func (c *Conn) trailers(id uint32, block []byte, end bool) *link.Fault {
 	f := &c.trailer
 	f.Reset()
 	if err := c.decoder.Decode(block, f); err != nil {
-		return hpackFault(err)
+		return link.HeaderFault(err)
 	}
 	m := &c.mu
 	m.Lock()
@@ -62,7 +61,7 @@ func (c *Conn) trailers(id uint32, block []byte, end bool) *fault {
 	switch {
 	case s == nil && c.wasReset(id):
 		m.Unlock()
-		return c.budget.spend()
+		return c.budget.Spend()
 	case s == nil:
 		m.Unlock()
 		return &faultClosed
@@ -91,17 +90,17 @@ type head struct {
 }
 
 // open starts the stream of a request whose fields are in s.
-func (c *Conn) open(s *Stream, end bool) *fault {
+func (c *Conn) open(s *Stream, end bool) *link.Fault {
 	h := readHead(&s.fields)
 	if !h.ok || end && h.length > 0 {
 		c.mu.Lock()
 		out := c.output()
-		out.b = frame.AppendReset(out.b, s.id, frame.ProtocolError)
+		out.B = frame.AppendReset(out.B, s.id, frame.ProtocolError)
 		c.remember(s.id)
 		c.mu.Unlock()
 		s.recycle()
 		c.srv.metrics.parseError(RefusedHeaders)
-		return c.budget.spendReset()
+		return c.budget.SpendReset()
 	}
 	s.method, s.path, s.authority, s.length = h.method, h.path, h.authority, h.length
 	s.crowded = s.fields.Over() || h.fields > c.srv.opts.MaxHeaders
@@ -116,11 +115,11 @@ func (c *Conn) open(s *Stream, end bool) *fault {
 	m.streams[s.id] = s
 	s.st.inTable = true
 	s.st.recvDone = end
-	s.st.recvWindow = streamWindow
-	s.st.sendWindow = m.peer.window
+	s.st.RecvWindow = link.StreamWindow
+	s.st.sendWindow = m.peer.Window
 	c.live.Add(1)
 	m.Unlock()
-	if h.contentType >= 0 && isGRPC(s.fields.Value(h.contentType)) {
+	if h.contentType >= 0 && grpc.IsGRPC(s.fields.Value(h.contentType)) {
 		c.openCall(s, &h, end)
 	} else {
 		c.openExchange(s, end)
@@ -140,7 +139,7 @@ func (c *Conn) openCall(s *Stream, h *head, end bool) {
 		c.refuse(s, &callHeaders)
 		return
 	}
-	if !isProto(f.Value(h.contentType)) {
+	if !grpc.IsProto(f.Value(h.contentType)) {
 		c.refuse(s, &callCodec)
 		return
 	}
@@ -150,7 +149,7 @@ func (c *Conn) openCall(s *Stream, h *head, end bool) {
 		return
 	}
 	if h.timeout >= 0 {
-		d, ok := parseTimeout(f.Value(h.timeout))
+		d, ok := grpc.ParseTimeout(f.Value(h.timeout))
 		if !ok {
 			c.refuse(s, &callTimeout)
 			return
@@ -189,57 +188,6 @@ func (c *Conn) refuseHTTP(s *Stream, status int) {
 	s.send.fields = appendField(s.send.fields, varies, "allow", []byte("POST"))
 	c.hold(s)
 	s.hand()
-}
-
-var typeGRPC = []byte("application/grpc")
-
-// isGRPC tells whether a content type is gRPC's, whatever its messages are in. gRPC-Web is another protocol.
-func isGRPC(v []byte) bool {
-	rest, ok := bytes.CutPrefix(v, typeGRPC)
-	return ok && (len(rest) == 0 || rest[0] == ';' || rest[0] == '+')
-}
-
-// isProto tells whether a content type of gRPC is that of messages in protobuf, as it is where none is named.
-func isProto(v []byte) bool {
-	rest := bytes.TrimPrefix(v[len(typeGRPC):], []byte("+proto"))
-	return len(rest) == 0 || rest[0] == ';'
-}
-
-// parseTimeout reads grpc-timeout: up to eight digits and a unit. What is longer than can be said is the
-// longest that can.
-func parseTimeout(v []byte) (time.Duration, bool) {
-	if len(v) < 2 || len(v) > 9 {
-		return 0, false
-	}
-	var unit time.Duration
-	switch v[len(v)-1] {
-	case 'H':
-		unit = time.Hour
-	case 'M':
-		unit = time.Minute
-	case 'S':
-		unit = time.Second
-	case 'm':
-		unit = time.Millisecond
-	case 'u':
-		unit = time.Microsecond
-	case 'n':
-		unit = time.Nanosecond
-	default:
-		return 0, false
-	}
-	var n time.Duration
-	for _, d := range v[:len(v)-1] {
-		if d < '0' || d > '9' {
-			return 0, false
-		}
-		n = 10*n + time.Duration(d-'0')
-	}
-	const longest = 1<<63 - 1
-	if n > longest/unit {
-		return longest, true
-	}
-	return n * unit, true
 }
 
 // readHead checks the fields of a request by RFC 9113, section 8, and finds those that the engine needs.

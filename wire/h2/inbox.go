@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // inbox is what has come of a stream of messages: the reader fills it, the handler takes from it.
@@ -29,7 +30,7 @@ type inbox struct {
 	whole slab.List
 	full  bool // there is a message in whole
 	coded bool // which is compressed
-	held  heldBytes
+	held  link.Held
 	end   int64      // where in the stream the last message that has started ends
 	grant bool       // a window was opened since Recv looked
 	ended bool       // the client has sent its last byte
@@ -52,7 +53,7 @@ func (b *inbox) failLocked(err *CallError) {
 		b.err = err
 	}
 	b.shut = true
-	b.held.release()
+	b.held.Release()
 	b.signal()
 }
 
@@ -91,7 +92,7 @@ func (b *inbox) reset() {
 	defer b.mu.Unlock()
 	b.whole.Release()
 	b.packed.Release()
-	b.held.release()
+	b.held.Release()
 	b.full, b.coded, b.grant, b.ended, b.shut = false, false, false, false, false
 	b.err, b.end = nil, 0
 	drainSignal(b.wake)
@@ -126,7 +127,7 @@ func (s *Stream) streamDirect(n int) {
 	b := &s.inbox
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.msg.n += n
+	s.msg.N += n
 	s.completes()
 }
 
@@ -135,10 +136,10 @@ func (s *Stream) streamRoom() []byte {
 	b := &s.inbox
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.shut || s.msg.slab == nil {
+	if b.shut || s.msg.Slab == nil {
 		return nil
 	}
-	return s.msg.slab.Bytes()[s.msg.n:s.msg.size]
+	return s.msg.Slab.Bytes()[s.msg.N:s.msg.Size]
 }
 
 // streamEnds takes the end of a stream of messages. Once the connection's mutex is free the handler may end it
@@ -161,7 +162,7 @@ func (s *Stream) takeBytes(p []byte) *callRefusal {
 	b := &s.inbox
 	for len(p) > 0 && !b.shut {
 		if b.full || s.msg.waits {
-			if !b.held.append(s.c.srv.pool, p) {
+			if !b.held.Append(s.c.srv.pool, p) {
 				return &callMemory
 			}
 			return nil
@@ -178,15 +179,15 @@ func (s *Stream) takeBytes(p []byte) *callRefusal {
 // unhold assembles what is held, as far as there is room for a message. It runs under inbox.mu.
 func (s *Stream) unhold() *callRefusal {
 	b := &s.inbox
-	for b.held.len() > 0 && !b.full && !s.msg.waits && !b.shut {
-		n, r := s.assemble(b.held.bytes())
+	for b.held.Len() > 0 && !b.full && !s.msg.waits && !b.shut {
+		n, r := s.assemble(b.held.Bytes())
 		if r != nil {
 			return r
 		}
-		b.held.advance(n)
+		b.held.Advance(n)
 	}
-	if b.held.len() == 0 {
-		b.held.release()
+	if b.held.Len() == 0 {
+		b.held.Release()
 	}
 	return nil
 }
@@ -194,18 +195,18 @@ func (s *Stream) unhold() *callRefusal {
 // assemble takes bytes for one message and returns how many. It runs under inbox.mu.
 func (s *Stream) assemble(p []byte) (n int, r *callRefusal) {
 	m := &s.msg
-	if m.head < len(m.prefix) {
-		n = copy(m.prefix[m.head:], p)
-		if m.head += n; m.head < len(m.prefix) {
+	if m.Head < len(m.Prefix) {
+		n = copy(m.Prefix[m.Head:], p)
+		if m.Head += n; m.Head < len(m.Prefix) {
 			return n, nil
 		}
 		if r := s.starts(len(p) - n); r != nil {
 			return n, r
 		}
 	}
-	if m.slab != nil {
-		k := copy(m.slab.Bytes()[m.n:m.size], p[n:])
-		m.n += k
+	if m.Slab != nil {
+		k := copy(m.Slab.Bytes()[m.N:m.Size], p[n:])
+		m.N += k
 		n += k
 	}
 	s.completes()
@@ -216,16 +217,16 @@ func (s *Stream) assemble(p []byte) (n int, r *callRefusal) {
 func (s *Stream) starts(have int) *callRefusal {
 	m := &s.msg
 	c := s.c
-	size := int64(binary.BigEndian.Uint32(m.prefix[1:]))
+	size := int64(binary.BigEndian.Uint32(m.Prefix[1:]))
 	if r := c.refusesMessage(s, size); r != nil {
 		return r
 	}
-	m.size = int(size)
-	m.partial = m.size > have
+	m.Size = int(size)
+	m.partial = m.Size > have
 	b := &s.inbox
-	b.end += int64(len(m.prefix)) + size
+	b.end += int64(len(m.Prefix)) + size
 	if size > 0 {
-		if m.slab = c.srv.pool.TryGet(m.size); m.slab == nil {
+		if m.Slab = c.srv.pool.TryGet(m.Size); m.Slab == nil {
 			return s.startWaits()
 		}
 	}
@@ -240,8 +241,8 @@ func (s *Stream) startWaits() *callRefusal {
 	m, b, c := &s.msg, &s.inbox, s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	have := int64(m.size) - (b.end - s.st.announced)
-	if m.waits = c.waits(s, int64(m.size), have); !m.waits {
+	have := int64(m.Size) - (b.end - s.st.announced)
+	if m.waits = c.waits(s, int64(m.Size), have); !m.waits {
 		return &callMemory
 	}
 	c.poke() // the reader, who waits for room, may be another
@@ -257,7 +258,7 @@ func (s *Stream) startsLate(place *slab.Slab) *callRefusal {
 		place.Release()
 		return nil
 	}
-	m.slab = place
+	m.Slab = place
 	s.c.openWindow(s, b.end, true)
 	return s.unhold()
 }
@@ -265,17 +266,17 @@ func (s *Stream) startsLate(place *slab.Slab) *callRefusal {
 // completes moves the message under assembly to where Recv finds it, if it is whole. It runs under inbox.mu.
 func (s *Stream) completes() {
 	m, b := &s.msg, &s.inbox
-	if m.head < len(m.prefix) || m.n < m.size || b.shut {
+	if m.Head < len(m.Prefix) || m.N < m.Size || b.shut {
 		return
 	}
-	if m.slab != nil {
-		b.whole.AppendOwned(m.slab.View(0, m.size))
+	if m.Slab != nil {
+		b.whole.AppendOwned(m.Slab.View(0, m.Size))
 	}
 	if m.partial {
 		s.c.wholeNow(s)
 	}
-	b.full, b.coded = true, m.prefix[0] == 1
-	*m = assembly{}
+	b.full, b.coded = true, m.Prefix[0] == 1
+	*m = arriving{}
 	b.signal()
 }
 
@@ -291,15 +292,15 @@ func (c *Conn) openWindow(s *Stream, end int64, partial bool) bool {
 	if st.partial = partial; partial {
 		st.partialAt, st.partialMark = c.srv.clock(), st.announced
 	}
-	may := st.announced + st.recvWindow // up to where the client may send
-	more := end + streamWindow - may
+	may := st.announced + st.RecvWindow // up to where the client may send
+	more := end + link.StreamWindow - may
 	need := end - may
-	if need <= 0 && more < streamStep {
+	if need <= 0 && more < link.StreamStep {
 		return false
 	}
-	st.widened(more)
+	st.Widened(more)
 	out := c.output()
-	out.b = frame.AppendWindow(out.b, s.id, uint32(more))
+	out.B = frame.AppendWindow(out.B, s.id, uint32(more))
 	return true
 }
 
@@ -338,7 +339,7 @@ func (s *Stream) next(dst *slab.List) (coded, grant bool, err error) {
 			return coded, grant, nil
 		case b.err != nil:
 			return false, false, b.err
-		case b.ended && s.msg.head > 0:
+		case b.ended && s.msg.Head > 0:
 			s.c.countRefusal(&callCut)
 			b.failLocked(refusedError(&callCut))
 			return false, false, b.err

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // input is where the reader stands in what the client sends.
 type input struct {
-	framing
+	link.Reader
 	greeted  bool    // the preface is over
 	of       *Stream // whose the DATA frame is; nil: it is passed over
 	called   bool    // Unary was called since Drained
@@ -24,15 +25,15 @@ type input struct {
 func (in *input) begin(c *Conn, prefix []byte) {
 	in.nowTime = time.Now()
 	in.now = c.srv.at(in.nowTime)
-	if !in.put(prefix) {
+	if !in.Put(prefix) {
 		panic("BUG: h2: a prefix is longer than 32 KiB")
 	}
 }
 
 // fill waits for bytes.
-func (c *Conn) fill() *fault {
+func (c *Conn) fill() *link.Fault {
 	in := &c.in
-	in.compact()
+	in.Compact()
 	for {
 		c.arm()
 		if c.poked.Swap(false) {
@@ -44,12 +45,12 @@ func (c *Conn) fill() *fault {
 			c.arm()
 		}
 		c.aim()
-		n, err := c.in.read(c.sock, c.raw)
+		n, err := c.in.Read(c.sock, c.raw)
 		in.nowTime = time.Now()
 		in.now = c.srv.at(in.nowTime)
 		if n > 0 {
 			c.timer.heard = in.now
-			return c.in.arrived(n, (*serverTaker)(c))
+			return c.in.Arrived(n, (*taker)(c))
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -64,7 +65,7 @@ func (c *Conn) fill() *fault {
 		case errors.Is(err, io.EOF) && c.live.Load() == 0:
 			return &faultEOF
 		default:
-			return &faultBroken
+			return &link.FaultBroken
 		}
 	}
 }
@@ -73,9 +74,9 @@ func (c *Conn) fill() *fault {
 func (c *Conn) aim() {
 	in := &c.in
 	s := in.of
-	if s == nil && in.between() {
+	if s == nil && in.Between() {
 		c.mu.Lock()
-		if s = c.mu.streams[in.stream()]; s != nil && s.st.recvDone {
+		if s = c.mu.streams[in.Stream()]; s != nil && s.st.recvDone {
 			s = nil
 		}
 		c.mu.Unlock()
@@ -84,26 +85,26 @@ func (c *Conn) aim() {
 	if s != nil && s.grpc {
 		if m := &s.msg; s.kind == Streaming {
 			room = s.streamRoom()
-		} else if !m.discard && m.slab != nil {
-			room = m.slab.Bytes()[m.n:m.size]
+		} else if !m.discard && m.Slab != nil {
+			room = m.Slab.Bytes()[m.N:m.Size]
 		}
 	}
-	in.aim(room)
+	in.Aim(room)
 	switch {
 	case s == nil || c.raw == nil || s.kind == Streaming:
 	case s.msg.waits:
-		in.hold() // what is held of it comes in one go
+		in.Hold() // what is held of it comes in one go
 	default:
-		in.guess(room)
+		in.Guess(room)
 	}
 }
 
-// serverTaker has a connection take DATA frames.
-type serverTaker Conn
+// taker has a connection take DATA frames.
+type taker Conn
 
-func (t *serverTaker) dataFrame(h frame.Head) *fault { return (*Conn)(t).dataFrame(h) }
+func (t *taker) DataFrame(h frame.Head) *link.Fault { return (*Conn)(t).dataFrame(h) }
 
-func (t *serverTaker) landed(k int) { (*Conn)(t).landed(k) }
+func (t *taker) Landed(k int) { (*Conn)(t).landed(k) }
 
 // landed takes k bytes of a DATA frame that were read to where they belong.
 func (c *Conn) landed(k int) {
@@ -112,7 +113,7 @@ func (c *Conn) landed(k int) {
 		if s.kind == Streaming {
 			s.streamDirect(k)
 		} else {
-			s.msg.n += k
+			s.msg.N += k
 		}
 		s.total += int64(k)
 	}
@@ -120,23 +121,23 @@ func (c *Conn) landed(k int) {
 }
 
 // process handles what is in the buffer, as far as it is whole.
-func (c *Conn) process() *fault {
+func (c *Conn) process() *link.Fault {
 	in := &c.in
 	if !in.greeted {
 		if f := c.preface(); f != nil || !in.greeted {
 			return f
 		}
 	}
-	c.budget.refill(in.now)
+	c.budget.Refill(in.now)
 	for {
-		do, h, p, f := in.next(&c.budget)
+		do, h, p, f := in.Next(&c.budget)
 		switch {
 		case f != nil:
-		case do == stepFrame:
+		case do == link.StepFrame:
 			f = c.frame(h, p)
-		case do == stepData:
+		case do == link.StepData:
 			f = c.dataFrame(h)
-		case do == stepBytes:
+		case do == link.StepBytes:
 			f = c.dataBytes()
 		default:
 			c.timeIncomplete()
@@ -151,7 +152,7 @@ func (c *Conn) process() *fault {
 // timeIncomplete starts the clock of what has begun and not ended, and stops it if there is nothing.
 func (c *Conn) timeIncomplete() {
 	in := &c.in
-	open := in.unfinished()
+	open := in.Unfinished()
 	switch {
 	case !open:
 		in.openedAt = 0
@@ -161,16 +162,16 @@ func (c *Conn) timeIncomplete() {
 }
 
 // preface checks what a client sends first.
-func (c *Conn) preface() *fault {
+func (c *Conn) preface() *link.Fault {
 	in := &c.in
-	match, more := IsPreface(in.bytes())
+	match, more := IsPreface(in.Bytes())
 	switch {
 	case more:
 		return nil
 	case !match:
 		return &faultPreface
 	}
-	in.take(len(frame.Preface))
+	in.Take(len(frame.Preface))
 	in.greeted = true
 	return nil
 }
@@ -186,18 +187,18 @@ func IsPreface(b []byte) (match, more bool) {
 }
 
 // frame takes a frame that is whole.
-func (c *Conn) frame(h frame.Head, p []byte) *fault {
+func (c *Conn) frame(h frame.Head, p []byte) *link.Fault {
 	switch h.Type {
 	case frame.Headers, frame.Continuation:
-		b, whole, f := c.in.headers(h, p, blockTimes*c.srv.opts.MaxHeaderBytes, c.srv.pool)
+		b, whole, f := c.in.Headers(h, p, link.BlockTimes*c.srv.opts.MaxHeaderBytes, c.srv.pool)
 		if !whole {
 			if f != nil && h.Stream%2 == 1 {
 				c.lastID = max(c.lastID, h.Stream) // else the client would take it for unseen, and send it again
 			}
 			return f
 		}
-		f = c.headers(b.stream, b.buf, b.end, b.self)
-		c.in.releaseBlock()
+		f = c.headers(b.Stream, b.Buf, b.End, b.Self)
+		c.in.ReleaseBlock()
 		return f
 	case frame.Settings:
 		return c.settingsFrame(h, p)

@@ -15,31 +15,18 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
 )
-
-// rawCodec passes bytes through.
-type rawCodec struct{}
-
-func (rawCodec) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
-
-func (rawCodec) Unmarshal(b []byte, v any) error {
-	*v.(*[]byte) = bytes.Clone(b)
-	return nil
-}
-
-func (rawCodec) Name() string { return "proto" }
-
-var _ encoding.Codec = rawCodec{}
 
 func dial(t testing.TB, r *rig) *grpc.ClientConn {
 	t.Helper()
 	cc, err := grpc.NewClient("passthrough:///"+r.addr,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodec(rawCodec{}), grpc.MaxCallRecvMsgSize(64<<20)))
+		grpc.WithDefaultCallOptions(grpc.ForceCodec(h2test.RawCodec{}), grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +46,7 @@ func TestUnaryEcho(t *testing.T) {
 	for _, method := range []string{"Unary", "Generic"} {
 		for _, n := range []int{0, 1, 1000, 16379, 16384, 65531, 65532, 100_000, 1 << 20, 10 << 20} {
 			t.Run(fmt.Sprint(method, n), func(t *testing.T) {
-				in := pattern(n)
+				in := h2test.Pattern(n)
 				var out []byte
 				if err := cc.Invoke(deadline(t), "/test.Echo/"+method, &in, &out); err != nil {
 					t.Fatal(err)
@@ -79,7 +66,7 @@ func TestUnaryConcurrently(t *testing.T) {
 	for g := range 32 {
 		wg.Go(func() {
 			for i := range 50 {
-				in := pattern(1 + (g*7919+i*104729)%200_000)
+				in := h2test.Pattern(1 + (g*7919+i*104729)%200_000)
 				var out []byte
 				if err := cc.Invoke(deadline(t), "/test.Echo/Unary", &in, &out); err != nil {
 					t.Error(err)
@@ -98,7 +85,7 @@ func TestCompressedMessages(t *testing.T) {
 	r := newRig(t, Options{MaxMessage: 1 << 20})
 	cc := dial(t, r)
 	for _, n := range []int{10, 1000, 1 << 20} {
-		in := pattern(n)
+		in := h2test.Pattern(n)
 		var out []byte
 		if err := cc.Invoke(deadline(t), "/test.Echo/Unary", &in, &out, grpc.UseCompressor(gzip.Name)); err != nil {
 			t.Fatal(err)
@@ -194,7 +181,7 @@ func TestPlainRequests(t *testing.T) {
 	for _, n := range []int{0, 1, 1000, 65536, 65537, 300_000, 5 << 20} {
 		for _, known := range []bool{true, false} {
 			t.Run(fmt.Sprint(n, known), func(t *testing.T) {
-				in := pattern(n)
+				in := h2test.Pattern(n)
 				var body io.Reader = bytes.NewReader(in)
 				if !known {
 					body = struct{ io.Reader }{body}

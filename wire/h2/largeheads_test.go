@@ -8,21 +8,9 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
-
-// largeHead sends a head in as many frames as it takes.
-func (p *peer) largeHead(id uint32, end bool, fields ...string) {
-	p.t.Helper()
-	block := p.block(fields...)
-	n := min(len(block), frame.DefaultSize)
-	p.must(p.fr.WriteHeaders(http2.HeadersFrameParam{
-		StreamID: id, BlockFragment: block[:n], EndStream: end, EndHeaders: n == len(block),
-	}))
-	for block = block[n:]; len(block) > 0; block = block[n:] {
-		n = min(len(block), frame.DefaultSize)
-		p.must(p.fr.WriteContinuation(id, n == len(block), block[:n]))
-	}
-}
 
 // fieldsOf returns n fields with values of a size.
 func fieldsOf(n, size int) (fields []string) {
@@ -49,18 +37,18 @@ func TestLargeHeads(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p := dialPeer(t, r)
 			p.alive(1) // tables have entries
-			p.largeHead(3, true, get("/small", tc.fields...)...)
-			p.wantAnswer(3, ":status: 431")
-			p.largeHead(5, false, call("Unary", tc.fields...)...)
-			p.must(p.fr.WriteData(5, true, message(nil)))
-			p.wantAnswer(5, ":status: 200", "grpc-status: 8", "grpc-message: the metadata is too large")
+			p.LargeHead(3, true, get("/small", tc.fields...)...)
+			p.WantAnswer(3, ":status: 431")
+			p.LargeHead(5, false, call("Unary", tc.fields...)...)
+			p.Must(p.Framer.WriteData(5, true, h2test.Message(nil)))
+			p.WantAnswer(5, ":status: 200", "grpc-status: 8", "grpc-message: the metadata is too large")
 			p.alive(7)
 		})
 	}
 	t.Run("as many fields as there may be", func(t *testing.T) {
 		p := dialPeer(t, r)
-		p.largeHead(1, true, get("/small", fieldsOf(100, 1)...)...)
-		p.wantAnswer(1, ":status: 200")
+		p.LargeHead(1, true, get("/small", fieldsOf(100, 1)...)...)
+		p.WantAnswer(1, ":status: 200")
 	})
 	r.eventually("no bytes in flight", func() bool { return r.pool.Budget().InUse() == 0 })
 }
@@ -78,17 +66,17 @@ func TestHeadsBeyondTheBound(t *testing.T) {
 		{"of small fields", fieldsOf(9000, 1)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			before := r.counted(r.closed, ClosedHeaders)
+			before := r.counted(r.closed, link.ClosedHeaders)
 			p := dialPeer(t, r)
 			go func() {
-				block := p.block(get("/small", tc.fields...)...)
+				block := p.Block(get("/small", tc.fields...)...)
 				for i := 0; len(block) > 0; i++ {
 					n := min(len(block), frame.DefaultSize)
 					var err error
 					if i == 0 {
-						err = p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:n], EndHeaders: n == len(block)})
+						err = p.Framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:n], EndHeaders: n == len(block)})
 					} else {
-						err = p.fr.WriteContinuation(1, n == len(block), block[:n])
+						err = p.Framer.WriteContinuation(1, n == len(block), block[:n])
 					}
 					if err != nil {
 						return
@@ -96,7 +84,7 @@ func TestHeadsBeyondTheBound(t *testing.T) {
 					block = block[n:]
 				}
 			}()
-			f, err := p.next()
+			f, err := p.Next()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +92,7 @@ func TestHeadsBeyondTheBound(t *testing.T) {
 			if !ok || g.ErrCode != http2.ErrCodeEnhanceYourCalm || g.LastStreamID != 1 {
 				t.Errorf("got %v, want GOAWAY with ENHANCE_YOUR_CALM for streams up to 1", f)
 			}
-			r.eventually("closed for its headers", func() bool { return r.counted(r.closed, ClosedHeaders) == before+1 })
+			r.eventually("closed for its headers", func() bool { return r.counted(r.closed, link.ClosedHeaders) == before+1 })
 		})
 	}
 	r.eventually("no bytes in flight", func() bool { return r.pool.Budget().InUse() == 0 })

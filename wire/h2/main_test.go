@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"io"
 	"testing"
 
 	"google.golang.org/grpc/grpclog"
@@ -9,6 +10,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	grpclog.SetLoggerV2(standard)
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	leak.Main(m)
 }

@@ -1,5 +1,10 @@
 package h2
 
+import "github.com/sluice-serving/sluice/wire/h2/link"
+
+// Reason names why something was refused or closed. It is one of a fixed set: those of link, and those below.
+type Reason = link.Reason
+
 // Why streams are refused.
 const (
 	RefusedStreams Reason = "h2_streams" // more than MaxStreams

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/sluice-serving/sluice/slab"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // keepPieces bounds the room that an emptied list keeps for its next use.
@@ -62,22 +63,22 @@ func (p *pieces) compact() {
 }
 
 // move moves n bytes to the output: views that are large enough as they are, if views is true, else copies.
-func (p *pieces) move(out *output, n int, views bool) {
+func (p *pieces) move(out *link.Output, n int, views bool) {
 	p.left -= n
 	for n > 0 {
 		q := &p.list[p.at]
 		if q.ahead > 0 {
-			k := copy2(&out.b, q.prefix[len(q.prefix)-int(q.ahead):], n)
+			k := link.AppendSome(&out.B, q.prefix[len(q.prefix)-int(q.ahead):], n)
 			q.ahead -= uint8(k)
 			n -= k
 			continue
 		}
 		b := q.v.B[p.off:]
 		k := min(n, len(b))
-		if views && k >= copyBelow {
-			out.view(slab.View{B: b[:k:k], S: q.v.S})
+		if views && k >= link.CopyBelow {
+			out.View(slab.View{B: b[:k:k], S: q.v.S})
 		} else {
-			out.b = append(out.b, b[:k]...)
+			out.B = append(out.B, b[:k]...)
 		}
 		n -= k
 		if p.off += k; p.off == len(q.v.B) {

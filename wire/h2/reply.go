@@ -7,7 +7,9 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // Answer is the answer to a gRPC call.
@@ -16,7 +18,7 @@ type Answer struct {
 	Head, Trailer []wire.Header
 	// Message is the message without its prefix; nil if there is none, as with an error. Reply empties it.
 	Message *slab.List
-	Status  Status
+	Status  grpc.Status
 	// Text is for the client, with a status other than OK.
 	Text string
 	// Details is a google.rpc.Status, encoded, with a status other than OK.
@@ -33,7 +35,7 @@ type answer struct {
 	ended    bool // the last of the body said that it is
 	headSent bool
 	headSet  bool // of a stream of messages: fields are not added to any more
-	code     Status
+	code     grpc.Status
 	fields   []byte // of the head, as appendField writes them
 	tail     []byte // of the trailers
 
@@ -69,7 +71,7 @@ func (s *Stream) Reply(a *Answer) {
 	for i := range a.Trailer {
 		out.tail = appendMetadata(out.tail, &a.Trailer[i])
 	}
-	if a.Status != OK {
+	if a.Status != grpc.OK {
 		out.tail = appendStatus(out.tail, a.Text, a.Details)
 	}
 	if a.Message != nil {
@@ -125,7 +127,7 @@ func (c *Conn) refuse(s *Stream, r *callRefusal) {
 		return
 	}
 	s.msg.discard = true
-	s.inbox.held.release()
+	s.inbox.held.Release()
 	c.mu.Lock()
 	s.st.handler = true
 	c.mu.pins++
@@ -210,7 +212,7 @@ func appendStatus(dst []byte, text string, details []byte) []byte {
 		at := len(dst)
 		dst = appendField(dst, varies, "grpc-message", nil)
 		from := len(dst)
-		dst = appendPercent(dst, text)
+		dst = grpc.AppendEscaped(dst, text)
 		binary.BigEndian.PutUint32(dst[at+3:], uint32(len(dst)-from))
 	}
 	if len(details) > 0 {
@@ -219,61 +221,47 @@ func appendStatus(dst []byte, text string, details []byte) []byte {
 	return dst
 }
 
-// appendPercent appends text as grpc-message wants it: what is not printable ASCII, and the percent sign, are
-// escaped.
-func appendPercent(dst []byte, text string) []byte {
-	const hex = "0123456789ABCDEF"
-	for i := range len(text) {
-		if b := text[i]; b < ' ' || b > '~' || b == '%' {
-			dst = append(dst, '%', hex[b>>4], hex[b&15])
-		} else {
-			dst = append(dst, b)
-		}
-	}
-	return dst
-}
-
 // appendHead appends the HEADERS frame that starts an answer. It runs under mu.
 func (c *Conn) appendHead(s *Stream) {
 	a, e, out := &s.send, &c.mu.encoder, c.output()
-	at := out.startBlock()
-	out.b = e.Begin(out.b)
-	out.b = e.Status(out.b, a.status)
+	at := out.StartBlock()
+	out.B = e.Begin(out.B)
+	out.B = e.Status(out.B, a.status)
 	if !a.rest {
-		out.b = e.Repeated(out.b, "content-type", "application/grpc")
+		out.B = e.Repeated(out.B, "content-type", "application/grpc")
 	}
 	c.appendFields(out, a.fields)
 	flags := uint8(frame.EndHeaders)
 	if a.only {
 		flags |= frame.EndStream
 		if !a.rest {
-			out.b = e.Repeated(out.b, "grpc-status", a.code.text())
+			out.B = e.Repeated(out.B, "grpc-status", a.code.Text())
 			c.appendFields(out, a.tail)
 		}
 	}
-	out.endBlock(at, s.id, flags, c.mu.peer.maxFrame)
+	out.EndBlock(at, s.id, flags, c.mu.peer.MaxFrame)
 }
 
 // appendTrailers appends the HEADERS frame that ends an answer. It runs under mu.
 func (c *Conn) appendTrailers(s *Stream) {
 	a, e, out := &s.send, &c.mu.encoder, c.output()
-	at := out.startBlock()
-	out.b = e.Begin(out.b)
-	out.b = e.Repeated(out.b, "grpc-status", a.code.text())
+	at := out.StartBlock()
+	out.B = e.Begin(out.B)
+	out.B = e.Repeated(out.B, "grpc-status", a.code.Text())
 	c.appendFields(out, a.tail)
-	out.endBlock(at, s.id, frame.EndHeaders|frame.EndStream, c.mu.peer.maxFrame)
+	out.EndBlock(at, s.id, frame.EndHeaders|frame.EndStream, c.mu.peer.MaxFrame)
 }
 
-func (c *Conn) appendFields(out *output, fields []byte) {
+func (c *Conn) appendFields(out *link.Output, fields []byte) {
 	e := &c.mu.encoder
 	for len(fields) > 0 {
 		n := int(binary.BigEndian.Uint16(fields[1:]))
 		v := int(binary.BigEndian.Uint32(fields[3:]))
 		name, value := fields[fieldHead:fieldHead+n], fields[fieldHead+n:fieldHead+n+v]
 		if fields[0] == repeats {
-			out.b = e.Repeated(out.b, string(name), string(value))
+			out.B = e.Repeated(out.B, string(name), string(value))
 		} else {
-			out.b = e.Field(out.b, name, value)
+			out.B = e.Field(out.B, name, value)
 		}
 		fields = fields[fieldHead+n+v:]
 	}

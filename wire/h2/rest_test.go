@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // resting returns how many readers rest: they wait on a stack on which nothing was served.
@@ -34,45 +36,45 @@ func TestReadersRest(t *testing.T) {
 	}{
 		{"a call", Options{}, func(t *testing.T, r *rig, p *peer) {
 			p.unary(3, "Unary", []byte("again"))
-			if got := p.wantAnswer(3, "grpc-status: 0"); string(got[5:]) != "again" {
+			if got := p.WantAnswer(3, "grpc-status: 0"); string(got[5:]) != "again" {
 				t.Errorf("the answer is %q", got)
 			}
 			r.eventually("it rests again", func() bool { return resting() == 1 })
-			p.must(p.conn.Close())
-		}, ClosedByClient},
+			p.Must(p.Conn.Close())
+		}, link.ClosedByClient},
 		{"a PING", Options{}, func(t *testing.T, _ *rig, p *peer) {
-			p.must(p.fr.WritePing(false, [8]byte{1, 2, 3}))
-			f, err := p.fr.ReadFrame()
+			p.Must(p.Framer.WritePing(false, [8]byte{1, 2, 3}))
+			f, err := p.Framer.ReadFrame()
 			if ping, ok := f.(*http2.PingFrame); err != nil || !ok || !ping.IsAck() {
 				t.Errorf("the answer to a PING is %v, %v", f, err)
 			}
-			p.must(p.conn.Close())
-		}, ClosedByClient},
-		{"the client goes", Options{}, func(_ *testing.T, _ *rig, p *peer) { p.must(p.conn.Close()) }, ClosedByClient},
+			p.Must(p.Conn.Close())
+		}, link.ClosedByClient},
+		{"the client goes", Options{}, func(_ *testing.T, _ *rig, p *peer) { p.Must(p.Conn.Close()) }, link.ClosedByClient},
 		{"it was idle for too long", Options{IdleTimeout: 300 * time.Millisecond}, func(_ *testing.T, _ *rig, p *peer) {
-			p.wantGoAway(http2.ErrCodeNo)
-		}, ClosedIdle},
+			p.WantGoAway(http2.ErrCodeNo)
+		}, link.ClosedIdle},
 		{"it is too old", Options{MaxConnectionAge: 400 * time.Millisecond}, func(t *testing.T, _ *rig, p *peer) {
 			wantLeave(t, p)
-		}, ClosedAge},
+		}, link.ClosedAge},
 		{"the server drains", Options{}, func(t *testing.T, r *rig, p *peer) {
 			r.srv.BeginDrain(time.Millisecond)
 			wantLeave(t, p)
-		}, ClosedDrain},
+		}, link.ClosedDrain},
 		{"the server stops", Options{}, func(t *testing.T, r *rig, _ *peer) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
 			if err := r.srv.Shutdown(ctx); err != nil {
 				t.Error(err)
 			}
-		}, ClosedDrain},
+		}, link.ClosedDrain},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, tt.opts)
 			p := dialPeer(t, r)
-			p.must(p.fr.WriteSettingsAck())
+			p.Must(p.Framer.WriteSettingsAck())
 			p.unary(1, "Unary", []byte("first"))
-			p.wantAnswer(1, "grpc-status: 0")
+			p.WantAnswer(1, "grpc-status: 0")
 			r.eventually("its reader rests", func() bool { return resting() == 1 })
 			tt.then(t, r, p)
 			r.eventually("it has ended as it should", func() bool { return r.counted(r.closed, tt.why) == 1 })
@@ -85,8 +87,8 @@ func wantLeave(t *testing.T, p *peer) {
 	t.Helper()
 	said := false
 	for {
-		_ = p.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
-		f, err := p.fr.ReadFrame()
+		_ = p.Conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+		f, err := p.Framer.ReadFrame()
 		if err != nil {
 			if !errors.Is(err, io.EOF) || !said {
 				t.Errorf("it ended with %v, its leave taken: %v", err, said)
@@ -98,7 +100,7 @@ func wantLeave(t *testing.T, p *peer) {
 			said = true
 		case *http2.PingFrame:
 			if !f.IsAck() {
-				p.must(p.fr.WritePing(true, f.Data))
+				p.Must(p.Framer.WritePing(true, f.Data))
 			}
 		}
 	}
@@ -116,6 +118,6 @@ func TestReadersRestBehindCalls(t *testing.T) {
 		t.Errorf("%d readers rest while a call is served", n)
 	}
 	close(r.echo.release)
-	p.wantAnswer(1, "grpc-status: 0")
+	p.WantAnswer(1, "grpc-status: 0")
 	r.eventually("its reader rests", func() bool { return resting() == 1 })
 }

@@ -23,7 +23,7 @@ type waitingRoom struct {
 // waits has the message that s starts wait for room, if it may: it is longer than its window. have is how much of
 // it was announced. It runs under mu.
 func (c *Conn) waits(s *Stream, size, have int64) bool {
-	if st := &s.st; st.gone || st.recvDone || size <= have+st.recvWindow {
+	if st := &s.st; st.gone || st.recvDone || size <= have+st.RecvWindow {
 		return false
 	}
 	now := c.srv.clock()
@@ -109,16 +109,16 @@ func (c *Conn) startsLate(s *Stream, place *slab.Slab) {
 		place.Release()
 		return
 	}
-	m.slab = place
-	if held.len() > 0 {
-		m.n = copy(place.Bytes()[:m.size], held.bytes())
+	m.Slab = place
+	if held.Len() > 0 {
+		m.N = copy(place.Bytes()[:m.Size], held.Bytes())
 	}
-	held.release()
+	held.Release()
 	coming := 0
 	if c.in.of == s {
-		coming = c.in.coming()
+		coming = c.in.Coming()
 	}
-	c.grantMessage(s, int64(m.size-m.n-coming))
+	c.grantMessage(s, int64(m.Size-m.N-coming))
 }
 
 // outOfRoom refuses the messages that have waited long enough.

@@ -14,6 +14,9 @@ import (
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // squeeze takes all of the budget but so many bytes, until the function that it returns is called: in small pieces, so
@@ -35,7 +38,7 @@ func (r *rig) squeeze(but int64) (release func()) {
 // what finds the room is being told of it, and no clock.
 func TestLongMessagesWaitForRoom(t *testing.T) {
 	const size = 1 << 20
-	whole := message(pattern(size))
+	whole := h2test.Message(h2test.Pattern(size))
 	for _, tc := range []struct {
 		name   string
 		fields []string
@@ -47,40 +50,40 @@ func TestLongMessagesWaitForRoom(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t, Options{RoomWait: time.Hour})
 			p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 24})
-			p.must(p.fr.WriteWindowUpdate(0, 1<<24))
+			p.Must(p.Framer.WriteWindowUpdate(0, 1<<24))
 			id := uint32(1)
-			for _, first := range []int{5, 6, 20_000, streamWindow} {
+			for _, first := range []int{5, 6, 20_000, link.StreamWindow} {
 				release := r.squeeze(size / 2)
-				p.headers(id, false, tc.fields...)
+				p.Headers(id, false, tc.fields...)
 				p.data(id, false, whole[:first])
 				if got := p.grants(); got[id] != 0 {
 					t.Fatalf("%v was granted while there is no room", got)
 				}
-				p.headers(id+2, false, tc.fields...) // another one, behind it
+				p.Headers(id+2, false, tc.fields...) // another one, behind it
 				p.data(id+2, false, whole[:first])
 				p.unary(id+4, "Unary", []byte("small"))
-				p.wantAnswer(id+4, "grpc-status: 0")
+				p.WantAnswer(id+4, "grpc-status: 0")
 				release()
 				granted := map[uint32]int{}
-				for granted[id] < size+5-streamWindow || granted[id+2] < size+5-streamWindow {
-					f, err := p.fr.ReadFrame()
-					p.must(err)
+				for granted[id] < size+5-link.StreamWindow || granted[id+2] < size+5-link.StreamWindow {
+					f, err := p.Framer.ReadFrame()
+					p.Must(err)
 					if w, ok := f.(*http2.WindowUpdateFrame); ok {
 						granted[w.StreamID] += int(w.Increment)
 					}
 				}
 				for _, id := range []uint32{id, id + 2} {
 					p.data(id, true, whole[first:])
-					if got := p.wantAnswer(id, "grpc-status: 0"); !bytes.Equal(got, whole) {
+					if got := p.WantAnswer(id, "grpc-status: 0"); !bytes.Equal(got, whole) {
 						t.Fatalf("%d bytes came back as %d others", len(whole), len(got))
 					}
 				}
 				id += 6
 			}
 			release := r.squeeze(100)
-			p.headers(id, false, tc.fields...)
-			p.data(id, true, message(pattern(1000)))
-			p.wantAnswer(id, "grpc-status: 8")
+			p.Headers(id, false, tc.fields...)
+			p.data(id, true, h2test.Message(h2test.Pattern(1000)))
+			p.WantAnswer(id, "grpc-status: 8")
 			release()
 		})
 	}
@@ -91,29 +94,29 @@ func TestNextMessagesWaitForRoom(t *testing.T) {
 	const size = 1 << 20
 	r := newRig(t, Options{RoomWait: time.Hour})
 	p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 24})
-	p.must(p.fr.WriteWindowUpdate(0, 1<<24))
-	p.headers(1, false, streamCall("Late")...)
-	whole := append(message([]byte("one")), message(pattern(size))...)
+	p.Must(p.Framer.WriteWindowUpdate(0, 1<<24))
+	p.Headers(1, false, streamCall("Late")...)
+	whole := append(h2test.Message([]byte("one")), h2test.Message(h2test.Pattern(size))...)
 	p.data(1, false, whole[:50_000])
 	p.grants()
 	release := r.squeeze(size / 2)
 	close(r.echo.release)
-	f, err := p.next()
-	p.must(err)
+	f, err := p.Next()
+	p.Must(err)
 	if h, ok := f.(*http2.MetaHeadersFrame); !ok || h.StreamEnded() {
 		t.Fatalf("%v came", f)
 	}
 	p.grants()
 	release()
-	for granted := 0; granted < len(whole)-streamWindow; {
-		f, err := p.fr.ReadFrame()
-		p.must(err)
+	for granted := 0; granted < len(whole)-link.StreamWindow; {
+		f, err := p.Framer.ReadFrame()
+		p.Must(err)
 		if w, ok := f.(*http2.WindowUpdateFrame); ok && w.StreamID == 1 {
 			granted += int(w.Increment)
 		}
 	}
 	p.data(1, true, whole[50_000:])
-	if got := p.wantAnswer(1, "grpc-status: 0"); !bytes.HasSuffix(whole, got) {
+	if got := p.WantAnswer(1, "grpc-status: 0"); !bytes.HasSuffix(whole, got) {
 		t.Errorf("%d bytes came back", len(got))
 	}
 }
@@ -137,11 +140,11 @@ func TestWaitingForRoomEnds(t *testing.T) {
 				release := r.squeeze(200_000)
 				defer release()
 				from := time.Now()
-				p.headers(1, false, tc.fields...)
-				p.must(p.fr.WriteData(1, false, message(pattern(1 << 20))[:1000]))
+				p.Headers(1, false, tc.fields...)
+				p.Must(p.Framer.WriteData(1, false, h2test.Message(h2test.Pattern(1 << 20))[:1000]))
 				for f := range frames {
 					if h, ok := f.(*http2.MetaHeadersFrame); ok && h.StreamEnded() {
-						if got := fields(h); !strings.Contains(got, "grpc-status: 8\n") {
+						if got := h2test.Fields(h); !strings.Contains(got, "grpc-status: 8\n") {
 							t.Errorf("refused with %q", got)
 						}
 						break
@@ -163,14 +166,14 @@ func TestWhoeverWaitsForRoomMayGo(t *testing.T) {
 	bubble(t, Options{}, func(r *rig, p *peer) {
 		frames := p.greet()
 		release := r.squeeze(600_000)
-		whole := message(pattern(1 << 20))
+		whole := h2test.Message(h2test.Pattern(1 << 20))
 		for i, fields := range [][]string{call("Unary"), streamCall("Echo"), call("Unary"), streamCall("Refuse"), call("Unary")} {
 			id := uint32(1 + 2*i)
-			p.headers(id, false, fields...)
-			p.must(p.fr.WriteData(id, false, whole[:1000]))
+			p.Headers(id, false, fields...)
+			p.Must(p.Framer.WriteData(id, false, whole[:1000]))
 			if i < 2 {
 				synctest.Wait()
-				p.must(p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
+				p.Must(p.Framer.WriteRSTStream(id, http2.ErrCodeCancel))
 			}
 		}
 		synctest.Wait()
@@ -180,10 +183,10 @@ func TestWhoeverWaitsForRoomMayGo(t *testing.T) {
 			t.Errorf("%d bytes are in flight for two messages of 1 MiB", got)
 		}
 		release = r.squeeze(600_000)
-		p.headers(101, false, call("Unary")...)
-		p.must(p.fr.WriteData(101, false, whole[:1000]))
+		p.Headers(101, false, call("Unary")...)
+		p.Must(p.Framer.WriteData(101, false, whole[:1000]))
 		synctest.Wait()
-		_ = p.conn.Close()
+		_ = p.Conn.Close()
 		synctest.Wait()
 		release()
 		for range frames {
@@ -208,7 +211,7 @@ func TestRoomIsShared(t *testing.T) {
 					if rng.IntN(4) == 0 {
 						time.AfterFunc(time.Duration(rng.IntN(5000))*time.Microsecond, cancel)
 					}
-					in, out := pattern(200_000+rng.IntN(1<<20)), []byte(nil)
+					in, out := h2test.Pattern(200_000+rng.IntN(1<<20)), []byte(nil)
 					method := []string{"/test.Echo/Unary", "/test.Stream/Echo"}[rng.IntN(2)]
 					err := cc.Invoke(ctx, method, &in, &out)
 					switch {

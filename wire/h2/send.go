@@ -2,12 +2,13 @@ package h2
 
 import (
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // output returns what bytes are appended to. It runs under mu.
-func (c *Conn) output() *output {
+func (c *Conn) output() *link.Output {
 	if c.mu.out == nil {
-		c.mu.out = c.srv.outputs.get()
+		c.mu.out = c.srv.outputs.Take()
 	}
 	return c.mu.out
 }
@@ -15,15 +16,15 @@ func (c *Conn) output() *output {
 // full tells whether streams are to wait. The end of a large answer goes along: a write of its own, and what it wakes,
 // would cost more. It runs under mu.
 func (c *Conn) full() bool {
-	most := outputFull
+	most := link.OutputFull
 	if c.raw == nil {
-		most = outputFullPlain
+		most = link.OutputFullPlain
 	}
-	if c.mu.out == nil || c.mu.out.size() < most {
+	if c.mu.out == nil || c.mu.out.Size() < most {
 		return false
 	}
 	first := c.mu.long.first
-	return first == nil || c.mu.out.size()+first.send.body.left > most+most/4
+	return first == nil || c.mu.out.Size()+first.send.body.left > most+most/4
 }
 
 // sendQueue holds streams that have something to send, first come, first served.
@@ -43,7 +44,7 @@ func (c *Conn) enqueue(s *Stream) {
 		return
 	}
 	s.st.queued = true
-	s.st.long = s.kind != Streaming && s.send.body.left > streamWindow
+	s.st.long = s.kind != Streaming && s.send.body.left > link.StreamWindow
 	q := c.queueOf(s)
 	if q.last == nil {
 		q.first = s
@@ -115,26 +116,26 @@ func (c *Conn) pump() (p pumped) {
 	for (m.queue.first != nil || m.long.first != nil) && !m.starved && !c.full() {
 		s := c.dequeue()
 		switch c.sendSome(s) {
-		case sendMore:
+		case link.SendMore:
 			if s.st.long {
 				c.requeue(s)
 			} else {
 				c.enqueue(s)
 			}
-		case sendStarved:
+		case link.SendStarved:
 			m.starved = true
 			c.stuck()
 			c.requeue(s)
-		case sendBlocked:
+		case link.SendBlocked:
 			s.st.blocked = true
 			if s.st.blockedAt == 0 {
 				s.st.blockedAt, s.st.sentSince = c.srv.clock(), 0
 			}
-		case sendIdle:
+		case link.SendIdle:
 			if c.idle(s) {
 				s.st.nextIdle, p.idle = p.idle, s
 			}
-		case sendDone:
+		case link.SendDone:
 			if c.sent(s) {
 				s.st.next, p.over = p.over, s
 			}
@@ -154,34 +155,34 @@ func (c *Conn) stuck() {
 }
 
 // sendSome appends the next frames of s: its head, a DATA frame, its trailers.
-func (c *Conn) sendSome(s *Stream) sendResult {
+func (c *Conn) sendSome(s *Stream) link.SendResult {
 	m, a := &c.mu, &s.send
 	if !a.headSent {
 		a.headSent = true
 		c.appendHead(s)
 	}
 	if left := a.body.left; left > 0 {
-		n := min(int64(left), int64(m.peer.maxFrame))
+		n := min(int64(left), int64(m.peer.MaxFrame))
 		switch {
 		case s.st.sendWindow <= 0:
-			return sendBlocked
+			return link.SendBlocked
 		case m.sendWindow <= 0:
-			return sendStarved
+			return link.SendStarved
 		}
 		n = min(n, s.st.sendWindow, m.sendWindow)
 		s.st.sendWindow -= n
 		m.sendWindow -= n
 		s.st.sentSince += n
 		m.sent += n
-		if n >= smallData {
+		if n >= link.SmallData {
 			m.good++
 		}
 		if c.appendData(s, int(n)); a.body.left > 0 {
-			return sendMore
+			return link.SendMore
 		}
 	}
 	if !a.last {
-		return sendIdle
+		return link.SendIdle
 	}
 	switch {
 	case a.trailers:
@@ -189,7 +190,7 @@ func (c *Conn) sendSome(s *Stream) sendResult {
 	case !a.only && !a.ended: // the parts of it had all gone when it was over
 		c.appendData(s, 0)
 	}
-	return sendDone
+	return link.SendDone
 }
 
 // appendData appends a DATA frame of n bytes of the answer.
@@ -199,7 +200,7 @@ func (c *Conn) appendData(s *Stream, n int) {
 	if n == a.body.left && a.last && !a.trailers {
 		h.Flags, a.ended = frame.EndStream, true
 	}
-	out.b = frame.AppendHead(out.b, h)
+	out.B = frame.AppendHead(out.B, h)
 	a.body.move(out, n, c.raw != nil)
 }
 
@@ -211,7 +212,7 @@ func (c *Conn) sent(s *Stream) bool {
 	switch {
 	case s.st.recvDone:
 		return c.drop(s)
-	case s.length >= 0 && s.length <= streamWindow:
+	case s.length >= 0 && s.length <= link.StreamWindow:
 		// The rest fits the window that the client has. It is let finish: some take any reset for a failure.
 		return c.passOver(s)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // Phases of a server.
@@ -36,8 +37,8 @@ type Server struct {
 	stop    chan struct{}
 
 	streams   streamPool
-	outputs   outputPool
-	buffers   bufferPool
+	outputs   link.Outputs
+	buffers   link.Buffers
 	unpacker  codec.Unpacker
 	deflaters codec.Deflaters
 	date      atomic.Pointer[date]
@@ -125,7 +126,7 @@ func (s *Server) admit(c *Conn) bool {
 	}
 	s.mu.Unlock()
 	if full {
-		s.metrics.rejected(ClosedFull)
+		s.metrics.rejected(link.ClosedFull)
 		b := frame.AppendSettings(nil)
 		b = frame.AppendGoAway(b, 0, frame.EnhanceYourCalm, "too many connections")
 		_ = c.sock.SetWriteDeadline(time.Now().Add(lingerTime))
@@ -302,7 +303,7 @@ func (s *Server) serveCall(st *Stream) {
 			c.refuseHeld(st, gen, &callPanicked)
 		}
 	}()
-	if st.kind != Streaming && st.msg.prefix[0] == 1 {
+	if st.kind != Streaming && st.msg.Prefix[0] == 1 {
 		if r := s.inflateMessage(&st.message, st.coding); r != nil {
 			c.refuseHeld(st, gen, r)
 			return

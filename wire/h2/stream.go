@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"encoding/base64"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,7 +8,9 @@ import (
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/codec"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // Stream is one request and its answer. Streams are reused: see [Stream.Attach] for what stays.
@@ -37,7 +38,7 @@ type Stream struct {
 
 	// Owned by the reader; of a stream of messages, msg is guarded by inbox.mu.
 	total int64 // bytes of the body so far
-	msg   assembly
+	msg   arriving
 	since int64 // when the body began, or last waited for us
 	mark  int64 // total at that time
 
@@ -81,7 +82,7 @@ type streamState struct {
 	waitUntil int64 // when it is refused
 
 	credit int // of a body of unknown length: used and not yet given back
-	inflow
+	link.Inflow
 
 	sendWindow int64
 	queued     bool
@@ -92,12 +93,9 @@ type streamState struct {
 	next       *Stream
 }
 
-// assembly is a gRPC message on its way in.
-type assembly struct {
-	prefix  [5]byte
-	head    int // bytes of prefix so far
-	slab    *slab.Slab
-	size, n int
+// arriving is a gRPC message on its way in.
+type arriving struct {
+	grpc.Assembly
 	discard bool // the call was refused
 	partial bool // of a stream of messages: it did not come at once
 	waits   bool // for room in the budget; what comes is held in the inbox
@@ -153,17 +151,6 @@ func (s *Stream) Fields() int { return s.fields.Len() }
 // Field returns header field i.
 func (s *Stream) Field(i int) (name, value []byte) { return s.fields.Name(i), s.fields.Value(i) }
 
-// AppendBinary appends the decoded value of a field whose name ends in -bin. It returns false if the value is
-// no base64.
-func AppendBinary(dst, value []byte) ([]byte, bool) {
-	enc := base64.RawStdEncoding
-	for len(value) > 0 && value[len(value)-1] == '=' {
-		value = value[:len(value)-1]
-	}
-	out, err := enc.AppendDecode(dst, value)
-	return out, err == nil
-}
-
 // Message returns the call's message, without its prefix and decompressed. The handler takes from it what it
 // keeps; the rest is released when it replies.
 func (s *Stream) Message() *slab.List { return &s.message }
@@ -188,16 +175,16 @@ func (s *Stream) reset(c *Conn, id uint32) {
 	s.fields.Reset()
 	s.method, s.path, s.authority, s.length, s.timeout = -1, -1, -1, -1, -1
 	s.total, s.since, s.mark = 0, 0, 0
-	s.msg = assembly{}
+	s.msg = arriving{}
 }
 
 // recycle drops what the stream holds and gives it back. Nobody else refers to it.
 func (s *Stream) recycle() {
 	srv := s.c.srv
 	s.message.Release()
-	if s.msg.slab != nil {
-		s.msg.slab.Release()
-		s.msg.slab = nil
+	if s.msg.Slab != nil {
+		s.msg.Slab.Release()
+		s.msg.Slab = nil
 	}
 	s.body.reset()
 	s.inbox.reset()

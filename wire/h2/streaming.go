@@ -3,6 +3,7 @@ package h2
 import (
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // What may happen to a stream of messages, and who sees what:
@@ -22,7 +23,7 @@ import (
 
 // CallError is why a stream of messages does not go on. It is what Recv and SendWait return.
 type CallError struct {
-	Status Status
+	Status grpc.Status
 	Text   string // for the client
 	// Refused says that the engine has refused what the client sends. Whatever status Reply is given, the
 	// client is told this one.
@@ -33,8 +34,8 @@ func (e *CallError) Error() string { return "h2: " + e.Text }
 
 // What ends a stream of messages without its handler's doing. The variables are never written.
 var (
-	errHungUp  = &CallError{Status: Cancelled, Text: "the client is gone"}
-	errReplied = &CallError{Status: Internal, Text: "the call was answered"}
+	errHungUp  = &CallError{Status: grpc.Cancelled, Text: "the client is gone"}
+	errReplied = &CallError{Status: grpc.Internal, Text: "the call was answered"}
 )
 
 // refusedError returns a refusal as handlers see it.
@@ -279,12 +280,12 @@ func (s *Stream) replyLast(a *Answer) {
 }
 
 // end sets what ends the answer to a call.
-func (a *answer) end(status Status, trailer []wire.Header, text string, details []byte) {
+func (a *answer) end(status grpc.Status, trailer []wire.Header, text string, details []byte) {
 	a.last, a.code = true, status
 	for i := range trailer {
 		a.tail = appendMetadata(a.tail, &trailer[i])
 	}
-	if status != OK {
+	if status != grpc.OK {
 		a.tail = appendStatus(a.tail, text, details)
 	}
 }

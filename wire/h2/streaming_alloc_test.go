@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
 )
 
 // stream appends the head of a stream of messages.
@@ -31,7 +32,7 @@ func (c *rawClient) stream(method string) {
 
 // messages appends n messages, and window for as much. They must fit the windows that the server gives.
 func (c *rawClient) messages(n int) {
-	one := message(c.body)
+	one := h2test.Message(c.body)
 	c.wire = frame.AppendWindow(c.wire, 0, uint32(n*len(one)))
 	c.wire = frame.AppendWindow(c.wire, c.next, uint32(n*len(one)))
 	for range n {

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2"
+
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 func streamCall(method string, more ...string) []string {
@@ -16,12 +19,12 @@ func streamCall(method string, more ...string) []string {
 
 // grants returns what the server has granted to streams, and to the connection as 0, up to now.
 func (p *peer) grants() map[uint32]int {
-	p.t.Helper()
-	p.must(p.fr.WritePing(false, [8]byte{1}))
+	p.T.Helper()
+	p.Must(p.Framer.WritePing(false, [8]byte{1}))
 	granted := map[uint32]int{}
 	for {
-		f, err := p.fr.ReadFrame()
-		p.must(err)
+		f, err := p.Framer.ReadFrame()
+		p.Must(err)
 		switch f := f.(type) {
 		case *http2.WindowUpdateFrame:
 			granted[f.StreamID] += int(f.Increment)
@@ -33,10 +36,10 @@ func (p *peer) grants() map[uint32]int {
 
 // data sends bytes in DATA frames.
 func (p *peer) data(id uint32, end bool, b []byte) {
-	p.t.Helper()
+	p.T.Helper()
 	for {
 		n := min(len(b), 16384)
-		p.must(p.fr.WriteData(id, end && n == len(b), b[:n]))
+		p.Must(p.Framer.WriteData(id, end && n == len(b), b[:n]))
 		if b = b[n:]; len(b) == 0 {
 			return
 		}
@@ -49,11 +52,11 @@ func TestAnUnreadStreamIsHeldBack(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			r := newRig(t, Options{})
 			p := dialPeer(t, r, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
-			p.must(p.fr.WriteWindowUpdate(0, 1<<30))
-			p.headers(1, false, streamCall("Late")...)
-			one := message(pattern(size))
+			p.Must(p.Framer.WriteWindowUpdate(0, 1<<30))
+			p.Headers(1, false, streamCall("Late")...)
+			one := h2test.Message(h2test.Pattern(size))
 			whole := bytes.Repeat(one, 1+(4<<20)/len(one))
-			sent, may := 0, streamWindow
+			sent, may := 0, link.StreamWindow
 			conn := 65535
 			for sent < len(whole) {
 				n := min(len(whole), may, sent+conn) - sent
@@ -69,10 +72,10 @@ func TestAnUnreadStreamIsHeldBack(t *testing.T) {
 					break
 				}
 			}
-			if most := size + 5 + 2*streamWindow; sent > most {
+			if most := size + 5 + 2*link.StreamWindow; sent > most {
 				t.Fatalf("%d bytes were taken that nobody asked for, want at most %d", sent, most)
 			}
-			if got, most := r.pool.Budget().InUse(), int64(2*size+4*streamWindow); got > most {
+			if got, most := r.pool.Budget().InUse(), int64(2*size+4*link.StreamWindow); got > most {
 				t.Errorf("%d bytes are in flight, want at most %d", got, most)
 			}
 			close(r.echo.release)
@@ -87,8 +90,8 @@ func TestAnUnreadStreamIsHeldBack(t *testing.T) {
 					sent += n
 					conn -= n
 				}
-				f, err := p.fr.ReadFrame()
-				p.must(err)
+				f, err := p.Framer.ReadFrame()
+				p.Must(err)
 				switch f := f.(type) {
 				case *http2.WindowUpdateFrame:
 					if f.StreamID == 0 {
@@ -116,12 +119,12 @@ func TestAnUnreadAnswerIsHeldBack(t *testing.T) {
 	r := newRig(t, Options{})
 	p := dialPeer(t, r)
 	const size = 1 << 20
-	p.headers(1, false, streamCall("Many")...)
-	p.must(p.fr.WriteData(1, true, message(many(50, size))))
+	p.Headers(1, false, streamCall("Many")...)
+	p.Must(p.Framer.WriteData(1, true, h2test.Message(many(50, size))))
 	var got int
 	for got < 65535 {
-		f, err := p.next()
-		p.must(err)
+		f, err := p.Next()
+		p.Must(err)
 		if d, ok := f.(*http2.DataFrame); ok {
 			got += len(d.Data())
 		}
@@ -130,9 +133,9 @@ func TestAnUnreadAnswerIsHeldBack(t *testing.T) {
 	if n := r.pool.Budget().InUse(); n > 2*size {
 		t.Errorf("%d bytes are in flight for a client that takes nothing", n)
 	}
-	p.must(p.fr.WriteWindowUpdate(0, 1<<30))
-	p.must(p.fr.WriteWindowUpdate(1, 1<<30))
-	if rest := p.wantAnswer(1, "grpc-status: 0"); got+len(rest) != 50*(size+5) {
+	p.Must(p.Framer.WriteWindowUpdate(0, 1<<30))
+	p.Must(p.Framer.WriteWindowUpdate(1, 1<<30))
+	if rest := p.WantAnswer(1, "grpc-status: 0"); got+len(rest) != 50*(size+5) {
 		t.Errorf("%d bytes came, want %d", got+len(rest), 50*(size+5))
 	}
 }
@@ -147,10 +150,10 @@ func TestStreamFaults(t *testing.T) {
 	}{
 		{"nothing", nil, true, nil, "grpc-status: 0"},
 		{"cut in the prefix", []byte{0, 0}, true, nil, "grpc-status: 3"},
-		{"cut in the message", message(pattern(100))[:50], true, nil, "grpc-status: 3"},
+		{"cut in the message", h2test.Message(h2test.Pattern(100))[:50], true, nil, "grpc-status: 3"},
 		{"a flag", []byte{2, 0, 0, 0, 0}, false, nil, "grpc-status: 3"},
 		{"no coding", []byte{1, 0, 0, 0, 0}, false, nil, "grpc-status: 3"},
-		{"corrupt", append([]byte{1, 0, 0, 0, 10}, pattern(10)...), false, []string{"grpc-encoding", "gzip"}, "grpc-status: 3"},
+		{"corrupt", append([]byte{1, 0, 0, 0, 10}, h2test.Pattern(10)...), false, []string{"grpc-encoding", "gzip"}, "grpc-status: 3"},
 		{"too large", []byte{0, 255, 0, 0, 0}, false, nil, "grpc-status: 8"},
 		{"unknown coding", nil, false, []string{"grpc-encoding", "br"}, "grpc-status: 12"},
 		{"timeout", nil, false, []string{"grpc-timeout", "x"}, "grpc-status: 3"},
@@ -158,18 +161,18 @@ func TestStreamFaults(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t, Options{})
 			p := dialPeer(t, r)
-			for i, before := range [][]byte{nil, message([]byte("first")), bytes.Repeat(message([]byte("first")), 9)} {
+			for i, before := range [][]byte{nil, h2test.Message([]byte("first")), bytes.Repeat(h2test.Message([]byte("first")), 9)} {
 				id := uint32(1 + 2*i)
-				p.headers(id, false, streamCall("Echo", tc.fields...)...)
-				p.must(p.fr.WriteData(id, tc.end, append(bytes.Clone(before), tc.data...)))
+				p.Headers(id, false, streamCall("Echo", tc.fields...)...)
+				p.Must(p.Framer.WriteData(id, tc.end, append(bytes.Clone(before), tc.data...)))
 				if len(tc.data) == 0 && tc.want != "grpc-status: 0" {
 					before = nil // refused for its head
 				}
-				if got := p.wantAnswer(id, tc.want); !bytes.Equal(got, before) {
+				if got := p.WantAnswer(id, tc.want); !bytes.Equal(got, before) {
 					t.Errorf("%q came back, want %q", got, before)
 				}
 				if !tc.end {
-					p.wantReset(id, http2.ErrCodeNo)
+					p.WantReset(id, http2.ErrCodeNo)
 				}
 			}
 			p.alive(11)
@@ -181,11 +184,11 @@ func TestStreamFaults(t *testing.T) {
 func TestTrailersOnly(t *testing.T) {
 	r := newRig(t, Options{})
 	p := dialPeer(t, r)
-	p.headers(1, true, streamCall("Refuse")...)
-	f, err := p.next()
-	p.must(err)
+	p.Headers(1, true, streamCall("Refuse")...)
+	f, err := p.Next()
+	p.Must(err)
 	h, ok := f.(*http2.MetaHeadersFrame)
-	if !ok || !h.StreamEnded() || !strings.Contains(fields(h), "grpc-status: 3\n") {
+	if !ok || !h.StreamEnded() || !strings.Contains(h2test.Fields(h), "grpc-status: 3\n") {
 		t.Errorf("%v came", f)
 	}
 }
@@ -201,28 +204,28 @@ func TestResetsOfStreams(t *testing.T) {
 			data   []byte
 		}{
 			{"Echo", nil},
-			{"Echo", message(pattern(100))[:50]},
-			{"Echo", message(pattern(20_000))[:10_000]},
-			{"Echo", message(pattern(10_000))},
-			{"Queue", bytes.Repeat(message(pattern(1000)), 10)},
-			{"Late", bytes.Repeat(message(pattern(1000)), 10)},
-			{"Many", message(many(10, 10_000))},
-			{"Count", message(pattern(10_000))},
+			{"Echo", h2test.Message(h2test.Pattern(100))[:50]},
+			{"Echo", h2test.Message(h2test.Pattern(20_000))[:10_000]},
+			{"Echo", h2test.Message(h2test.Pattern(10_000))},
+			{"Queue", bytes.Repeat(h2test.Message(h2test.Pattern(1000)), 10)},
+			{"Late", bytes.Repeat(h2test.Message(h2test.Pattern(1000)), 10)},
+			{"Many", h2test.Message(many(10, 10_000))},
+			{"Count", h2test.Message(h2test.Pattern(10_000))},
 		} {
 			for _, reset := range []bool{true, false} {
-				p.headers(id, false, streamCall(tc.method)...)
+				p.Headers(id, false, streamCall(tc.method)...)
 				if tc.data != nil {
-					p.must(p.fr.WriteData(id, false, tc.data))
+					p.Must(p.Framer.WriteData(id, false, tc.data))
 				}
 				if reset {
-					p.must(p.fr.WriteRSTStream(id, http2.ErrCodeCancel))
+					p.Must(p.Framer.WriteRSTStream(id, http2.ErrCodeCancel))
 				}
 				id += 2
 			}
 		}
 	}
 	p.grants()
-	_ = p.conn.Close()
+	_ = p.Conn.Close()
 	close(r.echo.release)
 	r.eventually("no connection", func() bool { return r.srv.Stats().Connections == 0 })
 }
@@ -231,37 +234,37 @@ func TestResetsOfStreams(t *testing.T) {
 func TestStreamMessagesPayForControl(t *testing.T) {
 	r := newRig(t, Options{})
 	p := dialPeer(t, r)
-	p.headers(1, false, streamCall("Echo")...)
-	for range 3 * mostControl {
-		p.must(p.fr.WriteData(1, false, message([]byte("x"))))
-		f, err := p.next()
-		p.must(err)
+	p.Headers(1, false, streamCall("Echo")...)
+	for range 3 * link.MostControl {
+		p.Must(p.Framer.WriteData(1, false, h2test.Message([]byte("x"))))
+		f, err := p.Next()
+		p.Must(err)
 		if _, ok := f.(*http2.MetaHeadersFrame); ok {
-			f, err = p.next()
-			p.must(err)
+			f, err = p.Next()
+			p.Must(err)
 		}
 		if d, ok := f.(*http2.DataFrame); !ok || len(d.Data()) != 6 {
 			t.Fatalf("%v came", f)
 		}
-		p.must(p.fr.WriteWindowUpdate(0, 6))
-		p.must(p.fr.WriteWindowUpdate(1, 6))
+		p.Must(p.Framer.WriteWindowUpdate(0, 6))
+		p.Must(p.Framer.WriteWindowUpdate(1, 6))
 	}
-	p.must(p.fr.WriteData(1, true, nil))
-	p.wantAnswer(1, "grpc-status: 0")
+	p.Must(p.Framer.WriteData(1, true, nil))
+	p.WantAnswer(1, "grpc-status: 0")
 }
 
 // TestStreamsFlood holds that control frames beyond measure end a connection, with or without a stream.
 func TestStreamsFlood(t *testing.T) {
 	r := newRig(t, Options{})
 	p := dialPeer(t, r)
-	p.headers(1, false, streamCall("Echo")...)
-	for range 2 * mostControl {
-		if err := p.fr.WriteWindowUpdate(1, 1); err != nil {
+	p.Headers(1, false, streamCall("Echo")...)
+	for range 2 * link.MostControl {
+		if err := p.Framer.WriteWindowUpdate(1, 1); err != nil {
 			break
 		}
 	}
 	var ce http2.ConnectionError
-	if _, _, err := p.answer(1); !errors.As(err, &ce) || http2.ErrCode(ce) != http2.ErrCodeEnhanceYourCalm {
+	if _, _, err := p.Answer(1); !errors.As(err, &ce) || http2.ErrCode(ce) != http2.ErrCodeEnhanceYourCalm {
 		t.Errorf("a flood ended with %v", err)
 	}
 }

@@ -21,6 +21,8 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
+	wiregrpc "github.com/sluice-serving/sluice/wire/grpc"
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
 )
 
 // streamer returns what serves a streaming method of the tests, nil if there is none:
@@ -61,7 +63,7 @@ func streamer(path []byte) func(*echo, *Stream) {
 			serveEcho(s, s.SendWait)
 		}
 	case "/test.Stream/Refuse":
-		return func(_ *echo, s *Stream) { s.Reply(&Answer{Status: InvalidArgument, Text: "as asked"}) }
+		return func(_ *echo, s *Stream) { s.Reply(&Answer{Status: wiregrpc.InvalidArgument, Text: "as asked"}) }
 	case "/test.Stream/Head":
 		return func(_ *echo, s *Stream) {
 			s.SendHead([]wire.Header{{Name: "X-Head", Value: []byte("h")}})
@@ -75,7 +77,7 @@ func streamer(path []byte) func(*echo, *Stream) {
 			if s.Watch(watcher(gone)) {
 				e.hangups <- <-gone
 			}
-			s.Reply(&Answer{Status: Cancelled})
+			s.Reply(&Answer{Status: wiregrpc.Cancelled})
 		}
 	case "/test.Stream/Panic":
 		return func(_ *echo, s *Stream) {
@@ -93,7 +95,7 @@ func streamer(path []byte) func(*echo, *Stream) {
 				defer close(done)
 				<-e.release
 				conn := s.Conn()
-				s.Reply(&Answer{Status: Unavailable, Text: "cut"})
+				s.Reply(&Answer{Status: wiregrpc.Unavailable, Text: "cut"})
 				conn.Flush()
 			})
 			if err := drainMessages(s); !errors.Is(err, errReplied) {
@@ -196,7 +198,7 @@ func serveMany(s *Stream) {
 	p := &pulled{left: int(binary.BigEndian.Uint32(b[:])), size: int(binary.BigEndian.Uint32(b[4:])), done: make(chan struct{}, 1)}
 	gone := make(chan wire.HangUp, 1)
 	if !s.Watch(watcher(gone)) {
-		s.Reply(&Answer{Status: Cancelled})
+		s.Reply(&Answer{Status: wiregrpc.Cancelled})
 		return
 	}
 	s.WatchSent(p)
@@ -205,7 +207,7 @@ func serveMany(s *Stream) {
 	case <-p.done:
 		s.Reply(&Answer{})
 	case <-gone:
-		s.Reply(&Answer{Status: Cancelled})
+		s.Reply(&Answer{Status: wiregrpc.Cancelled})
 	}
 }
 
@@ -236,7 +238,7 @@ func TestStreamPingPong(t *testing.T) {
 						t.Skip("compressing takes long")
 					}
 					cs := open(deadline(t), t, cc, method, opts...)
-					in := pattern(tc.size)
+					in := h2test.Pattern(tc.size)
 					for range tc.n {
 						if err := cs.SendMsg(&in); err != nil {
 							t.Fatal(err)
@@ -278,7 +280,7 @@ func TestStreamAtFullTilt(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				for i := range tc.n {
-					in := pattern(tc.size)
+					in := h2test.Pattern(tc.size)
 					binary.BigEndian.PutUint32(in, uint32(i))
 					if err := cs.SendMsg(&in); err != nil {
 						t.Error(err)
@@ -289,7 +291,7 @@ func TestStreamAtFullTilt(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			want := pattern(tc.size)
+			want := h2test.Pattern(tc.size)
 			for i := range tc.n {
 				binary.BigEndian.PutUint32(want, uint32(i))
 				var out []byte
@@ -314,7 +316,7 @@ func TestClientStreaming(t *testing.T) {
 	cc := dial(t, r)
 	for _, tc := range []struct{ n, size int }{{0, 0}, {1, 0}, {1000, 100}, {50, 70_000}, {4, 8 << 20}} {
 		cs := open(deadline(t), t, cc, "Count")
-		in := pattern(tc.size)
+		in := h2test.Pattern(tc.size)
 		for range tc.n {
 			if err := cs.SendMsg(&in); err != nil {
 				t.Fatal(err)
@@ -413,7 +415,7 @@ func TestStreamCancels(t *testing.T) {
 		in           []byte
 	}{
 		{"in Recv", "Echo", nil},
-		{"in SendWait", "Echo", pattern(1 << 20)},
+		{"in SendWait", "Echo", h2test.Pattern(1 << 20)},
 		{"between pulls", "Many", many(1000, 1<<20)},
 		{"watched", "Watched", nil},
 	} {
@@ -567,7 +569,7 @@ func taggedStream(ctx context.Context, cc *grpc.ClientConn, rng *rand.Rand, tag 
 		}
 	}
 	for i := range n {
-		in := append(fmt.Appendf(bytes.Clone(tag), "%d:", i), pattern(size)...)
+		in := append(fmt.Appendf(bytes.Clone(tag), "%d:", i), h2test.Pattern(size)...)
 		if method != "Many" {
 			if err := cs.SendMsg(&in); err != nil {
 				return err

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
 )
 
 // TestTaggedCalls sends calls that carry their number, cancels some at any moment, and wants every answer to be
@@ -30,7 +32,7 @@ func TestTaggedCalls(t *testing.T) {
 			wg.Go(func() {
 				rng := rand.New(rand.NewPCG(uint64(k), uint64(w)))
 				for i := range calls {
-					in := append(fmt.Appendf(nil, "%d/%d/%d:", k, w, i), pattern(rng.IntN(40_000))...)
+					in := append(fmt.Appendf(nil, "%d/%d/%d:", k, w, i), h2test.Pattern(rng.IntN(40_000))...)
 					ctx, cancel := context.WithCancel(deadline(t))
 					if rng.IntN(4) == 0 {
 						time.AfterFunc(time.Duration(rng.IntN(500))*time.Microsecond, cancel)
@@ -71,7 +73,7 @@ func TestEarlyAnswers(t *testing.T) {
 				if i%5 == 0 {
 					time.AfterFunc(time.Duration(i*7)*time.Microsecond, cancel)
 				}
-				body := struct{ io.Reader }{bytes.NewReader(pattern(i * 3000))}
+				body := struct{ io.Reader }{bytes.NewReader(h2test.Pattern(i * 3000))}
 				req, err := http.NewRequestWithContext(ctx, "POST", "http://"+r.addr+path, body)
 				if err != nil {
 					t.Error(err)
@@ -97,29 +99,29 @@ func TestConnectionsThatVanish(t *testing.T) {
 	for range 100 {
 		record := &recorder{}
 		p := newPeer(t, record, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100})
-		p.headers(1, false, call("Unary")...)
-		p.must(p.fr.WriteData(1, true, message(pattern(10_000))))
-		p.headers(3, false, call("Later")...)
-		p.must(p.fr.WriteData(3, true, message(pattern(100))))
-		p.headers(5, false, post("/hold")...)
-		p.must(p.fr.WriteData(5, false, pattern(10_000)))
-		p.headers(7, false, post("/all")...)
-		p.must(p.fr.WriteData(7, false, pattern(16_000)))
-		p.headers(9, false, call("Generic", "grpc-encoding", "gzip")...)
-		p.must(p.fr.WriteData(9, true, append([]byte{1, 0, 0, 0, 10}, pattern(10)...)))
-		p.headers(11, false, streamCall("Echo")...)
-		p.must(p.fr.WriteData(11, false, bytes.Repeat(message(pattern(1000)), 4)))
-		p.must(p.fr.WriteData(11, false, message(pattern(10_000))[:5000]))
-		p.headers(13, false, streamCall("Late")...)
-		p.must(p.fr.WriteData(13, false, bytes.Repeat(message(pattern(1000)), 4)))
-		p.headers(15, false, streamCall("Many")...)
-		p.must(p.fr.WriteData(15, true, message(many(10, 1000))))
+		p.Headers(1, false, call("Unary")...)
+		p.Must(p.Framer.WriteData(1, true, h2test.Message(h2test.Pattern(10_000))))
+		p.Headers(3, false, call("Later")...)
+		p.Must(p.Framer.WriteData(3, true, h2test.Message(h2test.Pattern(100))))
+		p.Headers(5, false, post("/hold")...)
+		p.Must(p.Framer.WriteData(5, false, h2test.Pattern(10_000)))
+		p.Headers(7, false, post("/all")...)
+		p.Must(p.Framer.WriteData(7, false, h2test.Pattern(16_000)))
+		p.Headers(9, false, call("Generic", "grpc-encoding", "gzip")...)
+		p.Must(p.Framer.WriteData(9, true, append([]byte{1, 0, 0, 0, 10}, h2test.Pattern(10)...)))
+		p.Headers(11, false, streamCall("Echo")...)
+		p.Must(p.Framer.WriteData(11, false, bytes.Repeat(h2test.Message(h2test.Pattern(1000)), 4)))
+		p.Must(p.Framer.WriteData(11, false, h2test.Message(h2test.Pattern(10_000))[:5000]))
+		p.Headers(13, false, streamCall("Late")...)
+		p.Must(p.Framer.WriteData(13, false, bytes.Repeat(h2test.Message(h2test.Pattern(1000)), 4)))
+		p.Headers(15, false, streamCall("Many")...)
+		p.Must(p.Framer.WriteData(15, true, h2test.Message(many(10, 1000))))
 		q := dialPeer(t, r)
-		_ = q.conn.Close()
+		_ = q.Conn.Close()
 		q = dialPeer(t, r)
 		b := record.Bytes()[24+15:] // dialPeer has sent the preface and settings
-		q.write(b[:rng.IntN(len(b))])
-		_ = q.conn.Close()
+		q.Write(b[:rng.IntN(len(b))])
+		_ = q.Conn.Close()
 	}
 	r.eventually("no connection", func() bool { return r.srv.Stats().Connections == 0 })
 }

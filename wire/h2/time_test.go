@@ -16,6 +16,8 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // bubble runs f with a server and a connection to it, in virtual time.
@@ -35,7 +37,7 @@ func bubble(t *testing.T, opts Options, f func(r *rig, p *peer)) {
 		}
 		client, server := net.Pipe()
 		r.wg.Go(func() { r.srv.ServeConn(server, nil) })
-		p := &peer{t: t, conn: client}
+		p := &peer{h2test.NewPeer(t, client)}
 		f(r, p)
 		_ = client.Close()
 		close(r.echo.release)
@@ -54,14 +56,14 @@ func bubble(t *testing.T, opts Options, f func(r *rig, p *peer)) {
 
 // greet makes p a client that has said what a client says first, and reads all that comes.
 func (p *peer) greet(settings ...http2.Setting) (frames chan http2.Frame) {
-	conn := p.conn
-	*p = *newPeer(p.t, deadlineless{conn}, settings...)
-	p.must(p.fr.WriteSettingsAck())
+	conn := p.Conn
+	*p = *newPeer(p.T, deadlineless{conn}, settings...)
+	p.Must(p.Framer.WriteSettingsAck())
 	frames = make(chan http2.Frame, 1000)
 	go func() {
 		defer close(frames)
 		for {
-			f, err := p.fr.ReadFrame()
+			f, err := p.Framer.ReadFrame()
 			if err != nil {
 				return
 			}
@@ -108,14 +110,14 @@ func drainFrames(frames <-chan http2.Frame) (last http2.Frame) {
 func TestSilenceIsClosed(t *testing.T) {
 	bubble(t, Options{}, func(r *rig, p *peer) {
 		from := time.Now()
-		if _, err := p.conn.Read(make([]byte, 1<<10)); err != nil { // our settings
+		if _, err := p.Conn.Read(make([]byte, 1<<10)); err != nil { // our settings
 			t.Fatal(err)
 		}
-		if _, err := p.conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		if _, err := p.Conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("reading ended with %v", err)
 		}
 		took(t, "closing", from, 10*time.Second)
-		wantClosed(r, ClosedHeaderTime)
+		wantClosed(r, link.ClosedHeaderTime)
 	})
 }
 
@@ -130,7 +132,7 @@ func TestIdleIsClosed(t *testing.T) {
 			t.Errorf("the last word is %v", g)
 		}
 		took(t, "closing", from, 75*time.Second)
-		wantClosed(r, ClosedIdle)
+		wantClosed(r, link.ClosedIdle)
 	})
 }
 
@@ -142,9 +144,9 @@ func TestAStreamKeepsAConnection(t *testing.T) {
 		if n := r.srv.Stats().Streams; n != 1 {
 			t.Errorf("%d streams after an hour, want 1", n)
 		}
-		_ = p.conn.Close()
+		_ = p.Conn.Close()
 		drainFrames(frames)
-		wantClosed(r, ClosedReset)
+		wantClosed(r, link.ClosedReset)
 		if len(r.echo.hangups) != 1 {
 			t.Error("the watcher was not told that the connection is lost")
 		}
@@ -153,9 +155,9 @@ func TestAStreamKeepsAConnection(t *testing.T) {
 
 func TestHalfAFrameIsClosed(t *testing.T) {
 	for name, send := range map[string]func(p *peer){
-		"a head":         func(p *peer) { p.write([]byte{0, 0, 8, 6}) },
-		"a payload":      func(p *peer) { p.write(frame.AppendPing(nil, make([]byte, 8), false)[:12]) },
-		"a header block": func(p *peer) { p.raw(frame.Headers, 0, 1, "\x82") },
+		"a head":         func(p *peer) { p.Write([]byte{0, 0, 8, 6}) },
+		"a payload":      func(p *peer) { p.Write(frame.AppendPing(nil, make([]byte, 8), false)[:12]) },
+		"a header block": func(p *peer) { p.Raw(frame.Headers, 0, 1, "\x82") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, Options{}, func(r *rig, p *peer) {
@@ -164,7 +166,7 @@ func TestHalfAFrameIsClosed(t *testing.T) {
 				from := time.Now()
 				drainFrames(frames)
 				took(t, "closing", from, 10*time.Second)
-				wantClosed(r, ClosedHeaderTime)
+				wantClosed(r, link.ClosedHeaderTime)
 			})
 		})
 	}
@@ -173,9 +175,9 @@ func TestHalfAFrameIsClosed(t *testing.T) {
 func TestSettingsMustBeAcknowledged(t *testing.T) {
 	bubble(t, Options{}, func(r *rig, p *peer) {
 		from := time.Now()
-		*p = *newPeer(t, deadlineless{p.conn})
+		*p = *newPeer(t, deadlineless{p.Conn})
 		for {
-			f, err := p.next()
+			f, err := p.Next()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,21 +189,21 @@ func TestSettingsMustBeAcknowledged(t *testing.T) {
 			}
 		}
 		took(t, "closing", from, 30*time.Second)
-		if _, err := p.next(); err == nil {
+		if _, err := p.Next(); err == nil {
 			t.Error("the connection went on")
 		}
-		wantClosed(r, ClosedProtocol)
+		wantClosed(r, link.ClosedProtocol)
 	})
 }
 
 func TestSlowBodies(t *testing.T) {
 	bubble(t, Options{}, func(r *rig, p *peer) {
 		frames := p.greet()
-		p.headers(1, false, call("Unary")...)
-		p.must(p.fr.WriteData(1, false, message(pattern(50_000))[:10]))
-		p.headers(3, false, post("/slow")...)
-		p.headers(5, false, call("Unary")...)
-		p.must(p.fr.WriteData(5, false, message(pattern(50_000))[:16_000])) // as much as 15 s ask for
+		p.Headers(1, false, call("Unary")...)
+		p.Must(p.Framer.WriteData(1, false, h2test.Message(h2test.Pattern(50_000))[:10]))
+		p.Headers(3, false, post("/slow")...)
+		p.Headers(5, false, call("Unary")...)
+		p.Must(p.Framer.WriteData(5, false, h2test.Message(h2test.Pattern(50_000))[:16_000])) // as much as 15 s ask for
 		from := time.Now()
 		<-frames
 		took(t, "refusing", from, 6*time.Second)
@@ -233,11 +235,11 @@ func TestStuckAnswersAreGivenUp(t *testing.T) {
 	})
 	bubble(t, Options{}, func(r *rig, p *peer) {
 		frames := p.greet(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
-		whole := message(pattern(60_000))
+		whole := h2test.Message(h2test.Pattern(60_000))
 		for _, id := range []uint32{1, 3} {
-			p.headers(id, false, call("Unary")...)
+			p.Headers(id, false, call("Unary")...)
 			for at := 0; at < len(whole); at += 15_001 {
-				p.must(p.fr.WriteData(id, at+15_001 >= len(whole), whole[at:min(at+15_001, len(whole))]))
+				p.Must(p.Framer.WriteData(id, at+15_001 >= len(whole), whole[at:min(at+15_001, len(whole))]))
 			}
 		}
 		from := time.Now()
@@ -245,20 +247,20 @@ func TestStuckAnswersAreGivenUp(t *testing.T) {
 			t.Errorf("the last word is %v", g)
 		}
 		took(t, "giving up", from, 30*time.Second)
-		wantClosed(r, ClosedSlowRead)
+		wantClosed(r, link.ClosedSlowRead)
 	})
 }
 
 func TestUnreadSocketIsClosed(t *testing.T) {
 	bubble(t, Options{}, func(r *rig, p *peer) {
-		*p = *newPeer(t, deadlineless{p.conn}) // and nobody reads
-		p.must(p.fr.WriteSettingsAck())
+		*p = *newPeer(t, deadlineless{p.Conn}) // and nobody reads
+		p.Must(p.Framer.WriteSettingsAck())
 		wantOpen := time.Now()
-		for r.counted(r.closed, ClosedSlowRead) == 0 && time.Since(wantOpen) < time.Hour {
+		for r.counted(r.closed, link.ClosedSlowRead) == 0 && time.Since(wantOpen) < time.Hour {
 			time.Sleep(time.Second)
 		}
 		took(t, "closing", wantOpen, 30*time.Second)
-		wantClosed(r, ClosedSlowRead)
+		wantClosed(r, link.ClosedSlowRead)
 	})
 }
 
@@ -271,12 +273,12 @@ func TestPassingDeadlinesAreNoFlood(t *testing.T) {
 		for range 20 {
 			first := id
 			for ; id < first+2*200; id += 2 {
-				p.headers(id, true, get("/hold")...)
-				p.must(p.fr.WriteWindowUpdate(id, 5)) // as gRPC's C core does for every call
+				p.Headers(id, true, get("/hold")...)
+				p.Must(p.Framer.WriteWindowUpdate(id, 5)) // as gRPC's C core does for every call
 			}
 			time.Sleep(30 * time.Millisecond)
 			for given := first; given < id; given += 2 {
-				p.must(p.fr.WriteRSTStream(given, http2.ErrCodeCancel))
+				p.Must(p.Framer.WriteRSTStream(given, http2.ErrCodeCancel))
 			}
 			synctest.Wait()
 		}
@@ -300,10 +302,10 @@ func TestTheLastWordStands(t *testing.T) {
 		r.srv.BeginDrain(20 * time.Second)
 		<-frames
 		ping := (<-frames).(*http2.PingFrame)
-		p.must(p.fr.WritePing(true, ping.Data))
+		p.Must(p.Framer.WritePing(true, ping.Data))
 		<-frames
 		p.unary(3, "Unary", []byte("too late"))
-		p.raw(frame.Ping, 0, 1, "12345678") // PING is about no stream
+		p.Raw(frame.Ping, 0, 1, "12345678") // PING is about no stream
 		if g, ok := drainFrames(frames).(*http2.GoAwayFrame); !ok || g.ErrCode != http2.ErrCodeProtocol || g.LastStreamID != 1 {
 			t.Errorf("the last word is %v, want stream 1", g)
 		}
@@ -317,8 +319,8 @@ func TestAgeAndDrain(t *testing.T) {
 		after time.Duration
 		why   Reason
 	}{
-		"age":   {Options{MaxConnectionAge: time.Hour}, func(*rig) {}, time.Hour, ClosedAge},
-		"drain": {Options{}, func(r *rig) { r.srv.BeginDrain(20 * time.Second) }, 10 * time.Second, ClosedDrain},
+		"age":   {Options{MaxConnectionAge: time.Hour}, func(*rig) {}, time.Hour, link.ClosedAge},
+		"drain": {Options{}, func(r *rig) { r.srv.BeginDrain(20 * time.Second) }, 10 * time.Second, link.ClosedDrain},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, tc.opts, func(r *rig, p *peer) {
@@ -336,7 +338,7 @@ func TestAgeAndDrain(t *testing.T) {
 				}
 				p.unary(3, "Later", []byte("y")) // on its way, and still served
 				ping := (<-frames).(*http2.PingFrame)
-				p.must(p.fr.WritePing(true, ping.Data))
+				p.Must(p.Framer.WritePing(true, ping.Data))
 				if last := (<-frames).(*http2.GoAwayFrame); last.LastStreamID != 3 {
 					t.Errorf("the last word is %v, want stream 3", last)
 				}
@@ -372,7 +374,7 @@ func TestShutdownForces(t *testing.T) {
 			srv.ServeConn(server, nil)
 			close(done)
 		}()
-		p := &peer{t: t, conn: client}
+		p := &peer{h2test.NewPeer(t, client)}
 		frames := p.greet()
 		p.unary(1, "Later", []byte("x"))
 		synctest.Wait()
@@ -400,16 +402,16 @@ func TestShutdownForces(t *testing.T) {
 func TestStreamsMayBeSilentBetweenMessages(t *testing.T) {
 	bubble(t, Options{}, func(r *rig, p *peer) {
 		frames := p.greet()
-		p.headers(1, false, streamCall("Echo")...)
-		p.must(p.fr.WriteData(1, false, message([]byte("one"))))
+		p.Headers(1, false, streamCall("Echo")...)
+		p.Must(p.Framer.WriteData(1, false, h2test.Message([]byte("one"))))
 		time.Sleep(time.Hour)
-		p.must(p.fr.WriteData(1, false, message([]byte("two"))))
-		p.must(p.fr.WriteData(1, false, message(pattern(100))[:50]))
+		p.Must(p.Framer.WriteData(1, false, h2test.Message([]byte("two"))))
+		p.Must(p.Framer.WriteData(1, false, h2test.Message(h2test.Pattern(100))[:50]))
 		from := time.Now()
 		for f := range frames {
 			if h, ok := f.(*http2.MetaHeadersFrame); ok && h.StreamEnded() {
 				took(t, "refusing half a message", from, 6*time.Second)
-				if got := fields(h); !strings.Contains(got, "grpc-status: 1\n") {
+				if got := h2test.Fields(h); !strings.Contains(got, "grpc-status: 1\n") {
 					t.Errorf("the stream ended with %q", got)
 				}
 				break
@@ -425,9 +427,9 @@ func TestStreamsMayBeSilentBetweenMessages(t *testing.T) {
 func TestStreamsThatNobodyReads(t *testing.T) {
 	bubble(t, Options{}, func(r *rig, p *peer) {
 		frames := p.greet()
-		p.headers(1, false, streamCall("Many")...)
+		p.Headers(1, false, streamCall("Many")...)
 		from := time.Now()
-		p.must(p.fr.WriteData(1, true, message(many(10, 1<<20))))
+		p.Must(p.Framer.WriteData(1, true, h2test.Message(many(10, 1<<20))))
 		for f := range frames {
 			if _, ok := f.(*http2.RSTStreamFrame); ok {
 				break
@@ -450,7 +452,7 @@ func TestShutdownMeetsAnAnswer(t *testing.T) {
 		p := dialPeer(t, r)
 		p.unary(1, "Generic", []byte("x"))
 		wg.Go(func() {
-			p.wantAnswer(1, "grpc-status: 0")
+			p.WantAnswer(1, "grpc-status: 0")
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			defer cancel()
 			if err := r.srv.Shutdown(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // timers are the reader's. One deadline is armed at a time, at or before the first that is due, and is not
@@ -85,7 +86,7 @@ func (c *Conn) due() int64 {
 	if at := c.room.dueAt; at != 0 {
 		due = min(due, at)
 	}
-	if at := c.mu.turns.due(); at != 0 {
+	if at := c.mu.turns.Due(); at != 0 {
 		due = min(due, at)
 	}
 	return max(due, 1)
@@ -100,7 +101,7 @@ func (t *timers) restAt() int64 { return max(t.idleAt, t.heard) + restAfter }
 // mayRest tells whether the reader may rest once the connection has been idle for long enough.
 func (c *Conn) mayRest() bool {
 	t := &c.timer
-	return c.raw != nil && t.idleAt != 0 && !t.resting && c.in.greeted && !c.in.within() && !c.leaving
+	return c.raw != nil && t.idleAt != 0 && !t.resting && c.in.greeted && !c.in.Within() && !c.leaving
 }
 
 // rests tells whether the reader is to rest; then it is woken when the next thing is due.
@@ -124,11 +125,11 @@ func (c *Conn) wakes() {
 }
 
 // expired does what is due.
-func (c *Conn) expired(now int64) *fault {
+func (c *Conn) expired(now int64) *link.Fault {
 	o, t, in := &c.srv.opts, &c.timer, &c.in
 	switch {
 	case !in.greeted && now >= t.startedAt+int64(o.HeaderTimeout):
-		return &faultNoPreface
+		return &link.FaultNoPreface
 	case in.openedAt != 0 && now >= in.openedAt+int64(o.HeaderTimeout):
 		return &faultSlowHead
 	case !t.acked && now >= t.startedAt+ackTimes*int64(o.HeaderTimeout):
@@ -145,7 +146,7 @@ func (c *Conn) expired(now int64) *fault {
 	}
 	c.outOfRoom(now)
 	c.mu.Lock()
-	c.mu.turns.overdue(now, c.output)
+	c.mu.turns.Overdue(now, c.output)
 	c.mu.Unlock()
 	c.slowBodies(now)
 	f := c.slowAnswers(now)
@@ -181,7 +182,7 @@ func (c *Conn) slowBodies(now int64) {
 		}
 		c.timer.bodyAt = now + bodyStep
 		switch late := now - s.since - int64(o.BodyGrace); {
-		case s.st.recvWindow <= 0: // it waits for us
+		case s.st.RecvWindow <= 0: // it waits for us
 			s.since, s.mark = now, s.total
 		case late > 0 && s.total-s.mark < behind(late, o.BodyRate):
 			slow = append(slow, s)
@@ -205,7 +206,7 @@ func (c *Conn) slowMessage(s *Stream, now int64) bool {
 		return false
 	}
 	c.timer.bodyAt = now + bodyStep
-	if st.recvWindow <= 0 { // it waits for us
+	if st.RecvWindow <= 0 { // it waits for us
 		st.partialAt, st.partialMark = now, st.announced
 		return false
 	}
@@ -217,7 +218,7 @@ func (c *Conn) slowMessage(s *Stream, now int64) bool {
 func behind(d int64, rate int) int64 { return d / int64(time.Millisecond) * int64(rate) / 1000 }
 
 // slowAnswers ends streams, or the connection, whose client opens no window.
-func (c *Conn) slowAnswers(now int64) (f *fault) {
+func (c *Conn) slowAnswers(now int64) (f *link.Fault) {
 	idle := int64(c.srv.opts.WriteIdle)
 	least := behind(idle, c.srv.opts.BodyRate)
 	t, m := &c.timer, &c.mu

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2"
+
+	"github.com/sluice-serving/sluice/wire/h2/h2test"
 )
 
 // TestTLS holds that a connection without non-blocking calls answers large messages too: all its writing is
@@ -41,15 +43,15 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newPeer(t, conn, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 24})
-	p.must(p.fr.WriteWindowUpdate(0, 1<<24))
+	p.Must(p.Framer.WriteWindowUpdate(0, 1<<24))
 	for i := range 20 {
 		id := uint32(2*i + 1)
-		p.headers(id, false, call("Unary")...)
-		whole := message(pattern(40_000))
+		p.Headers(id, false, call("Unary")...)
+		whole := h2test.Message(h2test.Pattern(40_000))
 		for at := 0; at < len(whole); at += 16_384 {
-			p.must(p.fr.WriteData(id, at+16_384 >= len(whole), whole[at:min(at+16_384, len(whole))]))
+			p.Must(p.Framer.WriteData(id, at+16_384 >= len(whole), whole[at:min(at+16_384, len(whole))]))
 		}
-		if got := p.wantAnswer(id, "grpc-status: 0"); !bytes.Equal(got, whole) {
+		if got := p.WantAnswer(id, "grpc-status: 0"); !bytes.Equal(got, whole) {
 			t.Errorf("%d bytes came back, and not those that were sent", len(got))
 		}
 	}
@@ -59,17 +61,17 @@ func TestTLS(t *testing.T) {
 func TestContinue(t *testing.T) {
 	r := newRig(t, Options{})
 	p := dialPeer(t, r)
-	p.headers(1, false, post("/all", "expect", "100-continue", "content-length", "5")...)
-	f, err := p.next()
-	p.must(err)
+	p.Headers(1, false, post("/all", "expect", "100-continue", "content-length", "5")...)
+	f, err := p.Next()
+	p.Must(err)
 	h, ok := f.(*http2.MetaHeadersFrame)
 	if !ok || h.PseudoValue("status") != "100" || h.StreamEnded() {
 		t.Fatalf("%v came, want status 100", f)
 	}
-	p.must(p.fr.WriteData(1, true, []byte("hello")))
-	if got := p.wantAnswer(1, ":status: 200"); string(got) != "hello" {
+	p.Must(p.Framer.WriteData(1, true, []byte("hello")))
+	if got := p.WantAnswer(1, ":status: 200"); string(got) != "hello" {
 		t.Errorf("the answer is %q", got)
 	}
-	p.headers(3, true, post("/all", "expect", "magic")...)
-	p.wantAnswer(3, ":status: 417")
+	p.Headers(3, true, post("/all", "expect", "magic")...)
+	p.WantAnswer(3, ":status: 417")
 }

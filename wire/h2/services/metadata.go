@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -95,7 +96,7 @@ func incoming(s *h2.Stream) (metadata.MD, error) {
 		case strings.HasSuffix(key, "-bin"):
 			// Several values may come in one field.
 			for part := range bytes.SplitSeq(value, []byte{','}) {
-				raw, ok := h2.AppendBinary(nil, bytes.TrimSpace(part))
+				raw, ok := grpc.AppendBinary(nil, bytes.TrimSpace(part))
 				if !ok {
 					const most = 128
 					return nil, status.Errorf(codes.InvalidArgument, "the metadata %.*q is not base64", most, key)

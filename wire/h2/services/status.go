@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2"
 )
 
@@ -33,9 +34,9 @@ const (
 // explain makes an answer of an error.
 func (r *Registry) explain(a *h2.Answer, method string, err error) {
 	st := r.status(method, err)
-	a.Status = h2.Status(codes.Unknown)
+	a.Status = grpc.Status(codes.Unknown)
 	if code := st.Code(); code <= codes.Unauthenticated {
-		a.Status = h2.Status(code)
+		a.Status = grpc.Status(code)
 	}
 	a.Text = st.Message()
 	if p := st.Proto(); len(p.GetDetails()) > 0 {

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package h2
-
-import "syscall"
-
-// controlSocket leaves a socket as it is.
-func controlSocket(string, string, syscall.RawConn) error { return nil }
