@@ -178,7 +178,7 @@ func idleCommand(ctx context.Context, self machine.Self, args []string, stdout, 
 const pressureText = `A gateway of one thread serves healthy calls in an open loop while others misbehave: clients that send a large message
 and then read nothing of the answer, or one byte a second, or that ask for a model whose upstream has stopped (SIGSTOP).
 A client that is refused asks again after half a second to one and a half. They are a process that yields
-to all others (nice 19): elsewhere they have machines of their own. Every block starts a gateway of its own, and
+to all others (SCHED_IDLE): elsewhere they have machines of their own. Every block starts a gateway of its own, and
 measures once each client has had its message taken or was refused. The generator of the healthy calls stays awake for 300
 us before each is due, ahead of other processes where it may (SCHED_FIFO), and blocks in which it was late all the same are
 left out. Memory is the most that the gateway ever had resident (VmHWM).`
