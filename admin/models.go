@@ -113,16 +113,7 @@ func (h *Handler) change(w http.ResponseWriter, r *http.Request, err error) {
 
 // find looks up the model that the path names. If there is none it has answered.
 func (h *Handler) find(w http.ResponseWriter, r *http.Request) (Model, bool) {
-	models, name := h.deps.Models(), r.PathValue("model")
-	names := make([]string, len(models))
-	for i := range models {
-		if models[i].Name == name {
-			return models[i], true
-		}
-		names[i] = models[i].Name
-	}
-	refuse(w, http.StatusNotFound, infer.UnknownModel.String(), fmt.Sprintf("no model %s; %s", quoted(name), exist("models", names)))
-	return Model{}, false
+	return named(w, h.deps.Models(), func(m *Model) string { return m.Name }, "model", r.PathValue("model"), infer.UnknownModel.String())
 }
 
 // has looks for a version of m. If there is none it has answered.

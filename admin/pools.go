@@ -47,14 +47,5 @@ func (h *Handler) drain(w http.ResponseWriter, r *http.Request) {
 
 // findPool looks up the pool that the path names. If there is none it has answered.
 func (h *Handler) findPool(w http.ResponseWriter, r *http.Request) (Pool, bool) {
-	pools, name := h.deps.Pools(), r.PathValue("pool")
-	names := make([]string, len(pools))
-	for i := range pools {
-		if pools[i].Name == name {
-			return pools[i], true
-		}
-		names[i] = pools[i].Name
-	}
-	refuse(w, http.StatusNotFound, codeNotFound, fmt.Sprintf("no pool %s; %s", quoted(name), exist("pools", names)))
-	return Pool{}, false
+	return named(w, h.deps.Pools(), func(p *Pool) string { return p.Name }, "pool", r.PathValue("pool"), codeNotFound)
 }

@@ -131,6 +131,18 @@ func quoted(s string) string {
 // printable is quoted without the quotes, for log fields.
 func printable(s string) string { return strings.Trim(quoted(s), `"`) }
 
+// named returns the thing of a kind that has the name. If there is none it has answered, with the code.
+func named[T any](w http.ResponseWriter, all []T, nameOf func(*T) string, kind, name, code string) (found T, ok bool) {
+	names := make([]string, len(all))
+	for i := range all {
+		if names[i] = nameOf(&all[i]); names[i] == name {
+			return all[i], true
+		}
+	}
+	refuse(w, http.StatusNotFound, code, fmt.Sprintf("no %s %s; %s", kind, quoted(name), exist(kind+"s", names)))
+	return found, false
+}
+
 // exist says what there is in place of what was asked for.
 func exist(what string, names []string) string {
 	if len(names) == 0 {
