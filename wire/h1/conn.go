@@ -150,6 +150,9 @@ func (c *conn) readHead() (bool, *refusal) {
 	}
 	req, timed := c.req, false
 	req.head.reset()
+	if !c.served && c.speaksTLS() {
+		return false, &refuseTLS
+	}
 	lim := headLimits{c.srv.opts.MaxHeaderBytes, c.srv.opts.MaxHeaders, c.srv.opts.MaxTarget}
 	for {
 		done, r := req.head.scan(req.buf[:req.w], lim)
@@ -270,7 +273,9 @@ func (c *conn) idle() bool {
 	if c.req != nil {
 		return true
 	}
-	c.why = c.idleEnd(err)
+	if c.why = c.idleEnd(err); c.why == ClosedTLS && c.plainOnTLS(err) {
+		c.why = ClosedRefused
+	}
 	return false
 }
 
@@ -400,6 +405,13 @@ func (c *conn) refuse(r *refusal) {
 	if c.why == ClosedByClient {
 		c.why = ClosedRefused
 	}
+	c.writeBefore()
+	_, _ = c.write(c.refusalOf(r, c.req != nil && string(c.req.head.method.In(c.req.buf)) == "HEAD")) // it ends either way
+	c.linger = true
+}
+
+// refusalOf returns the answer that says why a request is not served, without a body if that was asked for.
+func (c *conn) refusalOf(r *refusal, bare bool) []byte {
 	var id []byte
 	if c.req != nil {
 		if v, n := c.req.head.Find(c.req.buf, "x-request-id"); n == 1 {
@@ -407,13 +419,11 @@ func (c *conn) refuse(r *refusal) {
 		}
 	}
 	body := wire.AppendRefusal(nil, r.text, r.code, wire.AppendRequestID(nil, id))
-	c.writeBefore()
 	answer := r.appendHead(make([]byte, 0, 512), len(body))
-	if c.req == nil || string(c.req.head.method.In(c.req.buf)) != "HEAD" {
-		answer = append(answer, body...)
+	if bare {
+		return answer
 	}
-	_, _ = c.write(answer) // the connection ends either way
-	c.linger = true
+	return append(answer, body...)
 }
 
 // Close ends the connection. fasthttp calls it when its loop is over.
@@ -445,14 +455,20 @@ const (
 // lingerOn says that we are done and reads on for a moment: closing a socket with unread bytes sends a
 // reset, which can destroy the answer before the client has read it.
 func (c *conn) lingerOn(most time.Duration) {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
 	if c.Conn != c.sock {
-		if half, ok = c.sock.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		half, ok := c.Conn.(interface{ CloseWrite() error })
+		if !ok || half.CloseWrite() != nil {
 			return
 		}
+	}
+	c.lingerBelow(most)
+}
+
+// lingerBelow is lingerOn for the socket, where TLS over it, if any, has said that we are done.
+func (c *conn) lingerBelow(most time.Duration) {
+	half, ok := c.sock.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
 	}
 	if c.sock.SetReadDeadline(time.Now().Add(most)) != nil {
 		return

@@ -20,7 +20,8 @@
 // From then on the socket says that its peer is the client.
 //
 // What is refused is answered in JSON with "Connection: close", and the connection lingers: it is closed
-// for writing first and read for a moment, so that no reset keeps the client from reading why.
+// for writing first and read for a moment, so that no reset keeps the client from reading why. So is plain HTTP on a port
+// of TLS, in clear, and TLS on a port without it: clients of TLS know an answer of HTTP by its first bytes, and say so.
 //
 // # Concurrency
 //

@@ -25,6 +25,8 @@ var (
 	refuseLineEnd     = refusal{400, "BAD_REQUEST", "bad_line_end", "a line of the head does not end in CRLF", ""}
 	refuseLine        = refusal{400, "BAD_REQUEST", "bad_request_line", "the request line is malformed", ""}
 	refuseVersion     = refusal{505, "BAD_VERSION", "bad_version", "only HTTP/1.0 and HTTP/1.1 are spoken here", ""}
+	refusePlain       = refusal{400, "BAD_REQUEST", "plain_http", plainText, ""}
+	refuseTLS         = refusal{400, "BAD_REQUEST", "tls_hello", tlsText, ""}
 	refuseMethod      = refusal{405, "METHOD_NOT_ALLOWED", "method", "the method is not supported", allowLine}
 	refuseTarget      = refusal{400, "BAD_REQUEST", "bad_target", "the request target is malformed", ""}
 	refuseLongTarget  = refusal{414, "TARGET_TOO_LONG", "target_limit", "the request target is too long", ""}

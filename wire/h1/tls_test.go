@@ -132,13 +132,6 @@ func TestTLS(t *testing.T) {
 			t.Errorf("told %d, want Reset", how)
 		}
 	}
-
-	plain := k.dial()
-	send(t, plain, get(""))
-	// The alert of the TLS engine may come first; an HTTP answer must not.
-	if b, _ := io.ReadAll(plain); strings.Contains(string(b), "200") {
-		t.Errorf("plain HTTP on a TLS port got %q", b)
-	}
 }
 
 func TestTLSAsksForClientCertificates(t *testing.T) {
