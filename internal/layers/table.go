@@ -34,7 +34,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"wire/rawio", "socket calls that the scheduler is not told of", nil},
 		{"wire/codec", "content codings between bytes and slabs", []string{"slab"}},
 		{"wire/h1", "HTTP/1.1: the hardened front", []string{"wire", "wire/codec", "wire/rawio", "slab"}},
-		{"wire/h1/syntax", "characters, fields and chunks, as both roles of HTTP/1.1 read them", nil},
+		{"wire/h1/syntax", "characters, fields and chunks, as both roles of HTTP/1.1 read them", []string{"wire"}},
 		{"wire/h1/h1client", "HTTP/1.1: the client", []string{"wire", "wire/codec", "wire/rawio", "wire/h1/syntax", "slab", "internal/line"}},
 		{"wire/grpc", "gRPC's own words, for both roles", []string{"slab"}},
 		{"wire/h2", "HTTP/2: the server", []string{"wire", "wire/codec", "wire/grpc", "slab"}},

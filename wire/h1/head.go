@@ -3,6 +3,7 @@ package h1
 import (
 	"bytes"
 
+	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h1/syntax"
 )
 
@@ -191,7 +192,7 @@ func (h *head) field(off int, line []byte, lim headLimits) *refusal {
 	switch {
 	case n == 0 || n == len(line) || line[n] != ':':
 		return &refuseName
-	case under && syntax.Twin(line[:n]):
+	case under && wire.Twin(line[:n]):
 		return &refuseUnderscore
 	}
 	if h.Len() == lim.fields {

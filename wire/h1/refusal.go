@@ -3,6 +3,8 @@ package h1
 import (
 	"net/http"
 	"strconv"
+
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // refusal is why a request was not served. Refusals are values made once.
@@ -33,7 +35,7 @@ var (
 	refuseHeaderSize  = refusal{431, "HEADERS_TOO_LARGE", "header_limit", "the header fields are too large", ""}
 	refuseHeaderCount = refusal{431, "HEADERS_TOO_LARGE", "header_limit", "there are too many header fields", ""}
 	refuseName        = refusal{400, "BAD_REQUEST", "bad_header_name", "a header name is malformed", ""}
-	refuseUnderscore  = refusal{400, "BAD_REQUEST", "underscore", "a header name has an underscore where its meaning needs a hyphen", ""}
+	refuseUnderscore  = refusal{400, "BAD_REQUEST", "underscore", wire.TwinText, ""}
 	refuseValue       = refusal{400, "BAD_REQUEST", "bad_header_value", "a header value is malformed", ""}
 	refuseFold        = refusal{400, "BAD_REQUEST", "obs_fold", "a header line is folded", ""}
 	refuseHost        = refusal{400, "BAD_REQUEST", "bad_host", "the Host header is missing, malformed or not the one of the target", ""}

@@ -68,6 +68,8 @@ func (x *exchange) refusal() *refusal {
 	switch {
 	case x.s.crowded:
 		return &refuseHeaderSize
+	case x.s.twin:
+		return &refuseUnderscore
 	case len(x.s.Path()) > mostTarget:
 		return &refuseTarget
 	}

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
@@ -62,6 +63,7 @@ var (
 	callEncoding = callRefusal{grpc.Unimplemented, "encoding", true, "grpc-encoding must be identity, gzip or deflate"}
 	callTimeout  = callRefusal{grpc.InvalidArgument, "grpc_timeout", false, "grpc-timeout is malformed"}
 	callHeaders  = callRefusal{grpc.ResourceExhausted, "h2_headers", false, "the metadata is too large"}
+	callTwin     = callRefusal{grpc.InvalidArgument, "underscore", false, wire.TwinText}
 	callFlag     = callRefusal{grpc.InvalidArgument, "grpc_frame", false, "the message's compression flag is neither 0 nor 1"}
 	callNotCoded = callRefusal{grpc.InvalidArgument, "grpc_frame", false, "the message is marked as compressed, but no grpc-encoding is named"}
 	callTooLarge = callRefusal{grpc.ResourceExhausted, "too_large", true, "the message is larger than the limit"}

@@ -1,6 +1,9 @@
 package h2
 
 import (
+	"bytes"
+
+	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/grpc"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
@@ -86,6 +89,7 @@ type head struct {
 	contentType, encoding, timeout        int
 	length                                int64
 	fields                                int // that are not HTTP/2's own
+	twin                                  bool
 	ok                                    bool
 }
 
@@ -103,6 +107,7 @@ func (c *Conn) open(s *Stream, end bool) *link.Fault {
 		return c.budget.SpendReset()
 	}
 	s.method, s.path, s.authority, s.length = h.method, h.path, h.authority, h.length
+	s.twin = h.twin
 	s.crowded = s.fields.Over() || h.fields > c.srv.opts.MaxHeaders
 	s.arrived = c.in.nowTime
 	s.since = c.in.now
@@ -137,6 +142,10 @@ func (c *Conn) openCall(s *Stream, h *head, end bool) {
 	}
 	if s.crowded {
 		c.refuse(s, &callHeaders)
+		return
+	}
+	if s.twin {
+		c.refuse(s, &callTwin)
 		return
 	}
 	if !grpc.IsProto(f.Value(h.contentType)) {
@@ -282,6 +291,8 @@ func (h *head) regular(f *hpack.Fields, i int, name []byte) bool {
 		h.timeout = i
 	case "grpc-encoding":
 		h.encoding = i
+	default:
+		h.twin = h.twin || bytes.IndexByte(name, '_') >= 0 && wire.Twin(name)
 	}
 	return true
 }

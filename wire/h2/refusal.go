@@ -16,6 +16,7 @@ type refusal struct {
 var (
 	refuseTarget     = refusal{414, "TARGET_TOO_LONG", "target_limit", "the request target is too long"}
 	refuseHeaderSize = refusal{431, "HEADERS_TOO_LARGE", "header_limit", "the header fields are too large"}
+	refuseUnderscore = refusal{400, "BAD_REQUEST", "underscore", wire.TwinText}
 	refuseMethod     = refusal{405, "METHOD_NOT_ALLOWED", "method", "the method is not supported"}
 	refuseExpect     = refusal{417, "BAD_EXPECTATION", "expect", "only 100-continue can be expected"}
 	refuseShort      = refusal{400, "INCOMPLETE_BODY", "short_body", "the body ended before its length"}

@@ -32,6 +32,7 @@ type Stream struct {
 	authority int
 	length    int64 // content-length, -1 if absent
 	crowded   bool  // there are too many fields, or they are too large
+	twin      bool  // a name is a twin, see [wire.Twin]
 	timeout   time.Duration
 	arrived   time.Time
 	message   slab.List // of a gRPC call; the handler's once it is called

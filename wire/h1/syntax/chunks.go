@@ -1,5 +1,7 @@
 package syntax
 
+import "github.com/sluice-serving/sluice/wire"
+
 const (
 	// MaxChunks bounds the chunks of one body.
 	MaxChunks = 65536
@@ -148,29 +150,5 @@ func mayTrail(name []byte) bool {
 		"range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "pragma":
 		return false
 	}
-	return !Twin(name)
-}
-
-// Twin tells whether name, with its underscores read as hyphens, is one that must not be smuggled past
-// whoever reads underscores so (CGI does).
-func Twin(name []byte) bool {
-	const longest = len("inference-header-content-length")
-	if len(name) > longest {
-		return false
-	}
-	var buf [longest]byte
-	dashed := buf[:len(name)]
-	for i, c := range name {
-		if c == '_' {
-			c = '-'
-		}
-		dashed[i] = Lower(c)
-	}
-	switch string(dashed) {
-	case "content-length", "transfer-encoding", "content-encoding", "content-type", "inference-header-content-length",
-		"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip",
-		"x-request-id", "x-request-timeout-ms", "x-api-key":
-		return true
-	}
-	return false
+	return !wire.Twin(name)
 }
