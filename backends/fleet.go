@@ -64,7 +64,7 @@ type Version struct {
 	// none. Both are immutable, and replaced under Fleet.mu.
 	usable, leaving atomic.Pointer[[]*Place]
 
-	moved moved
+	begun begun
 
 	// Guarded by Fleet.mu.
 	places []*Place // one a server that has the version
@@ -124,7 +124,7 @@ func (f *Fleet) Remove(r *Remote) {
 			p.outcomes.Release()
 			return true
 		})
-		v.moved.forget(r)
+		v.begun.forget(r)
 		v.publish()
 	}
 	f.mu.Unlock()

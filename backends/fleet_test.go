@@ -275,13 +275,13 @@ func TestSequencesOutlastADrain(t *testing.T) {
 			t.Errorf("the end of sequence %d, begun at %s, is at %s", n, at.Name, p.Remote.Name)
 		}
 	}
-	if v.moved.any.Load() || len(v.moved.mu.to) != 0 {
-		t.Errorf("%d sequences are remembered behind their end", len(v.moved.mu.to))
+	if n := len(v.begun.mu.young) + len(v.begun.mu.old); n != 0 {
+		t.Errorf("%d sequences are remembered behind their end", n)
 	}
 	f.SetDraining("a", true)
 	begin(1, 50)
 	f.Remove(remotes[1])
-	for n, at := range v.moved.mu.to {
+	for n, at := range v.begun.mu.young {
 		if at == remotes[1] {
 			t.Errorf("sequence %d is remembered at a server that is gone", n)
 		}

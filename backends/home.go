@@ -1,50 +1,49 @@
 package backends
 
 import (
+	"maps"
 	"sync"
-	"sync/atomic"
 
 	"github.com/sluice-serving/sluice/infer"
 )
 
-// home returns the place of a sequence: the same one for as long as its server takes requests. A sequence
-// whose server is gone starts anew at another, which refuses it if it cannot. One that began at a server before that
-// was drained goes on there, and one that began elsewhere meanwhile stays there when the drain is over.
+// home returns the place of a sequence: where it has begun, for as long as that server takes requests, and though it is
+// drained; whatever servers come, go or are drained meanwhile. A sequence whose server is gone goes on at another, which
+// refuses it if it cannot. Where one begins is for its id to say, so that gateways beside each other agree; one that
+// nothing is known of, since another gateway has seen it begin, is looked for by that as well.
 func (v *Version) home(usable []*Place, r *infer.Request, key uint64, not *Remote) *Place {
 	best, most := highest(usable, key, not)
-	leaving := v.leaving.Load()
-	if leaving == nil && !v.moved.any.Load() {
+	if r.SequenceStarts() {
+		v.begun.note(key, best, r.SequenceEnds())
 		return best
 	}
-	var left *Place // where it would be without the drain
+	leaving := v.leaving.Load()
+	if to := v.begun.where(key, r.SequenceEnds()); to != nil {
+		p := placeAt(usable, to, not)
+		if p == nil && leaving != nil {
+			p = placeAt(*leaving, to, not)
+		}
+		if p != nil {
+			return p
+		}
+		return best
+	}
 	if leaving != nil {
 		if p, w := highest(*leaving, key, not); p != nil && (best == nil || w > most) {
-			left = p
+			return p
 		}
-	}
-	if r.SequenceStarts() {
-		v.moved.begin(key, best, left != nil && !r.SequenceEnds())
-		return best
-	}
-	if to := v.moved.where(key, r.SequenceEnds()); to != nil {
-		for _, p := range usable {
-			if p.Remote == to && to != not {
-				return p
-			}
-		}
-		if leaving != nil {
-			for _, p := range *leaving {
-				if p.Remote == to && to != not {
-					return p
-				}
-			}
-		}
-		return best
-	}
-	if left != nil {
-		return left
 	}
 	return best
+}
+
+// placeAt returns the place at a server, nil if there is none or it is not wanted.
+func placeAt(places []*Place, at, not *Remote) *Place {
+	for _, p := range places {
+		if p.Remote == at && at != not {
+			return p
+		}
+	}
+	return nil
 }
 
 // highest returns the place that comes first for a sequence, and how high it stands.
@@ -72,54 +71,62 @@ func mix(x uint64) uint64 {
 	return x ^ x>>29
 }
 
-// moved remembers which sequences of a version began elsewhere than at home, because their home was being drained. Those
-// whose end never comes are kept until their server goes.
-type moved struct {
-	any atomic.Bool // there may be some
-
+// begun remembers where the sequences of a version have begun. Those whose end never comes give way to others: two
+// generations are kept, and what is asked for moves into the young one.
+type begun struct {
 	mu struct {
 		sync.Mutex
-		to map[uint64]*Remote
+		young, old map[uint64]*Remote
 	}
 }
 
-// mostMoved bounds how many sequences are remembered, about 5 MB.
-const mostMoved = 1 << 16
+// mostBegun bounds a generation, about 1 MB.
+const mostBegun = 1 << 15
 
-// begin notes where a sequence begins, if it is elsewhere than at home.
-func (m *moved) begin(key uint64, at *Place, elsewhere bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.mu.to, key)
-	if elsewhere && at != nil && len(m.mu.to) < mostMoved {
-		if m.mu.to == nil {
-			m.mu.to = map[uint64]*Remote{}
-		}
-		m.mu.to[key] = at.Remote
+// note remembers where a sequence begins, unless it ends there, too.
+func (b *begun) note(key uint64, at *Place, ends bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.mu.young, key)
+	delete(b.mu.old, key)
+	if at != nil && !ends {
+		b.keep(key, at.Remote)
 	}
-	m.any.Store(len(m.mu.to) > 0)
 }
 
-// where returns the server of a sequence that began elsewhere than at home, nil for others. It is forgotten at its end.
-func (m *moved) where(key uint64, ends bool) *Remote {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	to := m.mu.to[key]
-	if to != nil && ends {
-		delete(m.mu.to, key)
-		m.any.Store(len(m.mu.to) > 0)
+// keep runs under mu.
+func (b *begun) keep(key uint64, at *Remote) {
+	if b.mu.young == nil || len(b.mu.young) >= mostBegun {
+		b.mu.young, b.mu.old = map[uint64]*Remote{}, b.mu.young
 	}
-	return to
+	b.mu.young[key] = at
+}
+
+// where returns the server where a sequence has begun, nil if that is not known. It is forgotten at its end.
+func (b *begun) where(key uint64, ends bool) *Remote {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, young := b.mu.young[key]
+	if !young {
+		at = b.mu.old[key]
+	}
+	switch {
+	case at == nil:
+	case ends:
+		delete(b.mu.young, key)
+		delete(b.mu.old, key)
+	case !young:
+		delete(b.mu.old, key)
+		b.keep(key, at)
+	}
+	return at
 }
 
 // forget drops what has begun at a server.
-func (m *moved) forget(r *Remote) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for key, to := range m.mu.to {
-		if to == r {
-			delete(m.mu.to, key)
-		}
-	}
-	m.any.Store(len(m.mu.to) > 0)
+func (b *begun) forget(r *Remote) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	gone := func(_ uint64, at *Remote) bool { return at == r }
+	maps.DeleteFunc(b.mu.young, gone)
+	maps.DeleteFunc(b.mu.old, gone)
 }
