@@ -58,22 +58,20 @@ type Conn struct {
 		resets  []uint32  // recentResets at most, of which the oldest makes room
 		nresets int
 
-		sendWindow int64
-		peer       link.PeerLimits
-		encoder    hpack.Encoder
-		queue      sendQueue
-		long       sendQueue // of streams with large answers
-		longNext   bool      // whose turn it is
-		starved    bool      // the queue waits for the connection's window
-		stuckAt    int64     // since when, or since when a write is parked; 0: not
-		sent       int64     // bytes of DATA since stuckAt
-		out        *link.Output
-		writing    bool         // somebody writes
-		parked     *link.Output // what the writer goroutine starts with
-		parkedFor  pumped
-		failed     bool // writing failed
-		slow       bool // because the client took nothing
-		good       int  // answers and frames since the reader last looked, for budgets
+		peer      link.Peer
+		encoder   hpack.Encoder
+		queue     sendQueue
+		long      sendQueue // of streams with large answers
+		longNext  bool      // whose turn it is
+		stuckAt   int64     // since when, or since when a write is parked; 0: not
+		sent      int64     // bytes of DATA since stuckAt
+		out       *link.Output
+		writing   bool         // somebody writes
+		parked    *link.Output // what the writer goroutine starts with
+		parkedFor pumped
+		failed    bool // writing failed
+		slow      bool // because the client took nothing
+		good      int  // answers and frames since the reader last looked, for budgets
 
 		turns link.Turns
 		drain drainState
@@ -99,8 +97,7 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	c.budget.Init()
 	m := &c.mu
 	m.streams = make(map[uint32]*Stream)
-	m.sendWindow = frame.DefaultWindow
-	m.peer = link.PeerLimits{Window: frame.DefaultWindow, MaxFrame: frame.DefaultSize}
+	m.peer.Init(1)
 	m.encoder.Init(encoderTable)
 	m.pins = 1
 	return c

@@ -25,7 +25,7 @@ func (c *Conn) admitData(h frame.Head) *link.Fault {
 	defer m.Unlock()
 	s := m.streams[h.Stream]
 	switch {
-	case s == nil && (h.Stream > c.lastID || h.Stream%2 == 0):
+	case s == nil && c.unopened(h.Stream):
 		return &link.FaultIdleStream
 	case s == nil && c.wasReset(h.Stream):
 		return nil

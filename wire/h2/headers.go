@@ -121,7 +121,7 @@ func (c *Conn) open(s *Stream, end bool) *link.Fault {
 	s.st.inTable = true
 	s.st.recvDone = end
 	s.st.RecvWindow = link.StreamWindow
-	s.st.sendWindow = m.peer.Window
+	m.peer.Opens(&s.st.Outflow)
 	c.live.Add(1)
 	m.Unlock()
 	if h.contentType >= 0 && grpc.IsGRPC(s.fields.Value(h.contentType)) {

@@ -203,15 +203,16 @@ func (c *Conn) frame(h frame.Head, p []byte) *link.Fault {
 	case frame.Settings:
 		return c.settingsFrame(h, p)
 	case frame.Ping:
-		return c.pingFrame(h, p)
+		c.pingFrame(h, p)
+		return nil
 	case frame.WindowUpdate:
 		return c.windowFrame(h, p)
 	case frame.Reset:
-		return c.resetFrame(h, p)
+		return c.resetFrame(h)
 	case frame.Priority:
 		return c.priorityFrame(h, p)
 	case frame.GoAway:
-		return c.goAwayFrame(h, p)
+		return nil // the client opens no more streams, and will close when it has its answers
 	}
 	return &faultPush
 }

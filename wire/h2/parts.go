@@ -35,7 +35,7 @@ func (x *exchange) part(part *slab.List) bool {
 	if part.Size() > 0 && !s.send.only {
 		s.send.body.append(part)
 	}
-	if !s.st.blocked {
+	if !s.st.Blocked {
 		c.enqueue(s)
 	}
 	c.mu.Unlock()

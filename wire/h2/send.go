@@ -113,7 +113,7 @@ func (c *Conn) pump() (p pumped) {
 	if m.ended || m.failed {
 		return p
 	}
-	for (m.queue.first != nil || m.long.first != nil) && !m.starved && !c.full() {
+	for (m.queue.first != nil || m.long.first != nil) && !m.peer.Starved && !c.full() {
 		s := c.dequeue()
 		switch c.sendSome(s) {
 		case link.SendMore:
@@ -123,11 +123,9 @@ func (c *Conn) pump() (p pumped) {
 				c.enqueue(s)
 			}
 		case link.SendStarved:
-			m.starved = true
 			c.stuck()
 			c.requeue(s)
 		case link.SendBlocked:
-			s.st.blocked = true
 			if s.st.blockedAt == 0 {
 				s.st.blockedAt, s.st.sentSince = c.srv.clock(), 0
 			}
@@ -161,23 +159,17 @@ func (c *Conn) sendSome(s *Stream) link.SendResult {
 		a.headSent = true
 		c.appendHead(s)
 	}
-	if left := a.body.left; left > 0 {
-		n := min(int64(left), int64(m.peer.MaxFrame))
-		switch {
-		case s.st.sendWindow <= 0:
-			return link.SendBlocked
-		case m.sendWindow <= 0:
-			return link.SendStarved
+	if a.body.left > 0 {
+		n, why := m.peer.Takes(&s.st.Outflow, a.body.left)
+		if n == 0 {
+			return why
 		}
-		n = min(n, s.st.sendWindow, m.sendWindow)
-		s.st.sendWindow -= n
-		m.sendWindow -= n
-		s.st.sentSince += n
-		m.sent += n
+		s.st.sentSince += int64(n)
+		m.sent += int64(n)
 		if n >= link.SmallData {
 			m.good++
 		}
-		if c.appendData(s, int(n)); a.body.left > 0 {
+		if c.appendData(s, n); a.body.left > 0 {
 			return link.SendMore
 		}
 	}

@@ -84,14 +84,13 @@ type streamState struct {
 
 	credit int // of a body of unknown length: used and not yet given back
 	link.Inflow
+	link.Outflow
 
-	sendWindow int64
-	queued     bool
-	long       bool // it is queued with the large answers
-	blocked    bool // has data and no window
-	blockedAt  int64
-	sentSince  int64 // bytes since blockedAt
-	next       *Stream
+	queued    bool
+	long      bool // it is queued with the large answers
+	blockedAt int64
+	sentSince int64 // bytes since blockedAt
+	next      *Stream
 }
 
 // arriving is a gRPC message on its way in.

@@ -132,7 +132,7 @@ func (s *Stream) Send(m *slab.List) bool {
 		s.headIsSet()
 	}
 	s.send.body.message(m)
-	if !s.st.blocked {
+	if !s.st.Blocked {
 		c.enqueue(s)
 	}
 	c.mu.Unlock()

@@ -241,7 +241,7 @@ func (c *Conn) slowAnswers(now int64) (f *link.Fault) {
 			continue
 		}
 		if now-st.blockedAt >= idle {
-			if st.blocked && st.sentSince < least {
+			if st.Blocked && st.sentSince < least {
 				slow = append(slow, id)
 				continue
 			}

@@ -62,25 +62,23 @@ type Conn struct {
 		nextID  uint32
 		going   bool // no more calls: the server, or the ids, said so
 
-		sendWindow int64
-		peer       link.PeerLimits
-		encoder    hpack.Encoder
-		scratch    []byte
-		queue      line.Line[stream] // of those that have something to send, first come, first served
-		long       line.Line[stream] // of those of them with large messages
-		longNext   bool              // whose turn it is
-		starved    bool              // the queues wait for the connection's window
-		out        *link.Output
-		turns      link.Turns
-		outputs    uint64 // which output out is
-		begun      uint64 // the last output of which a byte may have been written
-		writing    bool   // somebody writes
-		parked     *link.Output
-		failed     bool // writing failed
-		good       int  // answers since the reader last looked, for budgets
-		ended      bool // the reader reads no more
-		gone       bool // and is no more
-		pins       int  // goroutines that need the connection
+		peer     link.Peer
+		encoder  hpack.Encoder
+		scratch  []byte
+		queue    line.Line[stream] // of those that have something to send, first come, first served
+		long     line.Line[stream] // of those of them with large messages
+		longNext bool              // whose turn it is
+		out      *link.Output
+		turns    link.Turns
+		outputs  uint64 // which output out is
+		begun    uint64 // the last output of which a byte may have been written
+		writing  bool   // somebody writes
+		parked   *link.Output
+		failed   bool // writing failed
+		good     int  // answers since the reader last looked, for budgets
+		ended    bool // the reader reads no more
+		gone     bool // and is no more
+		pins     int  // goroutines that need the connection
 	}
 }
 
@@ -100,8 +98,7 @@ func newConn(cl *Client, sock net.Conn) *Conn {
 	m := &c.mu
 	m.streams = make(map[uint32]*stream)
 	m.nextID, m.outputs, m.pins = 1, 1, 1
-	m.sendWindow = frame.DefaultWindow
-	m.peer = link.PeerLimits{Window: frame.DefaultWindow, MaxFrame: frame.DefaultSize}
+	m.peer.Init(0)
 	m.encoder.Init(encoderTable)
 	return c
 }

@@ -12,27 +12,13 @@ import (
 
 // settingsFrame takes a SETTINGS frame. The first one has calls come.
 func (c *Conn) settingsFrame(h frame.Head, p []byte) *link.Fault {
-	if f := link.CheckSettings(h, p); f != nil {
-		return f
+	if h.Has(frame.Ack) {
+		return nil
 	}
-	if f := c.budget.Spend(); f != nil || h.Has(frame.Ack) {
-		return f
-	}
-	m := &c.mu
-	m.Lock()
-	grew := false
-	for ; len(p) > 0; p = p[6:] {
-		v := frame.ParseSetting(p)
-		grew = grew || v.Setting == frame.MaxConcurrentStreams
-		if f := c.setting(v); f != nil {
-			m.Unlock()
-			return f
-		}
-	}
-	out := c.output()
-	out.B = frame.AppendSettingsAck(out.B)
-	m.Unlock()
+	grew, f := c.settings(p)
 	switch {
+	case f != nil:
+		return f
 	case !c.in.Settled:
 		c.in.Settled = true
 		c.timer.heard = c.in.now
@@ -44,115 +30,87 @@ func (c *Conn) settingsFrame(h frame.Head, p []byte) *link.Fault {
 	return nil
 }
 
-// setting applies one setting. It runs under mu.
-func (c *Conn) setting(v frame.Value) *link.Fault {
-	switch v.Setting {
-	case frame.EnablePush:
-		if v.Value != 0 {
-			return &link.FaultSetting
+// settings applies settings and acknowledges them. It tells whether there may be room for more calls.
+func (c *Conn) settings(p []byte) (grew bool, f *link.Fault) {
+	m := &c.mu
+	m.Lock()
+	defer m.Unlock()
+	for ; len(p) > 0; p = p[6:] {
+		v := frame.ParseSetting(p)
+		if v.Setting == frame.MaxConcurrentStreams {
+			c.limit.Store(int32(min(int64(v.Value), int64(c.client.opts.MaxStreams))))
+			grew = true
 		}
-	case frame.MaxConcurrentStreams:
-		c.limit.Store(int32(min(int64(v.Value), int64(c.client.opts.MaxStreams))))
+		shift, f := m.peer.Set(v, &m.encoder)
+		if f == nil {
+			f = c.shiftWindows(shift)
+		}
+		if f != nil {
+			return false, f
+		}
 	}
-	shift, f := c.mu.peer.Set(v, &c.mu.encoder)
-	if f != nil {
-		return f
-	}
-	return c.shiftWindows(shift)
+	out := c.output()
+	out.B = frame.AppendSettingsAck(out.B)
+	return grew, nil
 }
 
 // shiftWindows changes the windows of all streams. It runs under mu.
-func (c *Conn) shiftWindows(delta int64) *link.Fault {
-	m := &c.mu
-	if delta == 0 {
+func (c *Conn) shiftWindows(shift int64) *link.Fault {
+	if shift == 0 {
 		return nil
 	}
-	for _, s := range m.streams {
-		if s.sendWindow += delta; s.sendWindow > frame.LargestWindow {
+	for _, s := range c.mu.streams {
+		switch again, wrong := s.Allow(shift); {
+		case wrong != frame.NoError:
 			return &link.FaultWindowSet
+		case again:
+			c.enqueue(s)
 		}
-		c.unblock(s)
 	}
 	return nil
 }
 
-// unblock queues a stream again that waited for its window. It runs under mu.
-func (c *Conn) unblock(s *stream) {
-	if s.blocked && s.sendWindow > 0 {
-		s.blocked = false
-		c.enqueue(s)
-	}
-}
-
 // pingFrame takes a PING frame.
-func (c *Conn) pingFrame(h frame.Head, p []byte) *link.Fault {
-	switch {
-	case h.Stream != 0:
-		return &link.FaultHasStream
-	case len(p) != 8:
-		return &link.FaultSize
-	}
-	if f := c.budget.Spend(); f != nil {
-		return f
-	}
+func (c *Conn) pingFrame(h frame.Head, p []byte) {
 	if h.Has(frame.Ack) {
-		return nil
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := c.output()
 	out.B = frame.AppendPing(out.B, p, true)
-	return nil
 }
 
 // windowFrame takes a WINDOW_UPDATE frame.
 func (c *Conn) windowFrame(h frame.Head, p []byte) *link.Fault {
-	if len(p) != 4 {
-		return &link.FaultSize
-	}
 	n := int64(binary.BigEndian.Uint32(p) & frame.LargestWindow)
 	m := &c.mu
 	m.Lock()
 	if h.Stream == 0 {
 		defer m.Unlock()
-		if n == 0 {
-			return &link.FaultIncrement
-		}
-		if m.sendWindow += n; m.sendWindow > frame.LargestWindow {
-			return &link.FaultWindowSet
-		}
-		m.starved = m.starved && m.sendWindow <= 0
-		return c.budget.Spend()
+		return m.peer.Allow(n)
 	}
 	s, idle := c.find(h.Stream), c.idle(h.Stream)
-	switch {
-	case s != nil && n > 0 && s.sendWindow+n <= frame.LargestWindow:
-		s.sendWindow += n
-		c.unblock(s)
-		s = nil
-	case s != nil:
-		s.touched = true
+	again, wrong := false, frame.NoError
+	if s != nil {
+		again, wrong = s.Allow(n)
+		s.touched = s.touched || wrong != frame.NoError
+	}
+	if again {
+		c.enqueue(s)
 	}
 	m.Unlock()
 	switch {
 	case idle:
 		return &link.FaultIdleStream
-	case s != nil && n == 0:
-		c.fail(s, &verdictWindowSize, frame.ProtocolError)
-	case s != nil:
-		c.fail(s, &verdictWindowSize, frame.FlowControlError)
+	case wrong != frame.NoError:
+		c.fail(s, &verdictWindowSize, wrong)
 	}
-	return c.budget.Spend()
+	return nil
 }
 
 // resetFrame takes an RST_STREAM frame.
 func (c *Conn) resetFrame(h frame.Head, p []byte) *link.Fault {
-	switch {
-	case h.Stream == 0:
-		return &link.FaultStreamZero
-	case len(p) != 4:
-		return &link.FaultSize
-	}
 	code := frame.Code(binary.BigEndian.Uint32(p))
 	m := &c.mu
 	m.Lock()
@@ -186,11 +144,8 @@ func (c *Conn) abandon(s *stream, call *Call, v *verdict, sent bool) {
 }
 
 // priorityFrame passes a PRIORITY frame over.
-func (c *Conn) priorityFrame(h frame.Head, p []byte) *link.Fault {
-	switch {
-	case h.Stream == 0:
-		return &link.FaultStreamZero
-	case len(p) != 5:
+func (c *Conn) priorityFrame(p []byte) *link.Fault {
+	if len(p) != 5 {
 		return &link.FaultSize
 	}
 	return c.budget.Spend()
@@ -198,16 +153,7 @@ func (c *Conn) priorityFrame(h frame.Head, p []byte) *link.Fault {
 
 // goAwayFrame takes a GOAWAY frame: no more calls go out, those that the server has not looked at are over,
 // and the others are awaited.
-func (c *Conn) goAwayFrame(h frame.Head, p []byte) *link.Fault {
-	switch {
-	case h.Stream != 0:
-		return &link.FaultHasStream
-	case len(p) < 8:
-		return &link.FaultSize
-	}
-	if f := c.budget.Spend(); f != nil {
-		return f
-	}
+func (c *Conn) goAwayFrame(p []byte) {
 	last := binary.BigEndian.Uint32(p) & frame.LargestStream
 	c.open.Store(false)
 	m := &c.mu
@@ -237,5 +183,4 @@ func (c *Conn) goAwayFrame(h frame.Head, p []byte) *link.Fault {
 	if c.client.waiting.Load() > 0 {
 		c.client.feed(c)
 	}
-	return nil
 }

@@ -213,15 +213,17 @@ func (c *Conn) frame(h frame.Head, p []byte) *link.Fault {
 	case frame.Settings:
 		return c.settingsFrame(h, p)
 	case frame.Ping:
-		return c.pingFrame(h, p)
+		c.pingFrame(h, p)
+		return nil
 	case frame.WindowUpdate:
 		return c.windowFrame(h, p)
 	case frame.Reset:
 		return c.resetFrame(h, p)
 	case frame.Priority:
-		return c.priorityFrame(h, p)
+		return c.priorityFrame(p)
 	case frame.GoAway:
-		return c.goAwayFrame(h, p)
+		c.goAwayFrame(p)
+		return nil
 	}
 	return &faultPushed
 }

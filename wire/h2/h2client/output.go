@@ -73,7 +73,7 @@ func (c *Conn) pump() {
 	if m.ended || m.failed {
 		return
 	}
-	for !m.starved && !c.full() {
+	for !m.peer.Starved && !c.full() {
 		s := c.nextToSend()
 		if s == nil {
 			return
@@ -84,12 +84,8 @@ func (c *Conn) pump() {
 				c.unqueue(s)
 				c.enqueue(s)
 			}
-		case link.SendStarved:
-			m.starved = true
-		case link.SendBlocked:
-			c.unqueue(s)
-			s.blocked = true
-		case link.SendIdle:
+		case link.SendStarved: // it stays the first
+		case link.SendBlocked, link.SendIdle:
 			c.unqueue(s)
 		case link.SendDone:
 			c.unqueue(s)
@@ -105,7 +101,8 @@ func (c *Conn) sendSome(s *stream) link.SendResult {
 		s.id = m.nextID
 		m.nextID += 2
 		m.streams[s.id] = s
-		s.sendWindow, s.RecvWindow = m.peer.Window, link.StreamWindow
+		s.RecvWindow = link.StreamWindow
+		m.peer.Opens(&s.Outflow)
 		s.headIn = m.outputs
 		c.appendCall(s)
 	}
@@ -117,20 +114,15 @@ func (c *Conn) sendSome(s *stream) link.SendResult {
 		c.appendEnd(s)
 		return link.SendDone
 	}
-	switch {
-	case s.sendWindow <= 0:
-		return link.SendBlocked
-	case m.sendWindow <= 0:
-		return link.SendStarved
+	n, why := m.peer.Takes(&s.Outflow, min(s.left(), link.OutputFull))
+	if n == 0 {
+		return why
 	}
-	n := min(int64(s.left()), int64(m.peer.MaxFrame), link.OutputFull, s.sendWindow, m.sendWindow)
-	s.sendWindow -= n
-	m.sendWindow -= n
-	c.backlog.Add(-n)
+	c.backlog.Add(-int64(n))
 	if n >= link.SmallData {
 		m.good++ // its window is worth the frames that open it
 	}
-	c.appendData(s, int(n))
+	c.appendData(s, n)
 	switch {
 	case s.left() > 0:
 		return link.SendMore

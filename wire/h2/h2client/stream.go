@@ -39,8 +39,8 @@ type stream struct {
 	inflating bool     // in.ahead is the inflater's
 	inflated  *verdict // why it failed
 
-	sendWindow int64
 	link.Inflow
+	link.Outflow
 
 	streaming       bool // the request goes on behind its message; immutable
 	long            bool // the message is large, and nothing is behind it; immutable
@@ -51,8 +51,7 @@ type stream struct {
 	view, off, sent int // where the message is
 	size            int // of the message
 
-	blocked bool // has data and no window
-	place   line.Place[stream]
+	place line.Place[stream]
 }
 
 // left returns how many bytes of DATA are still to go.

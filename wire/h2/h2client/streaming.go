@@ -100,7 +100,7 @@ func (call *Call) request(o *outgoing) *Conn {
 		return nil
 	}
 	c.backlog.Add(call.sends.add(o))
-	if !s.place.Taken() && !s.blocked {
+	if !s.place.Taken() && !s.Blocked {
 		c.enqueue(s)
 	}
 	m.Unlock()
@@ -250,7 +250,7 @@ func (c *Conn) appendEnd(s *stream) {
 // dropRequest forgets what is still to be sent. It runs under mu.
 func (c *Conn) dropRequest(s *stream) {
 	c.unqueue(s)
-	s.blocked = false
+	s.Blocked = false
 	c.backlog.Add(-int64(s.left()) - s.call.sends.bytes)
 	s.prefixed, s.sent = len(s.prefix), s.size
 	if s.streaming {

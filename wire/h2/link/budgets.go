@@ -1,6 +1,10 @@
 package link
 
-import "time"
+import (
+	"time"
+
+	"github.com/sluice-serving/sluice/wire/h2/frame"
+)
 
 // Budgets are what a connection may spend on frames that cost us and carry nothing. Work that is done
 // refills them, and so does time. They belong to the reader.
@@ -77,4 +81,40 @@ func (b *Budgets) data(empty bool) *Fault {
 		return &faultEmpty
 	}
 	return nil
+}
+
+// admit tells, by its head, what is wrong with a frame that is whole and is not DATA, and takes one that costs us
+// whatever is in it. What RST_STREAM and PRIORITY cost depends on their streams; so does, with a server, what it means
+// that PRIORITY has another length.
+func (b *Budgets) admit(h frame.Head) *Fault {
+	switch h.Type {
+	case frame.Settings, frame.Ping, frame.GoAway:
+		if h.Stream != 0 {
+			return &faultHasStream
+		}
+	case frame.Reset, frame.Priority:
+		if h.Stream == 0 {
+			return &faultStreamZero
+		}
+	}
+	var fits bool
+	switch h.Type {
+	case frame.Settings:
+		fits = h.Length%6 == 0 && (h.Length == 0 || !h.Has(frame.Ack))
+	case frame.Ping:
+		fits = h.Length == 8
+	case frame.GoAway:
+		fits = h.Length >= 8
+	case frame.WindowUpdate, frame.Reset:
+		fits = h.Length == 4
+	default:
+		return nil
+	}
+	switch {
+	case !fits:
+		return &FaultSize
+	case h.Type == frame.Reset:
+		return nil
+	}
+	return b.Spend()
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
-	"github.com/sluice-serving/sluice/wire/h2/hpack"
 )
 
 // mostWhole is the largest frame other than DATA that is read: it must lie whole in the buffer.
@@ -79,7 +78,8 @@ const (
 	StepBytes             // take what there is of a DATA frame: chunk, then over
 )
 
-// Next tells what to do with what is in the buffer. A frame that is whole is taken out: p is what is behind its head.
+// Next tells what to do with what is in the buffer. A frame that is whole is taken out: p is what is behind its head. It
+// is as long as its type is, and SETTINGS, PING, GOAWAY and WINDOW_UPDATE are paid for.
 func (in *Reader) Next(b *Budgets) (do Step, h frame.Head, p []byte, f *Fault) {
 	for {
 		n := min(in.skip, in.w-in.r)
@@ -119,7 +119,7 @@ func (in *Reader) Next(b *Budgets) (do Step, h frame.Head, p []byte, f *Fault) {
 			return StepRead, h, nil, nil
 		}
 		in.r += frame.HeadSize + h.Length
-		return StepFrame, h, p[:h.Length], nil
+		return StepFrame, h, p[:h.Length], b.admit(h)
 	}
 }
 
@@ -141,7 +141,7 @@ func (in *Reader) dataHead(h frame.Head, p []byte, b *Budgets) (Step, *Fault) {
 		d.left -= 1 + d.pad
 	}
 	if h.Stream == 0 {
-		return StepRead, &FaultStreamZero
+		return StepRead, &faultStreamZero
 	}
 	if f := b.data(d.left == 0 && !d.end); f != nil {
 		return StepRead, f
@@ -219,7 +219,7 @@ func (b *HeaderBlock) add(h frame.Head, p []byte, most int, pool *slab.Pool) (bl
 		return b.goOn(h, p, most, pool)
 	}
 	if h.Stream == 0 {
-		return block, false, &FaultStreamZero
+		return block, false, &faultStreamZero
 	}
 	p, ok := frame.Unpad(h, p)
 	if !ok {
@@ -266,41 +266,4 @@ func (b *HeaderBlock) goOn(h frame.Head, p []byte, most int, pool *slab.Pool) (b
 		block.Buf = b.held.Bytes()
 	}
 	return block, true, nil
-}
-
-// PeerLimits is what a peer's settings say of what it takes.
-type PeerLimits struct {
-	Window   int64 // initial window of streams
-	MaxFrame int
-}
-
-// CheckSettings tells what is wrong with a SETTINGS frame.
-func CheckSettings(h frame.Head, p []byte) *Fault {
-	switch {
-	case h.Stream != 0:
-		return &FaultHasStream
-	case h.Has(frame.Ack) && len(p) != 0, len(p)%6 != 0:
-		return &FaultSize
-	}
-	return nil
-}
-
-// Set applies a setting that means the same on both sides. It returns by how much the windows of streams move.
-func (l *PeerLimits) Set(v frame.Value, e *hpack.Encoder) (shift int64, f *Fault) {
-	switch v.Setting {
-	case frame.HeaderTableSize:
-		e.SetLimit(v.Value)
-	case frame.InitialWindowSize:
-		if v.Value > frame.LargestWindow {
-			return 0, &FaultWindowSet
-		}
-		shift = int64(v.Value) - l.Window
-		l.Window += shift
-	case frame.MaxFrameSize:
-		if v.Value < frame.DefaultSize || v.Value > frame.LargestSize {
-			return 0, &FaultSetting
-		}
-		l.MaxFrame = int(v.Value)
-	}
-	return shift, nil
 }
