@@ -209,10 +209,13 @@ func (t *Table) lookup(q *infer.Query) (*infer.Route, *infer.Error) {
 const namesInError = 10
 
 func (t *Table) unknownModel(name []byte) *infer.Error {
-	there := "there are no models"
+	there := "; there are no models"
+	if t.partial {
+		there = "" // there may be some
+	}
 	if n := len(t.names); n > 0 {
 		shown := t.names[:min(n, namesInError)]
-		there = "there is " + strings.Join(quoted(shown), ", ")
+		there = "; there is " + strings.Join(quoted(shown), ", ")
 		if n > namesInError {
 			there += fmt.Sprintf(" and %d more", n-namesInError)
 		}
@@ -220,10 +223,10 @@ func (t *Table) unknownModel(name []byte) *infer.Error {
 	if t.partial {
 		return &infer.Error{
 			Code: infer.NotReady, Origin: infer.FromGateway, Retry: infer.Unsent, After: time.Second,
-			Text: fmt.Sprintf("no model is called %s among those known now; some are not available; %s", quote(name), there),
+			Text: fmt.Sprintf("no model is called %s among those known now; some are not available%s", quote(name), there),
 		}
 	}
-	return infer.Errorf(infer.UnknownModel, "no model is called %s; %s", quote(name), there)
+	return infer.Errorf(infer.UnknownModel, "no model is called %s%s", quote(name), there)
 }
 
 func (e *entry) unknownVersion(kind string, name []byte) *infer.Error {

@@ -121,8 +121,8 @@ func loadLibrary(path string) error {
 		path, looked = FindLibrary()
 	}
 	if err := ort.Load(path); err != nil {
-		return fmt.Errorf("ONNX Runtime is missing: %w (it takes 1.24 or later; looked at %s; `make onnxruntime` fetches it, SLUICE_ONNXRUNTIME names another)",
-			err, strings.Join(looked, ", "))
+		return fmt.Errorf("ONNX Runtime is missing: `make onnxruntime` fetches it, SLUICE_ONNXRUNTIME names one elsewhere; it takes 1.24 or later, and was looked for at %s: %w",
+			strings.Join(looked, ", "), err)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func checkRuntime(f *findings) {
 	}
 	number, path, err := onnx.Runtime()
 	if err != nil {
-		f.fail("onnx runtime", "`make onnxruntime` fetches it; SLUICE_ONNXRUNTIME names another", "%s", oneLine(err))
+		f.fail("onnx runtime", "", "%s", oneLine(err)) // which says what to do
 		return
 	}
 	f.ok("onnx runtime", "%s, %s", number, path)

@@ -100,7 +100,7 @@ does not serve where it does not.`,
 				return writeJSON(cmd.OutOrStdout(), got.Models)
 			}
 			if len(got.Models) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "no models are served; the gateway's log and /v1/pools of its admin API say why")
+				fmt.Fprintln(cmd.ErrOrStderr(), "no models are served; \"sluice pools list\" and the gateway's log say why")
 			}
 			return listModels(cmd.OutOrStdout(), got.Models)
 		},

@@ -86,6 +86,8 @@ func (g *Gateway) steerPools(ctx context.Context, model string, do func(infer.Ca
 		}
 	}
 	switch {
+	case !found && places.closed:
+		return infer.Errorf(infer.NotReady, "a pool that may have model %.128q could not be opened", model)
 	case !found:
 		return infer.Errorf(infer.UnknownModel, "there is no model %.128q", model)
 	case len(errs) == 1:
@@ -99,6 +101,8 @@ type places struct {
 	all []place
 	// guessed says that nobody knows the model yet: the first pool that has it is the one.
 	guessed bool
+	// closed says that a pool which has it, or may have it, could not be opened.
+	closed bool
 }
 
 type place struct {
@@ -117,19 +121,25 @@ func (g *Gateway) placesOf(model string) places {
 		seen := map[place]bool{}
 		for i := range m.versions {
 			v := &m.versions[i]
-			if pool := gen.pools[v.at].pool; pool != nil {
-				at := place{pool.Catalog, v.upstream.Model}
-				if !seen[at] {
-					seen[at] = true
-					p.all = append(p.all, at)
-				}
+			pool := gen.pools[v.at].pool
+			if pool == nil {
+				p.closed = true
+				continue
+			}
+			if at := (place{pool.Catalog, v.upstream.Model}); !seen[at] {
+				seen[at] = true
+				p.all = append(p.all, at)
 			}
 		}
 		return p
 	}
 	p.guessed = true
 	for i := range gen.cfg.Pools {
-		if pool := gen.pools[i].pool; pool != nil && gen.cfg.Pools[i].Discover {
+		switch pool := gen.pools[i].pool; {
+		case !gen.cfg.Pools[i].Discover:
+		case pool == nil:
+			p.closed = true
+		default:
 			p.all = append(p.all, place{pool.Catalog, model})
 		}
 	}

@@ -134,6 +134,9 @@ func (g *Gateway) begin(cfg *config.Config) error {
 	}
 	g.swap(gen)
 	staged.commit(cfg)
+	if gen.shut() != nil {
+		g.logger.Error("nothing can be served, and the gateway is not ready, until a reload opens a pool")
+	}
 	return nil
 }
 
@@ -159,7 +162,8 @@ func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 func (g *Gateway) Addresses() map[string]string { return g.ports.addresses() }
 
 // isReady tells whether balancers may send requests. Once it is so, a version that comes later does not change it: it
-// gets no requests before it is loaded.
+// gets no requests before it is loaded. It is not so where no pool could be opened: a rollout of what can never answer
+// would replace what does.
 func (g *Gateway) isReady() bool {
 	if g.draining.Load() {
 		return false
@@ -168,7 +172,8 @@ func (g *Gateway) isReady() bool {
 	case <-g.ready:
 		return true
 	default:
-		return g.current.Load().settled()
+		gen := g.current.Load()
+		return gen.shut() == nil && gen.settled()
 	}
 }
 

@@ -120,6 +120,45 @@ func TestAPoolThatFailsKeepsNoOtherFromServing(t *testing.T) {
 	}
 }
 
+// TestNotReadyWhereNoPoolCanBeOpened has the only pool fail, as without the library of ONNX Runtime, and be there later.
+func TestNotReadyWhereNoPoolCanBeOpened(t *testing.T) {
+	r := &running{
+		t: t, puppets: newPuppets(), file: filepath.Join(t.TempDir(), "sluice.yaml"),
+		signals: make(chan os.Signal, 2), ended: make(chan error, 1), lines: &lockedBuffer{},
+	}
+	const script = "model:bad"
+	r.puppets.fail[script] = errors.New("the device is on fire")
+	r.launch("pools: [{name: broken, kind: puppet, script: \"" + script + "\", discover: true}]\n")
+	if status, body := r.call("admin", "GET", "/readyz", ""); status != 503 || !strings.Contains(body, `\"broken\": the device is on fire`) {
+		t.Errorf("readyz of the admin port: %d %s", status, body)
+	}
+	if status, _ := r.call("http", "GET", "/v2/health/ready", ""); status != 503 {
+		t.Errorf("ready on the data port: %d", status)
+	}
+	if status, text := r.infer("bad"); status != 503 || strings.Contains(text, "fire") || strings.Contains(text, "there are no models") {
+		t.Errorf("a model that there may be: %d %s", status, text)
+	}
+	if status, body := r.call("admin", "POST", "/v1/models/bad:load", ""); status != 503 || !strings.Contains(body, "could not be opened") {
+		t.Errorf("loading a model that there may be: %d %s", status, body)
+	}
+	if log := r.logged(); !strings.Contains(log, "not ready") {
+		t.Errorf("the log does not say that nothing can be served: %s", log)
+	}
+	r.puppets.mu.Lock()
+	delete(r.puppets.fail, script)
+	r.puppets.mu.Unlock()
+	if err := r.reload(); err != nil {
+		t.Fatal(err)
+	}
+	<-r.g.Ready()
+	if status, body := r.call("admin", "GET", "/readyz", ""); status != 200 {
+		t.Errorf("readyz when the pool is there: %d %s", status, body)
+	}
+	if status, text := r.infer("bad"); status != 200 {
+		t.Errorf("the model when the pool is there: %d %s", status, text)
+	}
+}
+
 func TestReloads(t *testing.T) {
 	r := start(t, oneModel)
 	r.write(strings.Replace(oneModel, `version: "1", pool: p, weight: 3`, `version: "1", pool: p, weight: 0`, 1))

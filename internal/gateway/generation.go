@@ -386,6 +386,19 @@ func (gen *generation) settled() bool {
 	return true
 }
 
+// shut says why nothing can be served, whatever becomes ready: none of the pools could be opened. It is nil otherwise.
+func (gen *generation) shut() error {
+	for _, p := range gen.pools {
+		if p.err == nil {
+			return nil
+		}
+	}
+	if len(gen.pools) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no pool can be opened; %q: %w", gen.cfg.Pools[0].Name, gen.pools[0].err)
+}
+
 // statuses lists every version for the protocol's index.
 func (gen *generation) statuses() []infer.VersionStatus {
 	var all []infer.VersionStatus

@@ -144,6 +144,17 @@ func start(t *testing.T, yaml string) *running {
 
 func (r *running) begin(yaml string) {
 	r.t.Helper()
+	r.launch(yaml)
+	select {
+	case <-r.g.Ready():
+	case <-time.After(10 * time.Second):
+		r.t.Fatalf("not ready; log:\n%s", r.logged())
+	}
+}
+
+// launch is begin for one that may not become ready.
+func (r *running) launch(yaml string) {
+	r.t.Helper()
 	r.write(yaml)
 	log, err := telemetry.NewLog(telemetry.LogOptions{Output: r.lines, Burst: -1})
 	if err != nil {
@@ -164,11 +175,6 @@ func (r *running) begin(yaml string) {
 		r.end()
 		_ = log.Close()
 	})
-	select {
-	case <-r.g.Ready():
-	case <-time.After(10 * time.Second):
-		r.t.Fatalf("not ready; log:\n%s", r.logged())
-	}
 }
 
 // logged returns what was logged so far. The log has a writer of its own, which is waited for.

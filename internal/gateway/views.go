@@ -49,6 +49,9 @@ func (g *Gateway) viewReadiness() admin.Readiness {
 		r.Reason = "draining"
 	case !r.Ready:
 		r.Reason = "starting"
+		if err := gen.shut(); err != nil {
+			r.Reason = err.Error()
+		}
 	}
 	for _, m := range gen.models {
 		for i := range m.versions {
