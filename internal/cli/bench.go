@@ -5,11 +5,22 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-serving/sluice/bench"
 )
+
+// away tells whether an error says that nobody is at an address.
+func away(err error) bool {
+	for _, none := range []syscall.Errno{syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ETIMEDOUT} {
+		if errors.Is(err, none) {
+			return true
+		}
+	}
+	return false
+}
 
 func newBench() *cobra.Command {
 	return &cobra.Command{
@@ -44,6 +55,9 @@ func newBench() *cobra.Command {
 			var child *exec.ExitError // it has a code too, which is another program's
 			if errors.As(err, &coded) && !errors.As(err, &child) {
 				return &exitError{coded.ExitCode(), err}
+			}
+			if away(err) {
+				return &exitError{exitUnreachable, err}
 			}
 			return err
 		},

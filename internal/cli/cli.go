@@ -10,6 +10,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -59,7 +61,7 @@ func run(ctx context.Context, args []string, stdio Stdio, kinds []gateway.Kind) 
 	root.SetIn(stdio.In)
 	root.SetOut(stdio.Out)
 	root.SetErr(stdio.Err)
-	err := root.ExecuteContext(ctx)
+	err := execute(ctx, root, args)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	}
@@ -78,12 +80,22 @@ func run(ctx context.Context, args []string, stdio Stdio, kinds []gateway.Kind) 
 	return exitFailed
 }
 
+// execute runs a command line. Asked for help on a command that there is not, cobra would help with the one above it.
+func execute(ctx context.Context, root *cobra.Command, args []string) error {
+	if cmd, unknown := helpOf(root, args); cmd != nil {
+		return unknownCommand(cmd, unknown)
+	}
+	return root.ExecuteContext(ctx)
+}
+
 func newRoot(kinds []gateway.Kind) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sluice",
 		Short: "An inference gateway: batching, balancing and canaries in front of model servers",
-		Long: `Sluice is a gateway for inference requests. It answers the v2 (KServe, Triton) protocol, merges requests
-into batches and runs them on ONNX Runtime in its own process.`,
+		Long: `Sluice is a gateway for inference requests. It speaks the v2 protocol of KServe and Triton and TensorFlow
+Serving's, over REST and gRPC, merges requests into batches, and runs them on ONNX Runtime in its own process or
+on servers: Triton, TensorFlow Serving and others of the v2 protocol.`,
+		Version: build().Version,
 		Example: `  sluice serve --backend onnx=./models     serve every model found in ./models
   sluice serve -c sluice.yaml              serve what a configuration says
   sluice models list                       what a running gateway serves
@@ -92,6 +104,8 @@ into batches and runs them on ONNX Runtime in its own process.`,
 		SilenceErrors: true,
 	}
 	group(root)
+	root.SetVersionTemplate("sluice {{.Version}}\n")
+	root.SetHelpCommand(newHelp())
 	root.SetUsageTemplate(usageTemplate)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServe(kinds), newPredict(), newModels(), newPools(), newConfig(kinds), newDoctor(kinds), newBench(), newVersion())
@@ -124,6 +138,36 @@ func group(cmd *cobra.Command) {
 		}
 		return unknownCommand(cmd, args[0])
 	}
+}
+
+// newHelp is cobra's help, but for what there is no help on: that is an error.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			if about.HasSubCommands() && len(rest) > 0 {
+				return unknownCommand(about, rest[0])
+			}
+			return about.Help()
+		},
+	}
+}
+
+// helpOf returns the command that help was asked for with a flag behind the name of none, and that name.
+func helpOf(root *cobra.Command, args []string) (cmd *cobra.Command, unknown string) {
+	cmd, rest, err := root.Find(args)
+	if err != nil || !cmd.HasSubCommands() || len(rest) == 0 || strings.HasPrefix(rest[0], "-") {
+		return nil, ""
+	}
+	if !slices.Contains(rest, "--help") && !slices.Contains(rest, "-h") {
+		return nil, ""
+	}
+	return cmd, rest[0]
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
@@ -184,7 +228,7 @@ func distance(a, b string) int {
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage("%s takes no argument, got %.128q", cmd.CommandPath(), args[0])
+		return usage("unexpected argument %.128q; see %q", args[0], cmd.CommandPath()+" --help")
 	}
 	return nil
 }
@@ -194,9 +238,9 @@ func oneArg(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) == 0:
-			return usage("%s needs %s, as in %q", cmd.CommandPath(), what, cmd.UseLine())
+			return usage("%s is missing, as in %q", what, cmd.UseLine())
 		case len(args) > 1:
-			return usage("%s takes one argument, got %.128q too", cmd.CommandPath(), args[1])
+			return usage("one argument is enough, got %.128q too, as in %q", args[1], cmd.UseLine())
 		}
 		return nil
 	}

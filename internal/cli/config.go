@@ -135,7 +135,7 @@ counted, models[0], or left open, models[].`,
 		Example: `  sluice config explain limits.body
   sluice config explain 'models[].batching.max_batch_size'
   sluice config explain 'models[digits].deadline' -c sluice.yaml`,
-		Args: oneArg("a setting's path, such as limits.body"),
+		Args: oneArg("a setting's path (limits.body, say)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(sources.sources(), configKinds(kinds))
 			if err != nil {

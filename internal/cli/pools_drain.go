@@ -47,7 +47,7 @@ func newDraining(verb string, cmd *cobra.Command, wait *time.Duration) *adminFla
 	f := &adminFlags{}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 2 {
-			return usage("%s needs the names of a pool and of its endpoint, as in %q; got %d arguments", cmd.CommandPath(), cmd.UseLine(), len(args))
+			return usage("want the names of a pool and of its endpoint, as in %q; got %s", cmd.UseLine(), plural(len(args), "argument"))
 		}
 		return nil
 	}
