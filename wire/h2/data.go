@@ -1,8 +1,6 @@
 package h2
 
 import (
-	"encoding/binary"
-
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/link"
@@ -117,11 +115,8 @@ func (c *Conn) dataBytes() *link.Fault {
 func (c *Conn) messageBytes(s *Stream, p []byte, after int) {
 	m := &s.msg
 	for len(p) > 0 && !m.discard {
-		if m.Head < len(m.Prefix) {
-			n := copy(m.Prefix[m.Head:], p)
-			m.Head += n
-			p = p[n:]
-			if m.Head == len(m.Prefix) {
+		if !m.Prefixed() {
+			if p = p[m.TakePrefix(p):]; m.Prefixed() {
 				c.messageStarts(s, len(p)+after)
 			}
 			continue
@@ -136,9 +131,7 @@ func (c *Conn) messageBytes(s *Stream, p []byte, after int) {
 			c.refuse(s, &callMany)
 			return
 		}
-		n := copy(m.Slab.Bytes()[m.N:m.Size], p)
-		m.N += n
-		p = p[n:]
+		p = p[m.Take(p):]
 	}
 }
 
@@ -146,7 +139,7 @@ func (c *Conn) messageBytes(s *Stream, p []byte, after int) {
 // what the windows do not hold is granted now. coming is how much of it is in this frame.
 func (c *Conn) messageStarts(s *Stream, coming int) {
 	m := &s.msg
-	size := int64(binary.BigEndian.Uint32(m.Prefix[1:]))
+	size := m.Length()
 	if r := c.refusesMessage(s, size); r != nil {
 		c.refuse(s, r)
 		return
@@ -169,10 +162,10 @@ func (c *Conn) messageStarts(s *Stream, coming int) {
 
 // refusesMessage tells why a message with the prefix in s.msg is not taken.
 func (c *Conn) refusesMessage(s *Stream, size int64) *callRefusal {
-	switch flag := s.msg.Prefix[0]; {
-	case flag > 1:
+	switch m := &s.msg; {
+	case m.Prefix[0] > 1:
 		return &callFlag
-	case flag == 1 && s.coding == codec.Identity:
+	case m.Packed() && s.coding == codec.Identity:
 		return &callNotCoded
 	case size > c.srv.opts.MaxMessage:
 		return &callTooLarge
@@ -252,7 +245,7 @@ func (c *Conn) callIsWhole(s *Stream) {
 	case m.Head == 0:
 		c.refuse(s, &callNone)
 		return
-	case m.Head < len(m.Prefix) || m.N < m.Size:
+	case !m.Complete():
 		c.refuse(s, &callCut)
 		return
 	}
@@ -261,7 +254,7 @@ func (c *Conn) callIsWhole(s *Stream) {
 		m.Slab = nil
 	}
 	c.hold(s)
-	if s.kind == Generic || m.Prefix[0] == 1 {
+	if s.kind == Generic || m.Packed() {
 		go s.run()
 		return
 	}

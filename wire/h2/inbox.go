@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"encoding/binary"
 	"io"
 	"sync"
 
@@ -136,10 +135,10 @@ func (s *Stream) streamRoom() []byte {
 	b := &s.inbox
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.shut || s.msg.Slab == nil {
+	if b.shut {
 		return nil
 	}
-	return s.msg.Slab.Bytes()[s.msg.N:s.msg.Size]
+	return s.msg.Room()
 }
 
 // streamEnds takes the end of a stream of messages. Once the connection's mutex is free the handler may end it
@@ -186,18 +185,14 @@ func (s *Stream) unhold() *callRefusal {
 		}
 		b.held.Advance(n)
 	}
-	if b.held.Len() == 0 {
-		b.held.Release()
-	}
 	return nil
 }
 
 // assemble takes bytes for one message and returns how many. It runs under inbox.mu.
 func (s *Stream) assemble(p []byte) (n int, r *callRefusal) {
 	m := &s.msg
-	if m.Head < len(m.Prefix) {
-		n = copy(m.Prefix[m.Head:], p)
-		if m.Head += n; m.Head < len(m.Prefix) {
+	if !m.Prefixed() {
+		if n = m.TakePrefix(p); !m.Prefixed() {
 			return n, nil
 		}
 		if r := s.starts(len(p) - n); r != nil {
@@ -205,9 +200,7 @@ func (s *Stream) assemble(p []byte) (n int, r *callRefusal) {
 		}
 	}
 	if m.Slab != nil {
-		k := copy(m.Slab.Bytes()[m.N:m.Size], p[n:])
-		m.N += k
-		n += k
+		n += m.Take(p[n:])
 	}
 	s.completes()
 	return n, nil
@@ -217,7 +210,7 @@ func (s *Stream) assemble(p []byte) (n int, r *callRefusal) {
 func (s *Stream) starts(have int) *callRefusal {
 	m := &s.msg
 	c := s.c
-	size := int64(binary.BigEndian.Uint32(m.Prefix[1:]))
+	size := m.Length()
 	if r := c.refusesMessage(s, size); r != nil {
 		return r
 	}
@@ -266,7 +259,7 @@ func (s *Stream) startsLate(place *slab.Slab) *callRefusal {
 // completes moves the message under assembly to where Recv finds it, if it is whole. It runs under inbox.mu.
 func (s *Stream) completes() {
 	m, b := &s.msg, &s.inbox
-	if m.Head < len(m.Prefix) || m.N < m.Size || b.shut {
+	if !m.Complete() || b.shut {
 		return
 	}
 	if m.Slab != nil {
@@ -275,7 +268,7 @@ func (s *Stream) completes() {
 	if m.partial {
 		s.c.wholeNow(s)
 	}
-	b.full, b.coded = true, m.Prefix[0] == 1
+	b.full, b.coded = true, m.Packed()
 	*m = arriving{}
 	b.signal()
 }

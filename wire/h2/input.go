@@ -85,8 +85,8 @@ func (c *Conn) aim() {
 	if s != nil && s.grpc {
 		if m := &s.msg; s.kind == Streaming {
 			room = s.streamRoom()
-		} else if !m.discard && m.Slab != nil {
-			room = m.Slab.Bytes()[m.N:m.Size]
+		} else if !m.discard {
+			room = m.Room()
 		}
 	}
 	in.Aim(room)

@@ -303,7 +303,7 @@ func (s *Server) serveCall(st *Stream) {
 			c.refuseHeld(st, gen, &callPanicked)
 		}
 	}()
-	if st.kind != Streaming && st.msg.Prefix[0] == 1 {
+	if st.kind != Streaming && st.msg.Packed() {
 		if r := s.inflateMessage(&st.message, st.coding); r != nil {
 			c.refuseHeld(st, gen, r)
 			return

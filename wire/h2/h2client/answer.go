@@ -170,7 +170,7 @@ func (c *Conn) complete(s *stream) {
 	case status == grpc.OK && m.Head == 0:
 		c.fail(s, &verdictNone, frame.NoError)
 		return
-	case status == grpc.OK && (m.Head < len(m.Prefix) || m.N < m.Size):
+	case status == grpc.OK && !m.Complete():
 		c.fail(s, &verdictShort, frame.NoError)
 		return
 	}
@@ -186,7 +186,7 @@ func (c *Conn) complete(s *stream) {
 		call.Answer.AppendOwned(m.Slab.View(0, m.Size))
 		m.Slab = nil
 	}
-	packed, coding := m.Prefix[0] == 1 && status == grpc.OK, s.coding
+	packed, coding := m.Packed() && status == grpc.OK, s.coding
 	c.recycle(s)
 	switch {
 	case !packed:

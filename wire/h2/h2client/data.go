@@ -1,8 +1,6 @@
 package h2client
 
 import (
-	"encoding/binary"
-
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/link"
@@ -97,11 +95,8 @@ func (c *Conn) messageBytes(s *stream, p []byte, after int) {
 	}
 	m := &s.msg
 	for len(p) > 0 && c.in.of != nil {
-		if m.Head < len(m.Prefix) {
-			n := copy(m.Prefix[m.Head:], p)
-			m.Head += n
-			p = p[n:]
-			if m.Head == len(m.Prefix) {
+		if !m.Prefixed() {
+			if p = p[m.TakePrefix(p):]; m.Prefixed() {
 				c.messageStarts(s, len(p)+after)
 			}
 			continue
@@ -110,9 +105,7 @@ func (c *Conn) messageBytes(s *stream, p []byte, after int) {
 			c.fail(s, &verdictMany, frame.Cancel)
 			return
 		}
-		n := copy(m.Slab.Bytes()[m.N:m.Size], p)
-		m.N += n
-		p = p[n:]
+		p = p[m.Take(p):]
 	}
 }
 
@@ -120,7 +113,7 @@ func (c *Conn) messageBytes(s *stream, p []byte, after int) {
 // it. coming is how much of it is in this frame.
 func (c *Conn) messageStarts(s *stream, coming int) {
 	m := &s.msg
-	size := int64(binary.BigEndian.Uint32(m.Prefix[1:]))
+	size := m.Length()
 	if v := c.checkPrefix(s, size); v != nil {
 		c.fail(s, v, frame.Cancel)
 		return
@@ -135,11 +128,10 @@ func (c *Conn) messageStarts(s *stream, coming int) {
 
 // checkPrefix returns what is wrong with the prefix of a message, nil if nothing is.
 func (c *Conn) checkPrefix(s *stream, size int64) *verdict {
-	packed := s.msg.Prefix[0]
-	switch {
-	case packed > 1:
+	switch m := &s.msg; {
+	case m.Prefix[0] > 1:
 		return &verdictFlag
-	case packed == 1 && (s.coding == codec.Identity || !s.coded):
+	case m.Packed() && (s.coding == codec.Identity || !s.coded):
 		return &verdictCoding
 	case size > c.client.opts.MaxMessage:
 		return &verdictTooLarge

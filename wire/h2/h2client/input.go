@@ -140,8 +140,8 @@ func (c *Conn) aim() {
 		c.mu.Unlock()
 	}
 	var room []byte
-	if s != nil && s.msg.Slab != nil {
-		room = s.msg.Slab.Bytes()[s.msg.N:s.msg.Size]
+	if s != nil {
+		room = s.msg.Room()
 	}
 	in.Aim(room)
 	if s != nil && c.raw != nil && !s.many {

@@ -1,8 +1,6 @@
 package h2client
 
 import (
-	"encoding/binary"
-
 	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/slab"
@@ -18,55 +16,8 @@ import (
 type incoming struct {
 	whole bool      // ahead is a message
 	ahead slab.List // the inflater's while inflating is set
-	held  held      // what came behind it
+	held  link.Held // what came behind it; the window of the stream bounds it
 	given bool      // the call has the head
-}
-
-// held is bytes that came before their turn. The stream's window bounds them.
-type held struct {
-	slab *slab.Slab
-	r, w int
-}
-
-// append copies p behind what there is.
-func (h *held) append(pool *slab.Pool, p []byte) {
-	n := h.w - h.r
-	if h.slab == nil || len(h.slab.Bytes())-h.w < len(p) {
-		to := h.slab
-		if to == nil || len(to.Bytes()) < n+len(p) {
-			to = pool.Get(max(n+len(p), 2*n))
-		}
-		if h.slab != nil {
-			copy(to.Bytes(), h.slab.Bytes()[h.r:h.w])
-			if to != h.slab {
-				h.slab.Release()
-			}
-		}
-		h.slab, h.r, h.w = to, 0, n
-	}
-	h.w += copy(h.slab.Bytes()[h.w:], p)
-}
-
-// bytes returns what there is.
-func (h *held) bytes() []byte {
-	if h.slab == nil {
-		return nil
-	}
-	return h.slab.Bytes()[h.r:h.w]
-}
-
-// advance takes n bytes away.
-func (h *held) advance(n int) {
-	if h.r += n; h.r == h.w {
-		h.release()
-	}
-}
-
-func (h *held) release() {
-	if h.slab != nil {
-		h.slab.Release()
-	}
-	*h = held{}
 }
 
 // resume has the reader look at a stream: a message was pulled that waits, or inflated, or there is room for
@@ -111,7 +62,7 @@ func (c *Conn) resumed(s *stream) {
 func (c *Conn) streamBytes(s *stream, p []byte) {
 	in := &s.in
 	if in.whole { // nothing is before its turn otherwise
-		in.held.append(c.client.pool, p)
+		in.held.AppendAnyway(c.client.pool, p)
 		return
 	}
 	for len(p) > 0 {
@@ -123,7 +74,7 @@ func (c *Conn) streamBytes(s *stream, p []byte) {
 		case !s.msg.Complete():
 		case !c.wholeMessage(s):
 			if c.in.of == s && len(p) > 0 {
-				in.held.append(c.client.pool, p)
+				in.held.AppendAnyway(c.client.pool, p)
 			}
 			return
 		}
@@ -134,15 +85,12 @@ func (c *Conn) streamBytes(s *stream, p []byte) {
 // refused: the stream is gone then.
 func (c *Conn) assemble(s *stream, p []byte) (n int, ok bool) {
 	m := &s.msg
-	if m.Head < len(m.Prefix) {
-		n := copy(m.Prefix[m.Head:], p)
-		if m.Head += n; m.Head == len(m.Prefix) {
-			return n, c.nextStarts(s, len(p)-n)
-		}
-		return n, true
+	if m.Prefixed() {
+		return m.Take(p), true
 	}
-	n = copy(m.Slab.Bytes()[m.N:m.Size], p)
-	m.N += n
+	if n = m.TakePrefix(p); m.Prefixed() {
+		return n, c.nextStarts(s, len(p)-n)
+	}
 	return n, true
 }
 
@@ -150,7 +98,7 @@ func (c *Conn) assemble(s *stream, p []byte) (n int, ok bool) {
 // the message is refused: the stream is gone then.
 func (c *Conn) nextStarts(s *stream, behind int) bool {
 	m := &s.msg
-	size := int64(binary.BigEndian.Uint32(m.Prefix[1:]))
+	size := m.Length()
 	if v := c.checkPrefix(s, size); v != nil {
 		c.fail(s, v, frame.Cancel)
 		return false
@@ -189,7 +137,7 @@ func (c *Conn) grantNext(s *stream, n int64) {
 // the stream is still there.
 func (c *Conn) wholeMessage(s *stream) bool {
 	m := &s.msg
-	packed := m.Prefix[0] == 1
+	packed := m.Packed()
 	s.in.whole = true
 	if m.Slab != nil {
 		s.in.ahead.AppendOwned(m.Slab.View(0, m.Size))
@@ -307,12 +255,12 @@ func (c *Conn) advance(s *stream) {
 		if in.whole && !c.deliver(s) {
 			return
 		}
-		for b := in.held.bytes(); len(b) > 0 && !s.msg.Complete(); b = in.held.bytes() {
+		for b := in.held.Bytes(); len(b) > 0 && !s.msg.Complete(); b = in.held.Bytes() {
 			n, ok := c.assemble(s, b)
 			if !ok {
 				return
 			}
-			in.held.advance(n)
+			in.held.Advance(n)
 		}
 		if !s.msg.Complete() {
 			break

@@ -84,7 +84,7 @@ func (cl *Client) recycle(s *stream) {
 		s.msg.Slab.Release()
 	}
 	s.in.ahead.Release()
-	s.in.held.release()
+	s.in.held.Release()
 	head, trailer := s.head, s.trailer
 	head.Reset()
 	trailer.Reset()

@@ -262,8 +262,6 @@ func (b *HeaderBlock) goOn(h frame.Head, p []byte, most int, pool *slab.Pool) (b
 	}
 	block = *b
 	b.Stream = 0
-	if b.held.slab != nil {
-		block.Buf = b.held.Bytes()
-	}
+	block.Buf = b.held.Bytes()
 	return block, true, nil
 }

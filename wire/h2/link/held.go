@@ -16,30 +16,63 @@ func (h *Held) Len() int { return h.w - h.r }
 
 // Append copies p. It returns false if the budget has no room for it.
 func (h *Held) Append(pool *slab.Pool, p []byte) bool {
-	n := h.Len()
-	if h.slab == nil || len(h.slab.Bytes()) < n+len(p) {
-		s := pool.TryHold(max(firstHeld, n+len(p)))
+	if n := h.lacks(len(p)); n > 0 {
+		s := pool.TryHold(n)
 		if s == nil {
 			return false
 		}
-		if h.slab != nil {
-			copy(s.Bytes(), h.Bytes())
-			h.slab.Release()
-		}
-		h.slab, h.r, h.w = s, 0, n
-	} else if len(h.slab.Bytes()) < h.w+len(p) {
-		copy(h.slab.Bytes(), h.Bytes())
-		h.r, h.w = 0, n
+		h.move(s)
 	}
-	h.w += copy(h.slab.Bytes()[h.w:], p)
+	h.put(p)
 	return true
 }
 
-// Bytes returns them.
-func (h *Held) Bytes() []byte { return h.slab.Bytes()[h.r:h.w] }
+// AppendAnyway copies p, whatever room the budget has.
+func (h *Held) AppendAnyway(pool *slab.Pool, p []byte) {
+	if n := h.lacks(len(p)); n > 0 {
+		h.move(pool.Get(n))
+	}
+	h.put(p)
+}
 
-// Advance takes n bytes away.
-func (h *Held) Advance(n int) { h.r += n }
+// lacks returns how large a slab is needed for n more bytes, 0 if the one that there is has room.
+func (h *Held) lacks(n int) int {
+	if n += h.Len(); h.slab == nil || len(h.slab.Bytes()) < n {
+		return max(firstHeld, n)
+	}
+	return 0
+}
+
+// move has the bytes go to a larger slab.
+func (h *Held) move(to *slab.Slab) {
+	n := copy(to.Bytes(), h.Bytes())
+	h.Release()
+	h.slab, h.w = to, n
+}
+
+// put copies p behind the bytes, and those to the front if there is no room behind them.
+func (h *Held) put(p []byte) {
+	b := h.slab.Bytes()
+	if len(b)-h.w < len(p) {
+		h.r, h.w = 0, copy(b, h.Bytes())
+	}
+	h.w += copy(b[h.w:], p)
+}
+
+// Bytes returns them, nil if there are none.
+func (h *Held) Bytes() []byte {
+	if h.slab == nil {
+		return nil
+	}
+	return h.slab.Bytes()[h.r:h.w]
+}
+
+// Advance takes n bytes away, and drops the slab with the last.
+func (h *Held) Advance(n int) {
+	if h.r += n; h.r == h.w {
+		h.Release()
+	}
+}
 
 // Release drops them.
 func (h *Held) Release() {
