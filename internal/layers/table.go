@@ -38,7 +38,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"wire/h1/h1client", "HTTP/1.1: the client", []string{"wire", "wire/codec", "wire/rawio", "wire/h1/syntax", "slab", "internal/line"}},
 		{"wire/grpc", "gRPC's own words, for both roles", []string{"slab"}},
 		{"wire/h2", "HTTP/2: the server", []string{"wire", "wire/codec", "wire/grpc", "slab"}},
-		{"wire/h2/link", "what connections of HTTP/2 read and write with, in either role", []string{"wire/rawio", "wire/h2/frame", "wire/h2/hpack", "slab"}},
+		{"wire/h2/link", "what connections of HTTP/2 read and write with, in either role", []string{"wire/rawio", "wire/h2/frame", "wire/h2/hpack", "slab", "internal/line"}},
 		{"wire/h2/h2client", "HTTP/2: the client, of gRPC", []string{
 			"wire", "wire/codec", "wire/grpc", "wire/h2/link", "wire/h2/frame", "wire/h2/hpack", "slab", "internal/line",
 		}},

@@ -60,11 +60,9 @@ type Conn struct {
 
 		peer      link.Peer
 		encoder   hpack.Encoder
-		queue     sendQueue
-		long      sendQueue // of streams with large answers
-		longNext  bool      // whose turn it is
-		stuckAt   int64     // since when, or since when a write is parked; 0: not
-		sent      int64     // bytes of DATA since stuckAt
+		queues    link.Queues[Stream]
+		stuckAt   int64 // since when, or since when a write is parked; 0: not
+		sent      int64 // bytes of DATA since stuckAt
 		out       *link.Output
 		writing   bool         // somebody writes
 		parked    *link.Output // what the writer goroutine starts with
@@ -198,7 +196,7 @@ func (c *Conn) settle() {
 // freeable tells whether nobody refers to s any more. It runs under mu.
 func (c *Conn) freeable(s *Stream) bool {
 	st := &s.st
-	return !st.inTable && !st.handler && !st.telling && !st.queued && st.recvDone && !st.serving && !st.tellingSent
+	return !st.inTable && !st.handler && !st.telling && !st.place.Taken() && st.recvDone && !st.serving && !st.tellingSent
 }
 
 // drop takes s out of the table once both sides have ended, or it is gone. It runs under mu. The caller
@@ -243,7 +241,7 @@ func (c *Conn) unpin() {
 func (c *Conn) passOver(s *Stream) bool {
 	c.remember(s.id)
 	s.st.gone = true
-	c.unqueue(s)
+	c.mu.queues.Remove(&s.st.place)
 	return c.drop(s)
 }
 
@@ -297,7 +295,7 @@ func (c *Conn) lose(s *Stream) lostStream {
 	l := lostStream{s: s, w: st.watcher}
 	st.watcher = nil
 	st.telling = true
-	c.unqueue(s)
+	c.mu.queues.Remove(&s.st.place)
 	if s.kind == Streaming {
 		s.send.body.release()
 	}

@@ -73,8 +73,8 @@ func (c *Conn) after(p pumped) {
 // recycleAll recycles the streams of a list.
 func recycleAll(s *Stream) {
 	for s != nil {
-		next := s.st.next
-		s.st.next = nil
+		next := s.st.nextOver
+		s.st.nextOver = nil
 		s.recycle()
 		s = next
 	}

@@ -23,87 +23,20 @@ func (c *Conn) full() bool {
 	if c.mu.out == nil || c.mu.out.Size() < most {
 		return false
 	}
-	first := c.mu.long.first
+	first := c.mu.queues.Long.First()
 	return first == nil || c.mu.out.Size()+first.send.body.left > most+most/4
 }
 
-// sendQueue holds streams that have something to send, first come, first served.
-type sendQueue struct{ first, last *Stream }
-
-// queueOf returns the queue of a stream: those with large answers have one of their own, in which the first stays until
-// all of it is sent, so that answers are whole one after the other. The two queues take turns. It runs under mu.
-func (c *Conn) queueOf(s *Stream) *sendQueue {
-	if s.st.long {
-		return &c.mu.long
-	}
-	return &c.mu.queue
-}
-
+// enqueue has a stream send that has something to, if it does not yet. It runs under mu.
 func (c *Conn) enqueue(s *Stream) {
-	if s.st.queued {
-		return
+	if p := &s.st.place; !p.Taken() {
+		c.mu.queues.Append(p, s, s.kind != Streaming && s.send.body.left > link.StreamWindow)
 	}
-	s.st.queued = true
-	s.st.long = s.kind != Streaming && s.send.body.left > link.StreamWindow
-	q := c.queueOf(s)
-	if q.last == nil {
-		q.first = s
-	} else {
-		q.last.st.next = s
-	}
-	q.last = s
-}
-
-// dequeue takes out the stream whose turn it is. There is one.
-func (c *Conn) dequeue() *Stream {
-	m := &c.mu
-	q := &m.queue
-	if m.longNext = !m.longNext; q.first == nil || m.longNext && m.long.first != nil {
-		q = &m.long
-	}
-	s := q.first
-	q.first = s.st.next
-	if q.first == nil {
-		q.last = nil
-	}
-	s.st.next, s.st.queued = nil, false
-	return s
-}
-
-// requeue puts a stream back where it was.
-func (c *Conn) requeue(s *Stream) {
-	q := c.queueOf(s)
-	s.st.queued, s.st.next = true, q.first
-	q.first = s
-	if q.last == nil {
-		q.last = s
-	}
-}
-
-// unqueue takes a stream out, wherever it is.
-func (c *Conn) unqueue(s *Stream) {
-	if !s.st.queued {
-		return
-	}
-	q := c.queueOf(s)
-	var before *Stream
-	for at := q.first; at != s; at = at.st.next {
-		before = at
-	}
-	if before == nil {
-		q.first = s.st.next
-	} else {
-		before.st.next = s.st.next
-	}
-	if q.last == s {
-		q.last = before
-	}
-	s.st.next, s.st.queued = nil, false
 }
 
 // pumped is what is left to do, without the mutex, for streams that pump came upon.
 type pumped struct {
-	over *Stream // to be recycled; linked by next
+	over *Stream // to be recycled; linked by nextOver
 	idle *Stream // whose messages have all gone, and somebody wants to know; linked by nextIdle
 }
 
@@ -113,18 +46,13 @@ func (c *Conn) pump() (p pumped) {
 	if m.ended || m.failed {
 		return p
 	}
-	for (m.queue.first != nil || m.long.first != nil) && !m.peer.Starved && !c.full() {
-		s := c.dequeue()
-		switch c.sendSome(s) {
-		case link.SendMore:
-			if s.st.long {
-				c.requeue(s)
-			} else {
-				c.enqueue(s)
-			}
+	for m.queues.Len() > 0 && !m.peer.Starved && !c.full() {
+		s := m.queues.Next()
+		r := c.sendSome(s)
+		m.queues.Sent(&s.st.place, s, r)
+		switch r {
 		case link.SendStarved:
 			c.stuck()
-			c.requeue(s)
 		case link.SendBlocked:
 			if s.st.blockedAt == 0 {
 				s.st.blockedAt, s.st.sentSince = c.srv.clock(), 0
@@ -135,11 +63,11 @@ func (c *Conn) pump() (p pumped) {
 			}
 		case link.SendDone:
 			if c.sent(s) {
-				s.st.next, p.over = p.over, s
+				s.st.nextOver, p.over = p.over, s
 			}
 		}
 	}
-	if m.queue.first == nil && m.long.first == nil {
+	if m.queues.Len() == 0 {
 		m.stuckAt = 0
 	}
 	return p

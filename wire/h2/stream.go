@@ -86,11 +86,10 @@ type streamState struct {
 	link.Inflow
 	link.Outflow
 
-	queued    bool
-	long      bool // it is queued with the large answers
+	place     link.Place[Stream]
 	blockedAt int64
 	sentSince int64 // bytes since blockedAt
-	next      *Stream
+	nextOver  *Stream
 }
 
 // arriving is a gRPC message on its way in.

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/hpack"
@@ -62,23 +61,21 @@ type Conn struct {
 		nextID  uint32
 		going   bool // no more calls: the server, or the ids, said so
 
-		peer     link.Peer
-		encoder  hpack.Encoder
-		scratch  []byte
-		queue    line.Line[stream] // of those that have something to send, first come, first served
-		long     line.Line[stream] // of those of them with large messages
-		longNext bool              // whose turn it is
-		out      *link.Output
-		turns    link.Turns
-		outputs  uint64 // which output out is
-		begun    uint64 // the last output of which a byte may have been written
-		writing  bool   // somebody writes
-		parked   *link.Output
-		failed   bool // writing failed
-		good     int  // answers since the reader last looked, for budgets
-		ended    bool // the reader reads no more
-		gone     bool // and is no more
-		pins     int  // goroutines that need the connection
+		peer    link.Peer
+		encoder hpack.Encoder
+		scratch []byte
+		queues  link.Queues[stream]
+		out     *link.Output
+		turns   link.Turns
+		outputs uint64 // which output out is
+		begun   uint64 // the last output of which a byte may have been written
+		writing bool   // somebody writes
+		parked  *link.Output
+		failed  bool // writing failed
+		good    int  // answers since the reader last looked, for budgets
+		ended   bool // the reader reads no more
+		gone    bool // and is no more
+		pins    int  // goroutines that need the connection
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"strings"
 
-	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire"
 	"github.com/sluice-serving/sluice/wire/grpc"
@@ -20,28 +19,11 @@ func (c *Conn) output() *link.Output {
 	return c.mu.out
 }
 
-// queueOf returns the queue of a stream: those with large messages have one of their own, in which the first stays
-// until all of it is sent, so that messages are whole one after the other. The two queues take turns. It runs under mu.
-func (c *Conn) queueOf(s *stream) *line.Line[stream] {
-	if s.long {
-		return &c.mu.long
-	}
-	return &c.mu.queue
-}
-
-// nextToSend returns the stream whose turn it is, nil if none has anything to send. It runs under mu.
-func (c *Conn) nextToSend() *stream {
-	m := &c.mu
-	if m.longNext = !m.longNext; m.queue.Len() == 0 || m.longNext && m.long.Len() > 0 {
-		return m.long.First()
-	}
-	return m.queue.First()
-}
-
 // appendUnopened appends the streams of which nothing was sent. It runs under mu.
 func (c *Conn) appendUnopened(dst []*stream) []*stream {
-	for _, q := range [...]*line.Line[stream]{&c.mu.queue, &c.mu.long} {
-		for s := q.First(); s != nil; s = s.place.Next() {
+	q := &c.mu.queues
+	for _, first := range [...]*stream{q.Short.First(), q.Long.First()} {
+		for s := first; s != nil; s = s.place.Next() {
 			if s.id == 0 {
 				dst = append(dst, s)
 			}
@@ -50,11 +32,10 @@ func (c *Conn) appendUnopened(dst []*stream) []*stream {
 	return dst
 }
 
-// enqueue puts a stream at the end of its queue. It runs under mu.
-func (c *Conn) enqueue(s *stream) { c.queueOf(s).Append(&s.place, s) }
-
-// unqueue takes a stream out, wherever it is. It runs under mu.
-func (c *Conn) unqueue(s *stream) { c.queueOf(s).Remove(&s.place) }
+// enqueue has a stream send. It runs under mu.
+func (c *Conn) enqueue(s *stream) {
+	c.mu.queues.Append(&s.place, s, !s.streaming && s.size > link.StreamWindow)
+}
 
 // full tells whether streams are to wait. The end of a large message goes along: a write of its own, and what it wakes,
 // would cost more. It runs under mu.
@@ -63,7 +44,7 @@ func (c *Conn) full() bool {
 	if m.out == nil || m.out.Size() < link.OutputFull {
 		return false
 	}
-	first := m.long.First()
+	first := m.queues.Long.First()
 	return first == nil || m.out.Size()+first.left() > link.OutputFull+link.OutputFull/4
 }
 
@@ -73,24 +54,11 @@ func (c *Conn) pump() {
 	if m.ended || m.failed {
 		return
 	}
-	for !m.peer.Starved && !c.full() {
-		s := c.nextToSend()
-		if s == nil {
-			return
-		}
-		switch c.sendSome(s) {
-		case link.SendMore:
-			if !s.long {
-				c.unqueue(s)
-				c.enqueue(s)
-			}
-		case link.SendStarved: // it stays the first
-		case link.SendBlocked, link.SendIdle:
-			c.unqueue(s)
-		case link.SendDone:
-			c.unqueue(s)
-			s.sendDone = true
-		}
+	for m.queues.Len() > 0 && !m.peer.Starved && !c.full() {
+		s := m.queues.Next()
+		r := c.sendSome(s)
+		m.queues.Sent(&s.place, s, r)
+		s.sendDone = s.sendDone || r == link.SendDone
 	}
 }
 

@@ -1,7 +1,6 @@
 package h2client
 
 import (
-	"github.com/sluice-serving/sluice/internal/line"
 	"github.com/sluice-serving/sluice/slab"
 	"github.com/sluice-serving/sluice/wire/codec"
 	"github.com/sluice-serving/sluice/wire/grpc"
@@ -43,7 +42,6 @@ type stream struct {
 	link.Outflow
 
 	streaming       bool // the request goes on behind its message; immutable
-	long            bool // the message is large, and nothing is behind it; immutable
 	body            *slab.List
 	current         *outgoing // what body is in, unless it is the call's message
 	prefix          [grpc.PrefixSize]byte
@@ -51,7 +49,7 @@ type stream struct {
 	view, off, sent int // where the message is
 	size            int // of the message
 
-	place line.Place[stream]
+	place link.Place[stream]
 }
 
 // left returns how many bytes of DATA are still to go.
@@ -67,7 +65,6 @@ func (cl *Client) newStream(call *Call) *stream {
 	if s.begin(&call.Message); s.streaming && s.size == 0 {
 		s.prefixed = len(s.prefix)
 	}
-	s.long = !s.streaming && s.size > link.StreamWindow
 	return s
 }
 

@@ -249,7 +249,7 @@ func (c *Conn) appendEnd(s *stream) {
 
 // dropRequest forgets what is still to be sent. It runs under mu.
 func (c *Conn) dropRequest(s *stream) {
-	c.unqueue(s)
+	c.mu.queues.Remove(&s.place)
 	s.Blocked = false
 	c.backlog.Add(-int64(s.left()) - s.call.sends.bytes)
 	s.prefixed, s.sent = len(s.prefix), s.size
