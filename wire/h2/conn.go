@@ -34,6 +34,7 @@ type Conn struct {
 	// Owned by the reader.
 	in      input
 	credit  link.Credit
+	first   firstWindow
 	room    waitingRoom // of which the streams are guarded by mu
 	decoder hpack.Decoder
 	trailer hpack.Fields // of requests; nobody reads them
@@ -93,6 +94,7 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 		Bomb:  link.BlockTimes * srv.opts.MaxHeaderBytes,
 	})
 	c.budget.Init()
+	c.first.init()
 	m := &c.mu
 	m.streams = make(map[uint32]*Stream)
 	m.peer.Init(1)

@@ -10,7 +10,7 @@ import (
 // settingsFrame takes a SETTINGS frame.
 func (c *Conn) settingsFrame(h frame.Head, p []byte) *link.Fault {
 	if h.Has(frame.Ack) {
-		c.timer.acked = true
+		c.acknowledged()
 		return nil
 	}
 	c.in.Settled = true

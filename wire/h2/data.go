@@ -157,6 +157,7 @@ func (c *Conn) messageStarts(s *Stream, coming int) {
 	c.mu.Unlock()
 	if !m.waits {
 		c.refuse(s, &callMemory)
+		c.narrow(1, size)
 	}
 }
 
@@ -180,6 +181,7 @@ func (c *Conn) grantMessage(s *Stream, n int64) {
 	if n <= s.st.RecvWindow || s.st.gone || s.st.recvDone {
 		return
 	}
+	c.broaden()
 	if c.mu.turns.Wait(&s.st.Inflow, s.id, n, c.in.now, c.raw) {
 		return
 	}

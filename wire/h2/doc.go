@@ -26,7 +26,8 @@
 //
 // Windows of streams are reservations: a stream starts with 128 KiB, and a message that says it is longer gets the
 // rest at once, from the budget of bytes in flight. One for which the budget has no room waits for a second, or
-// until its deadline, and is refused then ([waitingRoom]). In a stream of messages the next one gets its window when
+// until its deadline, and is refused then ([waitingRoom]); a connection whose only call was refused so starts its next
+// ones with less, until there is room ([firstWindow]). In a stream of messages the next one gets its window when
 // the one before was taken. Of unary calls, the large messages of a connection get their windows in turn, where the
 // peer is near: each is whole sooner, is read straight to its place, and is still in the processor's caches when it is
 // passed on ([link.Turns]). Sending keeps to the same order. The connection's window is wider than sockets are, and

@@ -127,9 +127,11 @@ func (c *Conn) outOfRoom(now int64) {
 		return
 	}
 	var late []*Stream
+	var largest int64
 	c.mu.Lock()
 	for _, s := range slices.Clone(c.room.streams) {
 		if now >= s.st.waitUntil {
+			largest = max(largest, s.st.waitSize)
 			c.stopsWaiting(s)
 			late = append(late, s)
 		}
@@ -138,6 +140,7 @@ func (c *Conn) outOfRoom(now int64) {
 	for _, s := range late {
 		c.refuse(s, &callMemory)
 	}
+	c.narrow(len(late), largest)
 	c.leaveLine() // who is first may have changed
 	c.findRoom()
 }

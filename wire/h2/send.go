@@ -132,7 +132,7 @@ func (c *Conn) sent(s *Stream) bool {
 	switch {
 	case s.st.recvDone:
 		return c.drop(s)
-	case s.length >= 0 && s.length <= link.StreamWindow:
+	case s.length >= 0 && s.length-s.st.announced <= min(s.st.RecvWindow, link.StreamWindow):
 		// The rest fits the window that the client has. It is let finish: some take any reset for a failure.
 		return c.passOver(s)
 	}

@@ -14,7 +14,7 @@ import (
 type timers struct {
 	armed     int64 // 0: none
 	startedAt int64
-	acked     bool  // the client has acknowledged our settings
+	ackBy     int64 // when the client has to have acknowledged our settings; 0: it has
 	heard     int64 // when something was read last, or the reader woke
 	resting   bool  // the reader rests
 	idleAt    int64 // since when there has been no stream; 0: there are some
@@ -28,6 +28,7 @@ const ackTimes = 3
 // begin starts the clocks of a connection.
 func (t *timers) begin(c *Conn, now int64) {
 	t.startedAt, t.heard = now, now
+	t.ackBy = now + ackTimes*int64(c.srv.opts.HeaderTimeout)
 	if age := c.srv.opts.MaxConnectionAge; age > 0 {
 		c.expire = now + int64(wire.Spread(age))
 	}
@@ -74,8 +75,8 @@ func (c *Conn) due() int64 {
 	case !in.greeted:
 		due = min(due, t.startedAt+int64(o.HeaderTimeout))
 	}
-	if !t.acked {
-		due = min(due, t.startedAt+ackTimes*int64(o.HeaderTimeout))
+	if t.ackBy != 0 {
+		due = min(due, t.ackBy)
 	}
 	if c.expire != 0 && !c.leaving {
 		due = min(due, c.expire)
@@ -132,7 +133,7 @@ func (c *Conn) expired(now int64) *link.Fault {
 		return &link.FaultNoPreface
 	case in.openedAt != 0 && now >= in.openedAt+int64(o.HeaderTimeout):
 		return &faultSlowHead
-	case !t.acked && now >= t.startedAt+ackTimes*int64(o.HeaderTimeout):
+	case t.ackBy != 0 && now >= t.ackBy:
 		return &faultNoAck
 	case c.live.Load() == 0 && t.idleAt != 0 && now >= t.idleAt+int64(o.IdleTimeout):
 		return &faultIdle
