@@ -59,6 +59,14 @@ func (c client) close(ctx context.Context) {
 	c.grpc.Close(ctx)
 }
 
+// trouble says why looks cannot connect to the server, nothing if they can.
+func (c client) trouble() string {
+	if c.rest != nil {
+		return c.looks.Trouble()
+	}
+	return c.grpc.Trouble()
+}
+
 // grpcCall is a call over gRPC.
 type grpcCall struct {
 	h2client.Call

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-serving/sluice/backends"
 	"github.com/sluice-serving/sluice/infer"
+	"github.com/sluice-serving/sluice/wire/grpc"
 )
 
 // endpoint is one server. It implements [infer.Runner] and [backends.Aborter].
@@ -143,7 +144,7 @@ func (e *endpoint) look(ctx context.Context, first bool) {
 		r.versions = old.versions
 	}
 	if err != nil {
-		r.reason = "it fails its health checks: " + err.Error()
+		r.reason = e.unwell(err)
 		e.complain(r.reason)
 	} else {
 		e.recovered()
@@ -168,6 +169,18 @@ func (e *endpoint) look(ctx context.Context, first bool) {
 	if err == nil {
 		r.trust(refused)
 	}
+}
+
+// unwell says why a look failed, for operators: what keeps it from connecting, where that is why.
+func (e *endpoint) unwell(err error) string {
+	why, said := e.client.trouble(), (*StatusError)(nil)
+	switch {
+	case errors.As(err, &said) && said.Status == grpc.InvalidArgument && e.client.rest != nil && e.pool.opts.TLS == nil:
+		why = err.Error() + ": a server that speaks TLS may answer so"
+	case said != nil, why == "":
+		why = err.Error()
+	}
+	return "it fails its health checks: " + why
 }
 
 // tell logs which versions take requests at the endpoint that did not, or no more.

@@ -81,7 +81,7 @@ func (p *Pool) mergeOnce() {
 	}
 	p.panicking = map[*endpoint]int{}
 	ids := sortedIDs(reports)
-	l := &listing{}
+	l := &listing{nameless: p.nameless()}
 	odd := map[*endpoint]string{}
 	for _, key := range ids {
 		l.versions = append(l.versions, p.mergeVersion(key, takers, odd))

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -9,6 +10,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sluice-serving/sluice/backends"
+	"github.com/sluice-serving/sluice/wire"
 )
 
 // dnsPrefix has an endpoint be every address behind a name.
@@ -73,7 +77,11 @@ func (p *Pool) learn(ctx context.Context, f found, first bool) {
 		if n.err == nil {
 			p.log.Warn("the name of endpoints has no addresses", zap.String("name", n.host), zap.Error(f.err))
 		}
-		n.err = &unreachedError{"the name " + n.host + " has no addresses"}
+		why := "the name " + n.host + " has no addresses"
+		if f.err != nil {
+			why += ": " + wire.Unreached(f.err)
+		}
+		n.err = &unreachedError{why}
 		return
 	}
 	n.err = nil
@@ -102,6 +110,18 @@ func (p *Pool) learn(ctx context.Context, f found, first bool) {
 		n.endpoints = append(n.endpoints, e)
 		p.begin(ctx, e, first)
 	}
+}
+
+// nameless returns the names behind which no endpoint has been found.
+func (p *Pool) nameless() []backends.EndpointStatus {
+	var all []backends.EndpointStatus
+	for _, n := range p.names {
+		var why *unreachedError
+		if len(n.endpoints) == 0 && errors.As(n.err, &why) {
+			all = append(all, backends.EndpointStatus{Name: dnsPrefix + net.JoinHostPort(n.host, n.port), Unhealthy: true, Reason: why.reason})
+		}
+	}
+	return all
 }
 
 // remove ends an endpoint. What runs there ends as it would, for as long as the pool is open, and a while.

@@ -65,6 +65,9 @@ func TestNameIsFollowed(t *testing.T) {
 	if _, err := b.pool.List(t.Context()); err == nil || !strings.Contains(err.Error(), "the name tritons.test has no addresses") {
 		t.Errorf("listed: %v", err)
 	}
+	if all := b.pool.Status(); len(all) != 1 || all[0].Name != "dns:tritons.test:"+port || !all[0].Unhealthy || all[0].Reason != "the name tritons.test has no addresses: no such host" {
+		t.Errorf("status of a name without addresses: %+v", all)
+	}
 	names := func() string {
 		var all []string
 		for _, st := range b.pool.Fleet().Status() {
@@ -74,6 +77,9 @@ func TestNameIsFollowed(t *testing.T) {
 	}
 	k.set(nil, "127.0.0.1")
 	m := b.model("m")
+	if all := b.pool.Status(); len(all) != 1 || all[0].Unhealthy {
+		t.Errorf("status once it has one: %+v", all)
+	}
 	k.set(nil, "127.0.0.1", "127.0.0.2")
 	b.await("the second is used, too", func() bool { return len(used(m)) == 2 })
 	k.set(errors.New("the resolver is away"))

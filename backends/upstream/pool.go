@@ -67,6 +67,7 @@ type Pool struct {
 type listing struct {
 	versions []infer.VersionStatus
 	err      error
+	nameless []backends.EndpointStatus // names behind which no endpoint has been found
 }
 
 // version is a version of the pool.
@@ -231,6 +232,11 @@ func (p *Pool) List(ctx context.Context) ([]infer.VersionStatus, error) {
 	}
 	l := p.list.Load()
 	return l.versions, l.err
+}
+
+// Status returns what there is to say of the endpoints: those of the fleet, and names that stand for none.
+func (p *Pool) Status() []backends.EndpointStatus {
+	return append(p.fleet.Status(), p.list.Load().nameless...)
 }
 
 // Describe implements [infer.Catalog].

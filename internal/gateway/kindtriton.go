@@ -66,7 +66,7 @@ func upstreamOptions(c *config.Pool, o *config.TritonOptions) (upstream.Options,
 // upstreamPool is a pool of servers elsewhere, as the gateway knows it.
 func upstreamPool(kind string, p *upstream.Pool) *backends.Pool {
 	return &backends.Pool{
-		Kind: kind, Slots: p.Fleet(), Catalog: p, Endpoints: p.Fleet().Status, Changed: p.Changed(),
+		Kind: kind, Slots: p.Fleet(), Catalog: p, Endpoints: p.Status, Changed: p.Changed(),
 		Direct: p.Direct, Open: p.Open, Drain: p.Drain, Close: p.Close,
 	}
 }

@@ -32,6 +32,7 @@ type incoming struct {
 	r, w int // unread bytes
 	head answerHead
 	tail progress
+	err  error      // of reading the head
 	sink codec.Sink // of a body that is decompressed
 }
 
@@ -46,7 +47,7 @@ type progress struct {
 }
 
 func (a *incoming) reset() {
-	a.src, a.opts, a.pool = nil, nil, nil
+	a.src, a.opts, a.pool, a.err = nil, nil, nil, nil
 	if cap(a.buf) > keptBuffer {
 		a.buf = nil
 	}
@@ -90,6 +91,7 @@ func (a *incoming) fill() *Fault {
 	}
 	n, err := read(a.src, a.buf[a.w:])
 	a.w += n
+	a.err = err
 	switch {
 	case err == nil:
 		return nil

@@ -35,6 +35,8 @@ type Client struct {
 	stop      context.CancelFunc // ends connecting
 	ended     chan struct{}
 
+	trouble atomic.Pointer[string] // see Trouble; nil: none
+
 	// running counts the goroutines of the client, what is to run when a timer fires, and 1 until Close. It rises
 	// under mu, while the client is not closed, or by who is counted.
 	running atomic.Int64
@@ -210,12 +212,23 @@ func (cl *Client) free(c *conn) {
 
 // worked notes that the server answers.
 func (cl *Client) worked() {
+	cl.trouble.Store(nil)
 	m := &cl.mu
 	m.Lock()
 	m.failures, m.retryAt = 0, 0
 	cl.connect() // one that was tried first was enough to know
 	m.Unlock()
 }
+
+// Trouble says for operators why the latest connection did not come about, or is none of HTTP/1.1; nothing if all is well.
+func (cl *Client) Trouble() string {
+	if why := cl.trouble.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
+func (cl *Client) note(why string) { cl.trouble.Store(&why) }
 
 // gone lets go of a connection that has ended. One that is new and on which nothing could be written counts as a
 // failure to connect; one that was lost later does not, since that may be due to what was asked.

@@ -85,6 +85,11 @@ func (c *conn) run() {
 		c.useful = true
 		cl.worked()
 	}
+	if f != nil && !c.useful && !c.forced.Load() {
+		if why := c.strange(&call.in); why != "" {
+			cl.note(why)
+		}
+	}
 	switch {
 	case !c.current.CompareAndSwap(call, nil):
 		f, keep = &faultCancelled, false

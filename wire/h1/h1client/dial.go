@@ -1,8 +1,11 @@
 package h1client
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -26,12 +29,14 @@ func (cl *Client) dial() {
 		left := cl.left()
 		m.Unlock()
 		if !closed {
+			cl.note(wire.Unreached(err))
 			cl.log.Info("connecting to an endpoint failed", zap.String("endpoint", cl.opts.Address), zap.Error(err))
 		}
 		cl.failAll(left, &faultDown)
 		cl.leave()
 		return
 	}
+	cl.trouble.Store(nil)
 	m.Lock()
 	m.dialing--
 	m.all[c] = struct{}{}
@@ -74,4 +79,16 @@ func (cl *Client) open() (*conn, error) {
 		return nil, err
 	}
 	return newConn(cl, sock, peek, secure), nil
+}
+
+// strange says why a new connection has no answer to its first call, where what came tells.
+func (c *conn) strange(in *incoming) string {
+	first := in.buf[:in.w]
+	switch said := wire.Unlike(first); {
+	case len(first) == 0 && in.err != nil && !errors.Is(in.err, io.EOF):
+		return wire.Unreached(in.err)
+	case said != "" && !c.secure && !bytes.HasPrefix(first, []byte("HTTP/")):
+		return said + ", where HTTP/1.1 was expected"
+	}
+	return ""
 }

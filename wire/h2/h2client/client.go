@@ -44,6 +44,7 @@ type Client struct {
 	conns   atomic.Pointer[[]*Conn] // those that take calls; written under mu
 	waiting atomic.Int32            // calls in the queue; written under mu
 	closed  atomic.Bool
+	trouble atomic.Pointer[string] // see Trouble; nil: none
 
 	mu struct {
 		sync.Mutex
@@ -236,6 +237,7 @@ func failAll(calls []*Call, v *verdict) {
 
 // ready has calls go to a connection whose server has said its settings.
 func (cl *Client) ready(c *Conn) {
+	cl.trouble.Store(nil)
 	cl.mu.Lock()
 	cl.mu.dialing = false
 	list := append([]*Conn(nil), *cl.conns.Load()...)
@@ -309,6 +311,16 @@ func (cl *Client) backOff() {
 	m.failures++
 	m.retryAt = cl.clock() + int64(wire.Spread(d))
 }
+
+// Trouble says for operators why the latest connection did not come about, nothing if it did.
+func (cl *Client) Trouble() string {
+	if why := cl.trouble.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
+func (cl *Client) note(why string) { cl.trouble.Store(&why) }
 
 // leave counts down a connection, or a try at one.
 func (cl *Client) leave() {

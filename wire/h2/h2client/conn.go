@@ -42,7 +42,8 @@ type Conn struct {
 	spare   []*stream    // for resumes
 	budget  link.Budgets
 	timer   timer
-	useful  bool // a call was answered
+	useful  bool  // a call was answered
+	broke   error // of reading, where the connection broke
 
 	// Said from anywhere.
 	poked   atomic.Bool  // there is news for the reader
@@ -260,6 +261,9 @@ func (c *Conn) end(why *link.Fault) {
 		c.complain(why)
 	}
 	_ = c.sock.Close()
+	if !c.in.Settled && !cl.closed.Load() {
+		cl.note(c.unsettled(why))
+	}
 	c.in.of = nil
 	if lost := c.lose(false); lost > 0 && why.Quiet && !cl.closed.Load() {
 		cl.log.Info("connection to an endpoint lost", zap.String("endpoint", cl.opts.Address),

@@ -11,10 +11,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sluice-serving/sluice/wire"
+	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
 // errNotH2 is a server that speaks TLS and no HTTP/2.
-var errNotH2 = errors.New("h2: the server does not speak HTTP/2 over TLS")
+var errNotH2 = errors.New("it does not speak HTTP/2 over TLS")
 
 // dial connects, and then is the connection's reader.
 func (cl *Client) dial() {
@@ -33,6 +34,7 @@ func (cl *Client) dial() {
 
 func (cl *Client) dialFailed(err error) {
 	if !cl.closed.Load() {
+		cl.note(wire.Unreached(err))
 		cl.log.Info("connecting to an endpoint failed", zap.String("endpoint", cl.opts.Address), zap.Error(err))
 	}
 	cl.mu.Lock()
@@ -78,4 +80,22 @@ func (cl *Client) open() (net.Conn, error) {
 		return nil, errNotH2
 	}
 	return secure, nil
+}
+
+// unsettled says why a connection ended on which the server had not said yet that it speaks HTTP/2.
+func (c *Conn) unsettled(why *link.Fault) string {
+	first := c.in.Bytes()
+	switch said := wire.Unlike(first); {
+	case said != "":
+		return said + ", where HTTP/2 was expected"
+	case len(first) > 0:
+		return "it does not answer in HTTP/2"
+	case c.broke != nil:
+		return wire.Unreached(c.broke)
+	case why == &faultEOFServer:
+		return "it ends connections before it says anything: it may speak TLS, or no HTTP/2"
+	case why == &link.FaultNoPreface:
+		return "it takes connections and says nothing"
+	}
+	return why.Text
 }

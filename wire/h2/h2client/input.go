@@ -112,6 +112,7 @@ func (c *Conn) fill() *link.Fault {
 		case errors.Is(err, io.EOF):
 			return &faultEOFServer
 		default:
+			c.broke = err
 			return &link.FaultBroken
 		}
 	}
