@@ -68,6 +68,9 @@ func (s State) String() string { return stateNames[s] }
 // ReasonUnloaded is the reason of a version that was unloaded on demand.
 const ReasonUnloaded = "unloaded"
 
+// ReasonCopying is the reason of a version whose files have not stood still yet.
+const ReasonCopying = "its files still change"
+
 // ReasonDrained is why an endpoint that an operator has drained gets no requests.
 const ReasonDrained = "an operator has drained it"
 

@@ -19,11 +19,8 @@ import (
 	"github.com/sluice-serving/sluice/infer"
 )
 
-// The reasons that the watch gives.
-const (
-	reasonCopying = "its files still change"
-	reasonChanged = "serves what was loaded before: its files have changed since, and are taken over when the model is loaded again"
-)
+// reasonChanged is why a version that serves is not as its files say.
+const reasonChanged = "serves what was loaded before: its files have changed since, and are taken over when the model is loaded again"
 
 // Watch keeps the pool's models what the repository has, until ctx or the pool ends: see the package comment. LoadAll
 // has returned.
@@ -81,7 +78,7 @@ func (w *watch) loop(ctx context.Context) {
 			last = time.Now()
 			pending = w.look(ctx)
 			timer.Reset(opts.Recheck)
-			if pending {
+			if pending || w.trouble[""] != "" { // nothing tells when the repository is back
 				timer.Reset(opts.Settle)
 			}
 			continue
@@ -239,7 +236,7 @@ func (p *Pool) note(acts []act, log *zap.Logger) (changed bool) {
 		if v == nil {
 			m := p.register(folder{name: a.name.model, versions: []file{{version: a.name.version}}})
 			v = m.versions[slices.IndexFunc(m.versions, func(v *version) bool { return v.number == a.name.version })]
-			v.state, v.reason, changed = infer.Unavailable, reasonCopying, true
+			v.state, v.reason, changed = infer.Unavailable, infer.ReasonCopying, true
 		}
 		switch {
 		case a.what == fetch:
@@ -314,7 +311,7 @@ func (p *Pool) unfinished(name string, want map[string]stamp) {
 	changed := false
 	for number, s := range want {
 		if v, known := p.stand(versionName{name, number}); s != 0 && v != nil && known.busy && known.loaded == 0 {
-			v.state, v.reason, changed = infer.Unavailable, reasonCopying, true
+			v.state, v.reason, changed = infer.Unavailable, infer.ReasonCopying, true
 		}
 	}
 	p.mu.Unlock()

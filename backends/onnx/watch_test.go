@@ -13,6 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/sluice-serving/sluice/infer"
 	"github.com/sluice-serving/sluice/tensor"
 )
@@ -38,6 +42,12 @@ func newWatched(t *testing.T, opts Options) *watched {
 		opts.Settle = 20 * time.Millisecond
 	}
 	w.bench = newBench(t, opts)
+	w.begin(t)
+	return w
+}
+
+// begin watches until the test ends.
+func (w *watched) begin(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -48,7 +58,6 @@ func newWatched(t *testing.T, opts Options) *watched {
 		stop()
 		<-ended
 	})
-	return w
 }
 
 // await waits until the list of versions reads as want says: "relu/1 ready, relu/2 unavailable: Protobuf", where
@@ -247,6 +256,44 @@ func TestWatchDoesNotBelieveAVanishedRepository(t *testing.T) {
 		t.Fatal(err)
 	}
 	look("back again")
+}
+
+// TestWatchSeesARepositoryThatIsBack puts another repository in the place of one that is gone, which no event tells of.
+func TestWatchSeesARepositoryThatIsBack(t *testing.T) {
+	parent := t.TempDir()
+	root, next := filepath.Join(parent, "models"), filepath.Join(parent, "next")
+	for _, path := range []string{root, next} {
+		if err := os.Rename(testdata(t, map[string]string{"relu": ""}), path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(next, "relu", "2", "model.onnx"), readFileOf(t, "testdata/relu.onnx"))
+	w := &watched{root: root, changed: make(chan struct{}, 1)}
+	w.bench = newBench(t, Options{Repository: root, Settle: 20 * time.Millisecond, Recheck: time.Hour, OnChange: func() {
+		select {
+		case w.changed <- struct{}{}:
+		default:
+		}
+	}})
+	missed := make(chan struct{})
+	core, _ := observer.New(zapcore.WarnLevel)
+	w.Pool.log = zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
+		if strings.Contains(e.Message, "cannot be read") {
+			close(missed) // it is told once
+		}
+		return nil
+	}))
+	w.begin(t)
+	write(t, w.path("relu", "3", "model.onnx"), readFileOf(t, "testdata/relu.onnx"))
+	w.await(t, "relu/1 ready, relu/3 ready") // it watches now
+	if err := os.Rename(root, root+".away"); err != nil {
+		t.Fatal(err)
+	}
+	<-missed
+	if err := os.Rename(next, root); err != nil {
+		t.Fatal(err)
+	}
+	w.await(t, "relu/1 ready: files have changed, relu/2 ready")
 }
 
 // TestDepartingVersionsServeWhoHoldsThem takes a version out while somebody still sends requests to it.

@@ -53,6 +53,11 @@ func serve(cmd *cobra.Command, f serveFlags, kinds []gateway.Kind) error {
 	if sources.File == "" && len(f.sources.backends) == 0 {
 		return &exitError{exitUsage, fmt.Errorf("nothing to serve: give --backend KIND=TARGET or a configuration with -c")}
 	}
+	// A log's reader that ends, as journald does when it is restarted, must not end the gateway: without this a write to a
+	// broken pipe would. It lasts until the log is closed.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	defer signal.Stop(pipes)
 	log, err := telemetry.NewLog(telemetry.LogOptions{Output: cmd.ErrOrStderr(), Format: f.logFormat, Level: f.logLevel})
 	if err != nil {
 		return &exitError{exitUsage, err}

@@ -2,10 +2,7 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -82,28 +79,4 @@ func (g *Gateway) drainPorts(delay bool, signals <-chan os.Signal) error {
 	default:
 		return err
 	}
-}
-
-// writeReadyFile writes the bound addresses so that a reader sees all of them or no file.
-func writeReadyFile(path string, addresses map[string]string) error {
-	data, err := json.Marshal(addresses)
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("ready file: %w", err)
-	}
-	_, err = tmp.Write(append(data, '\n'))
-	if e := tmp.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name()) // the error that is returned matters
-		return fmt.Errorf("ready file: %w", err)
-	}
-	return nil
 }

@@ -119,6 +119,11 @@ func (g *Gateway) begin(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	// Now that the ports are this process's, so is the file.
+	if err := clearReadyFile(g.opts.ReadyFile); err != nil {
+		staged.abandon()
+		return err
+	}
 	if files := cfg.Files(); len(files) > 0 {
 		w, err := config.Watch(files, config.WatchOptions{})
 		if err != nil {
@@ -317,7 +322,7 @@ func (g *Gateway) closeShared() {
 }
 
 // errEnded says that a second signal cut the drain short.
-var errEnded = errors.New("ended before all requests were answered")
+var errEnded = errors.New("a second signal ended it before the drain was over")
 
 // readToken reads the admin token that cfg names, nil if it names none.
 func readToken(cfg *config.Config) (*admin.Token, error) {

@@ -52,6 +52,8 @@ func (g *Gateway) tellVersion(key versionKey, v *versionView) {
 			fields = append(fields, zap.String("differs", v.differs))
 		}
 		g.logger.Info("a version serves", fields...)
+	case v.state == infer.Unavailable && (v.reason == infer.ReasonUnloaded || v.reason == infer.ReasonDrained || v.reason == infer.ReasonCopying):
+		g.logger.Info("a version does not serve", append(fields, zap.String("reason", v.reason))...)
 	case v.state == infer.Unavailable:
 		g.logger.Error("a version does not serve", append(fields, zap.String("reason", v.reason))...)
 	}

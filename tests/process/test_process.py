@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import pathlib
 import re
 import signal
@@ -12,6 +13,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.error
 import urllib.request
 
 import sluice
@@ -34,6 +36,24 @@ models:
 {targets}
 drain: {{delay: {DELAY}s, grace: {GRACE}s}}
 {extra}"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def ask(address, path, body=None):
+    """The status and the body of an answer; a status of 0 where nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", body, timeout=30) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except OSError as error:
+        return 0, str(error).encode()
 
 
 class Case(unittest.TestCase):
@@ -266,9 +286,7 @@ class TestSignals(Case):
                     self.assertEqual(self.ended(server, GRACE)[0], 0)
 
     def test_after_kill_the_next_start_serves_at_once(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = "127.0.0.1:%d" % probe.getsockname()[1]
+        address = "127.0.0.1:%d" % free_port()
         server = self.start({"1": 1, "2": 1}, "--http", address)
         self.versions(self.connect(server), 10)
         server.process.kill()
@@ -306,14 +324,37 @@ class TestFaults(Case):
         self.assertIn(address, done.stderr)
 
     def test_without_the_library_it_runs_and_says_so(self):
-        server = self.start({"1": 1, "2": 1}, environment={"SLUICE_ONNXRUNTIME": "/nowhere/libonnxruntime.so"})
-        connection = self.connect(server)
-        connection.request("POST", PATH, BODY)
-        response = connection.getresponse()
-        body = response.read()
-        self.assertEqual(response.status, 503, body)
-        self.assertNotIn(b"/nowhere", body)
-        self.assertIn("/nowhere/libonnxruntime.so", server.stop())
+        self.file.write_text(configuration({"1": 1, "2": 1}))
+        http, admin = "127.0.0.1:%d" % free_port(), "127.0.0.1:%d" % free_port()
+        command = [sluice.BINARY, "serve", "-c", self.file, "--http", http, "--metrics", "127.0.0.1:0", "--admin", admin]
+        server = subprocess.Popen(command, cwd=sluice.ROOT, text=True, stderr=subprocess.PIPE,
+                                  env={**os.environ, "SLUICE_ONNXRUNTIME": "/nowhere/libonnxruntime.so"})
+        self.addCleanup(server.stderr.close)
+        self.addCleanup(server.kill)
+        until(lambda: ask(http, "/v2/health/live")[0] == 200, "it does not run")
+        for path in (PATH, "/v2/health/ready"):
+            status, body = ask(http, path, BODY if path == PATH else None)
+            self.assertEqual(status, 503, body)
+            self.assertNotIn(b"/nowhere", body)
+        status, body = ask(admin, "/readyz")
+        self.assertEqual(status, 503, body)
+        self.assertIn(b"/nowhere/libonnxruntime.so", body)
+        server.send_signal(signal.SIGINT)
+        self.assertIn("/nowhere/libonnxruntime.so", server.communicate(timeout=20)[1])
+        self.assertEqual(server.returncode, 0)
+
+    def test_a_log_that_nobody_reads_any_more(self):
+        self.file.write_text(configuration({"1": 1, "2": 1}))
+        http = "127.0.0.1:%d" % free_port()
+        command = [sluice.BINARY, "serve", "-c", self.file, "--http", http, "--metrics", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        server = subprocess.Popen(command, cwd=sluice.ROOT, stderr=subprocess.PIPE)
+        self.addCleanup(server.kill)
+        server.stderr.close()
+        until(lambda: ask(http, "/v2/health/ready")[0] == 200, "it is not ready")
+        for _ in range(3):  # each is logged
+            self.assertEqual(ask(http, "/v2/models/nobody")[0], 404)
+        server.send_signal(signal.SIGINT)
+        self.assertEqual(server.wait(20), 0)
 
 
 class TestConservation(Case):
