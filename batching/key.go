@@ -20,9 +20,10 @@ type key struct {
 }
 
 type keyInput struct {
-	index int
-	dtype tensor.DType
-	dims  []int64 // all but the first
+	index  int
+	dtype  tensor.DType
+	dims   []int64 // all but the first
+	params []infer.Param
 }
 
 // makeKey returns the key of r in memory of its own. hash is hashOf(r, headers).
@@ -30,17 +31,22 @@ func makeKey(r *infer.Request, headers []int, hash uint64) key {
 	k := key{hash: hash}
 	for i := range r.Inputs {
 		in := &r.Inputs[i]
-		k.inputs = append(k.inputs, keyInput{in.Index, in.DType, slices.Clone(in.Shape[1:])})
+		k.inputs = append(k.inputs, keyInput{in.Index, in.DType, slices.Clone(in.Shape[1:]), cloneParams(in.Params)})
 	}
-	for i := range r.Params {
-		p := r.Params[i]
-		p.Key, p.String = bytes.Clone(p.Key), bytes.Clone(p.String)
-		k.params = append(k.params, p)
-	}
+	k.params = cloneParams(r.Params)
 	for _, h := range headers {
 		k.headers = append(k.headers, bytes.Clone(headerValue(r, h)))
 	}
 	return k
+}
+
+func cloneParams(list []infer.Param) []infer.Param {
+	list = slices.Clone(list)
+	for i := range list {
+		p := &list[i]
+		p.Key, p.String = bytes.Clone(p.Key), bytes.Clone(p.String)
+	}
+	return list
 }
 
 func headerValue(r *infer.Request, i int) []byte {
@@ -52,16 +58,11 @@ func headerValue(r *infer.Request, i int) []byte {
 
 // matches tells whether k is the key of r.
 func (k *key) matches(r *infer.Request, headers []int) bool {
-	if len(k.inputs) != len(r.Inputs) || len(k.params) != len(r.Params) {
+	if len(k.inputs) != len(r.Inputs) || !sameParams(k.params, r.Params) {
 		return false
 	}
 	for i := range r.Inputs {
 		if !k.hasInput(&r.Inputs[i], i) {
-			return false
-		}
-	}
-	for i := range r.Params {
-		if !k.hasParam(&r.Params[i], i) {
 			return false
 		}
 	}
@@ -84,17 +85,31 @@ func (k *key) hasInput(in *infer.Input, at int) bool {
 		}
 	}
 	o := &k.inputs[at]
-	return o.dtype == in.DType && slices.Equal(o.dims, in.Shape[1:])
+	return o.dtype == in.DType && slices.Equal(o.dims, in.Shape[1:]) && sameParams(o.params, in.Params)
 }
 
-func (k *key) hasParam(p *infer.Param, at int) bool {
-	if !bytes.Equal(k.params[at].Key, p.Key) {
-		at = slices.IndexFunc(k.params, func(o infer.Param) bool { return bytes.Equal(o.Key, p.Key) })
+// sameParams tells whether two lists of parameters, in which no key occurs twice, are the same but for their order.
+func sameParams(own, other []infer.Param) bool {
+	if len(own) != len(other) {
+		return false
+	}
+	for i := range other {
+		if !hasParam(own, &other[i], i) {
+			return false
+		}
+	}
+	return true
+}
+
+// hasParam looks for p, first at a place.
+func hasParam(list []infer.Param, p *infer.Param, at int) bool {
+	if !bytes.Equal(list[at].Key, p.Key) {
+		at = slices.IndexFunc(list, func(o infer.Param) bool { return bytes.Equal(o.Key, p.Key) })
 		if at < 0 {
 			return false
 		}
 	}
-	o := &k.params[at]
+	o := &list[at]
 	return o.Kind == p.Kind && o.Int == p.Int && bytes.Equal(o.String, p.String) &&
 		math.Float64bits(o.Float) == math.Float64bits(p.Float)
 }
@@ -108,12 +123,12 @@ func hashOf(r *infer.Request, headers []int) uint64 {
 		for _, d := range in.Shape[1:] {
 			h = h.number(uint64(d))
 		}
+		if len(in.Params) > 0 {
+			h = h.number(uint64(digestOf(in.Params)))
+		}
 		sum += h
 	}
-	for i := range r.Params {
-		p := &r.Params[i]
-		sum += digest(p.Kind).bytes(p.Key).bytes(p.String).number(uint64(p.Int)).number(math.Float64bits(p.Float))
-	}
+	sum += digestOf(r.Params)
 	for _, h := range headers {
 		v := headerValue(r, h)
 		if v == nil {
@@ -123,6 +138,15 @@ func hashOf(r *infer.Request, headers []int) uint64 {
 		sum = sum.number(2).bytes(v)
 	}
 	return uint64(sum.number(0))
+}
+
+// digestOf adds up what parameters come to.
+func digestOf(list []infer.Param) (sum digest) {
+	for i := range list {
+		p := &list[i]
+		sum += digest(p.Kind).bytes(p.Key).bytes(p.String).number(uint64(p.Int)).number(math.Float64bits(p.Float))
+	}
+	return sum
 }
 
 // digest is a hash in the making. It only spreads keys: what is equal is found by comparing.

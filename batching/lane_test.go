@@ -114,6 +114,7 @@ func TestKey(t *testing.T) {
 	base := func(r *infer.Request) {
 		withInput(r, 0, tensor.FP32, 2, 3, 4)
 		withInput(r, 1, tensor.Int64, 2)
+		r.Inputs[1].Params = []infer.Param{param("c", "3"), param("d", "4")}
 		r.Params = []infer.Param{param("a", "1"), param("b", "2")}
 		r.HeaderValues = [][]byte{[]byte("sticky"), []byte("seen")}
 	}
@@ -132,6 +133,7 @@ func TestKey(t *testing.T) {
 			r.Inputs[0].Index, r.Inputs[1].Index = 1, 0
 			r.Inputs[0].DType, r.Inputs[1].DType = tensor.Int64, tensor.FP32
 			r.Inputs[0].Shape, r.Inputs[1].Shape = r.Inputs[1].Shape, r.Inputs[0].Shape
+			r.Inputs[0].Params, r.Inputs[1].Params = r.Inputs[1].Params, nil
 		}, true},
 		{"parameters in another order", func(r *infer.Request) { base(r); slices.Reverse(r.Params) }, true},
 		{"a header that nobody sees", func(r *infer.Request) { base(r); r.HeaderValues[0] = []byte("other") }, true},
@@ -146,6 +148,13 @@ func TestKey(t *testing.T) {
 		{"another kind of parameter", func(r *infer.Request) {
 			base(r)
 			r.Params[0] = infer.Param{Key: []byte("a"), Kind: infer.ParamInt, Int: 1}
+		}, false},
+		{"an input's parameters in another order", func(r *infer.Request) { base(r); slices.Reverse(r.Inputs[1].Params) }, true},
+		{"another value of an input's parameter", func(r *infer.Request) { base(r); r.Inputs[1].Params[0] = param("c", "4") }, false},
+		{"an input without its parameters", func(r *infer.Request) { base(r); r.Inputs[1].Params = nil }, false},
+		{"an input's parameters with another input", func(r *infer.Request) {
+			base(r)
+			r.Inputs[0].Params, r.Inputs[1].Params = r.Inputs[1].Params, nil
 		}, false},
 		{"a header of another value", func(r *infer.Request) { base(r); r.HeaderValues[1] = []byte("x") }, false},
 		{"a header less", func(r *infer.Request) { base(r); r.HeaderValues[1] = nil }, false},
@@ -174,12 +183,14 @@ func TestKeyKeepsNothing(t *testing.T) {
 	build := func(r *infer.Request) {
 		withInput(r, 0, tensor.FP32, 2, 3)
 		r.Params = []infer.Param{{Key: []byte("k"), String: []byte("v")}}
+		r.Inputs[0].Params = []infer.Param{{Key: []byte("k"), String: []byte("v")}}
 		r.HeaderValues = [][]byte{[]byte("h")}
 	}
 	headers := []int{0}
 	r := request(build)
 	k := makeKey(r, headers, 0)
 	r.Inputs[0].Shape[1] = 99
+	r.Inputs[0].Params[0].Key[0], r.Inputs[0].Params[0].String[0] = 'x', 'x'
 	r.Params[0].Key[0], r.Params[0].String[0], r.HeaderValues[0][0] = 'x', 'x', 'x'
 	if !k.matches(request(build), headers) {
 		t.Error("the key changed with the request that it was made from")

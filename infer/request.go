@@ -18,6 +18,9 @@ type Input struct {
 	tensor.Tensor
 	// Region is where the tensor lies if that is not in the request; nil: it is here.
 	Region *Region
+	// Params are the parameters of the tensor that the model may see, of the request's memory. Requests that differ in them
+	// are never merged.
+	Params []Param
 }
 
 // ParamKind is the type of a parameter's value.
@@ -146,8 +149,11 @@ func (r *Request) Release() {
 		panic("BUG: infer: request released twice")
 	}
 	for i := range r.Inputs {
-		r.Inputs[i].Release()
-		r.Inputs[i].Region = nil
+		in := &r.Inputs[i]
+		in.Release()
+		in.Region = nil
+		clear(in.Params)
+		in.Params = in.Params[:0]
 	}
 	r.Regions, r.OutputRegions = false, nil
 	r.Body.Release()

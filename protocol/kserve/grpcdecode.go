@@ -212,6 +212,12 @@ func (d *MessageDecoder) input() *infer.Error {
 		return r.Fault()
 	}
 	err := d.finishInput(seen, from, to)
+	for i := range d.own {
+		if p := &d.own[i]; err == nil && !p.unset && !OfTensor(p.Key) {
+			in := d.LastInput()
+			in.Params = append(in.Params, d.InputParameter(p))
+		}
+	}
 	r.Leave(outer)
 	return err
 }

@@ -167,6 +167,9 @@ func (e *RequestEncoder) measure(model *infer.Model, members []infer.Member, in 
 		f.dims += message.VarintSize(uint64(n))
 	}
 	f.body = message.StringSize(len(f.name)) + message.StringSize(len(in.DType.String())) + message.StringSize(f.dims) + regionSizeOf(in.Region, keyInputParameters)
+	for i := range in.Params {
+		f.body += paramEntrySize(&in.Params[i])
+	}
 	return f, m.Copied
 }
 
@@ -177,6 +180,9 @@ func (f *inputField) append(b []byte) []byte {
 	b = message.AppendField(b, keyInputType, f.From.DType.String())
 	if f.From.Region != nil {
 		b = appendRegion(b, f.From.Region, keyInputParameters)
+	}
+	for i := range f.From.Params {
+		b = appendParam(b, keyInputParameters, &f.From.Params[i])
 	}
 	if f.dims == 0 {
 		return b

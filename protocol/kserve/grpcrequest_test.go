@@ -133,6 +133,11 @@ func requestEncodings() []requestEncoding {
 	sum := func(p *pb.ModelInferRequest) *pb.ModelInferRequest {
 		return with(p, func(p *pb.ModelInferRequest) { p.Outputs = []*outputMsg{{Name: "SUM"}} })
 	}
+	typedInput := func(p *pb.ModelInferRequest) *pb.ModelInferRequest {
+		return with(p, func(p *pb.ModelInferRequest) {
+			p.Inputs[1].Parameters = map[string]*pb.InferParameter{"content_type": stringParam("np")}
+		})
+	}
 	m := addSub()
 	wide := &infer.Model{
 		Name: "w", Version: "1", MaxBatch: 8, Inputs: []infer.Spec{spec("x", tensor.Int8, -1, 3000), spec("s", tensor.Bytes, -1)},
@@ -177,6 +182,19 @@ func requestEncodings() []requestEncoding {
 				},
 			},
 		},
+		{
+			"JSON, with parameters of an input", m, "addsub", "",
+			[]sent{{json: `{"inputs":[{"name":"A","shape":[1,2],"datatype":"FP32","parameters":{"content_type":"np","n":18446744073709551615,"b":false,"f":-0.5,"headers":{"a":["b"]},"none":null},"data":[1,2]},
+				{"name":"B","shape":[1,2],"datatype":"FP32","data":[3,4],"parameters":{"i":-3}}]}`}},
+			with(one, func(p *pb.ModelInferRequest) {
+				p.Inputs[0].Parameters = map[string]*pb.InferParameter{
+					"content_type": stringParam("np"), "n": uintParam(1<<64 - 1), "b": boolParam(false),
+					"f": {ParameterChoice: &pb.InferParameter_DoubleParam{DoubleParam: -0.5}},
+				}
+				p.Inputs[1].Parameters = map[string]*pb.InferParameter{"i": intParam(-3)}
+			}),
+		},
+		{"merged, with parameters of an input", m, "up", "", []sent{{msg: typedInput(one)}, {msg: typedInput(one)}}, named(typedInput(ab(2, f32(1, 2, 1, 2), f32(3, 4, 3, 4))), "up", "")},
 		{
 			"large beside small", wide, "w", "",
 			[]sent{{msg: row(1, ramp(3000, 1), "a")}, {msg: row(2, ramp(6000, 2), "", strings.Repeat("long", 1000))}, {msg: row(0, nil)}},

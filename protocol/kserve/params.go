@@ -181,6 +181,19 @@ func (b *Binder) OutputParameter(p *Param) *infer.Error {
 	return nil
 }
 
+// InputParameter returns a parameter of an input that means nothing here, in the request's memory: it is for the model,
+// or for what serves it.
+func (b *Binder) InputParameter(p *Param) infer.Param {
+	if p.Big {
+		p.Kind = infer.ParamUint
+	}
+	p.Key, p.String = b.Req.Keep(p.Key), b.Req.Keep(p.String)
+	return p.Param
+}
+
+// LastInput returns the input that was bound last.
+func (b *Binder) LastInput() *infer.Input { return &b.Req.Inputs[len(b.Req.Inputs)-1] }
+
 // KeepParam returns a parameter of a response that was read, in the response's memory.
 func KeepParam(r *infer.Response, p *Param) infer.Param {
 	if p.Big {

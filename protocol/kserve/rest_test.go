@@ -51,6 +51,8 @@ func TestRESTRequest(t *testing.T) {
 	nulls := strings.Replace(addSubJSON, `"shape"`, `"parameters":null,"shape"`, 1)
 	withParams := addSubRequest(1, outputOf("DIFF", "classification", intParam(1)))
 	withParams.Parameters = map[string]*pb.InferParameter{"sequence_id": uintParam(1<<63 + 1)}
+	ofInput := addSubRequest(1)
+	ofInput.Inputs[1].Parameters = map[string]*pb.InferParameter{"content_type": stringParam("np")}
 	for _, tc := range []struct {
 		name   string
 		sent   []sent
@@ -94,6 +96,26 @@ func TestRESTRequest(t *testing.T) {
 			false, 0,
 			`{"id":"7","parameters":{"sequence_id":9223372036854775809},"inputs":[{"name":"A","datatype":"FP32","shape":[1,2],"data":[0.0,0.0]},` +
 				`{"name":"B","datatype":"FP32","shape":[1,2],"data":[0.0,0.0]}],"outputs":[{"name":"DIFF"}]}`,
+		},
+		{
+			"gRPC to binary, with parameters of an input",
+			[]sent{{msg: ofInput}},
+			true, 244,
+			`{"id":"7","parameters":{"binary_data_output":true},"inputs":[{"name":"A","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}},` +
+				`{"name":"B","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8,"content_type":"np"}}]}` + string(make([]byte, 16)),
+		},
+		{
+			"gRPC to JSON, with parameters of an input",
+			[]sent{{msg: ofInput}},
+			false, 0,
+			`{"id":"7","inputs":[{"name":"A","datatype":"FP32","shape":[1,2],"data":[0.0,0.0]},` +
+				`{"name":"B","datatype":"FP32","shape":[1,2],"parameters":{"content_type":"np"},"data":[0.0,0.0]}]}`,
+		},
+		{
+			"JSON written anew, with parameters of an input",
+			[]sent{{json: strings.Replace(strings.Replace(addSubJSON, `"data"`, `"parameters":{"content_type":"n\u0070","n":18446744073709551615},"data"`, 1), "-0.5", "NaN", 1)}},
+			false, 0,
+			strings.Replace(strings.Replace(rewritten, `"data"`, `"parameters":{"content_type":"np","n":18446744073709551615},"data"`, 1), "-0.5", "null", 1),
 		},
 		{
 			"merged",

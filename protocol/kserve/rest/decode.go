@@ -38,6 +38,7 @@ type Decoder struct {
 	s    text.Scanner
 	binder
 	seen inputSeen
+	own  []infer.Param // of the input being read, in the request's memory
 
 	// Of the request being read.
 	src    kserve.Source
@@ -59,6 +60,8 @@ func (d *Decoder) Decode(src kserve.Source, req *infer.Request, head *kserve.Hea
 	d.Start(&src, req, head)
 	err := d.decode()
 	d.src, d.binder = kserve.Source{}, binder{}
+	clear(d.own)
+	d.own = d.own[:0]
 	d.s.Reset(nil)
 	return err
 }

@@ -40,7 +40,7 @@ func (d *Decoder) inputs() *infer.Error {
 // their tensor; if not, the array is passed over and read when the object is.
 func (d *Decoder) input() *infer.Error {
 	s, in := &d.s, &d.In
-	*in, d.seen = fit.Field{}, inputSeen{}
+	*in, d.seen, d.own = fit.Field{}, inputSeen{}, d.own[:0]
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
 		var err *infer.Error
@@ -65,7 +65,14 @@ func (d *Decoder) input() *infer.Error {
 	if s.Failed() {
 		return d.fault()
 	}
-	return d.finishInput()
+	if err := d.finishInput(); err != nil {
+		return err
+	}
+	if len(d.own) > 0 {
+		in := d.LastInput()
+		in.Params = append(in.Params, d.own...)
+	}
+	return nil
 }
 
 func (d *Decoder) datatype() *infer.Error {

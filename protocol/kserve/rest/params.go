@@ -16,7 +16,7 @@ const (
 )
 
 // parameters reads an object of parameters. Those of a tensor may be of any form where they mean nothing here: MLServer's
-// clients send objects.
+// clients send objects, which only servers of REST can be sent, and are, in what goes on as it came.
 func (d *Decoder) parameters(of owner) *infer.Error {
 	s := &d.s
 	if d.null() {
@@ -25,7 +25,8 @@ func (d *Decoder) parameters(of owner) *infer.Error {
 	}
 	s.Open('{')
 	for key, ok := s.Key(); ok; key, ok = s.Key() {
-		if of != ofRequest && !kserve.OfTensor(key) {
+		others := of != ofRequest && !kserve.OfTensor(key)
+		if c := s.Peek(); others && (of == ofOutput || c == '{' || c == '[' || c == 'n') {
 			s.Skip()
 			continue
 		}
@@ -33,6 +34,8 @@ func (d *Decoder) parameters(of owner) *infer.Error {
 		err := kserve.ScanParam(s, &p)
 		switch {
 		case err != nil:
+		case others:
+			d.own = append(d.own, d.InputParameter(&p))
 		case of == ofRequest:
 			err = d.RequestParameter(&p)
 		case of == ofInput:

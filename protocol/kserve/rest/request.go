@@ -176,12 +176,18 @@ func (e *RequestEncoder) input(b *infer.Batch, in *infer.Input, binary bool) *in
 		w.Text(`,"parameters":{"binary_data_size":`)
 		w.Room(20)
 		w.Buf = strconv.AppendInt(w.Buf, int64(f.Size), 10)
+		writeParams(w, in.Params, ",")
 		w.Text("}}")
 		e.m.Append(&e.tail, b.Members, in.Index)
 		return nil
 	}
 	if in.DType == tensor.FP16 || in.DType == tensor.BF16 {
 		return onlyJSON(infer.Unsupported, b.Model, name, "is of data type "+in.DType.String())
+	}
+	if len(in.Params) > 0 {
+		w.Text(`,"parameters":{`)
+		writeParams(w, in.Params, "")
+		w.Text("}")
 	}
 	w.Text(`,"data":[`)
 	e.part.Release()
@@ -205,6 +211,15 @@ func onlyJSON(code infer.Code, m *infer.Model, name, what string) *infer.Error {
 	err := infer.Errorf(code, "input %s of model %s %s, and the model's server takes tensors only as JSON, which has no form for that", text.Quote(name), text.Quote(m.Name), what)
 	err.Origin = infer.FromGateway
 	return err
+}
+
+// writeParams writes parameters as members of an object, before being what stands before the first.
+func writeParams(w *text.Writer, list []infer.Param, before string) {
+	for i := range list {
+		w.Text(before)
+		writeParam(w, &list[i])
+		before = ","
+	}
 }
 
 // writeParam writes a parameter as a member of an object.
