@@ -301,7 +301,7 @@ func TestReadToken(t *testing.T) {
 		"spaces":  {"s3 cret", false},
 		"two":     {"s3cret\ns3cret", false},
 		"utf-8":   {"s3crét", false},
-		"huge":    {strings.Repeat("x", maxToken+1), false},
+		"huge":    {strings.Repeat("x", 4097), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
@@ -317,7 +317,7 @@ func TestReadToken(t *testing.T) {
 			}
 		})
 	}
-	if _, err := ReadToken(filepath.Join(dir, "missing")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := ReadToken(filepath.Join(dir, "missing")); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("missing file: %v", err)
 	}
 }

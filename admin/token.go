@@ -3,12 +3,10 @@ package admin
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"fmt"
-	"os"
 	"strings"
-)
 
-const maxToken = 4096
+	"github.com/sluice-serving/sluice/config"
+)
 
 // Token is a bearer token that operators must show. It keeps a digest only, so that neither a log line nor a heap dump
 // shows the token.
@@ -16,18 +14,9 @@ type Token struct{ digest [sha256.Size]byte }
 
 // ReadToken reads the token that a file holds. White space around it does not count.
 func ReadToken(path string) (*Token, error) {
-	data, err := os.ReadFile(path)
+	text, err := config.ReadToken(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the admin token: %w", err)
-	}
-	text := strings.TrimSpace(string(data))
-	if text == "" || len(text) > maxToken {
-		return nil, fmt.Errorf("read the admin token: %s holds %d characters, want 1 to %d", path, len(text), maxToken)
-	}
-	for i := range len(text) {
-		if text[i] <= ' ' || text[i] > '~' {
-			return nil, fmt.Errorf("read the admin token: %s holds a character that a header cannot carry", path)
-		}
+		return nil, err
 	}
 	return NewToken(text), nil
 }

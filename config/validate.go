@@ -60,6 +60,11 @@ func (v *validator) listeners() {
 		}
 		v.tls(a.path+".tls", a.tls)
 	}
+	if file := l.Admin.Token; file != "" && readable(file) == nil {
+		if _, err := ReadToken(file); err != nil {
+			v.add("listen.admin.token", "%v", err)
+		}
+	}
 	if l.Admin.Token == "" && !v.bad["listen.admin.token"] && !local(l.Admin.Address) {
 		v.add("listen.admin.address", "%s is not loopback: listen.admin.token must name a token's file", quoted(l.Admin.Address))
 	}

@@ -326,7 +326,10 @@ func (p *Pool) enter(ctx context.Context, name string) (*model, folder, error) {
 			return m, f, nil
 		}
 		<-m.turn
-		return nil, folder{}, fmt.Errorf("open model %s: %w", name, err)
+		return nil, folder{}, &infer.Error{
+			Code: infer.Invalid, Origin: infer.FromBackend, Cause: err,
+			Text: "the model cannot be loaded: " + backends.PublicText(err.Error()),
+		}
 	}
 }
 

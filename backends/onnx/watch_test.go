@@ -5,6 +5,7 @@ package onnx
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -382,4 +383,19 @@ func residentBytes(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	return resident * int64(os.Getpagesize())
+}
+
+// TestLoadOfWhatIsNoFolder loads a model whose folder became a file.
+func TestLoadOfWhatIsNoFolder(t *testing.T) {
+	w := newWatched(t, Options{Repository: testdata(t, map[string]string{"relu": ""})})
+	m := w.model(t, "relu", "1")
+	remove(t, w.path("relu"))
+	write(t, w.path("relu"), []byte("no folder"))
+	var refusal *infer.Error
+	if err := w.Load(context.Background(), "relu"); !errors.As(err, &refusal) || refusal.Code != infer.Invalid || strings.Contains(refusal.Text, w.root) {
+		t.Errorf("got %v, want a refusal that names no path", err)
+	}
+	if !w.serves(t, m) {
+		t.Error("what was loaded does not serve on")
+	}
 }

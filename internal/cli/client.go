@@ -152,14 +152,25 @@ func (a *answer) refusal(what string) error {
 		Error string `json:"error"`
 		Code  string `json:"code"`
 	}
-	if json.Unmarshal(a.body, &said) != nil || said.Error == "" {
-		return fmt.Errorf("%s answers %d %s", what, a.status, http.StatusText(a.status))
+	var text string
+	switch {
+	case json.Unmarshal(a.body, &said) != nil || said.Error == "":
+		text = fmt.Sprintf("%s answers %d %s", what, a.status, http.StatusText(a.status))
+	case said.Code != "":
+		text = fmt.Sprintf("%s (%s, status %d)", said.Error, said.Code, a.status)
+	default:
+		text = fmt.Sprintf("%s (status %d)", said.Error, a.status)
 	}
-	if said.Code != "" {
-		return fmt.Errorf("%s (%s, status %d)", said.Error, said.Code, a.status)
-	}
-	return fmt.Errorf("%s (status %d)", said.Error, a.status)
+	return &refusedError{a.status, text}
 }
+
+// refusedError says how a server refused a request.
+type refusedError struct {
+	status int
+	text   string
+}
+
+func (e *refusedError) Error() string { return e.text }
 
 // get reads a JSON answer into v.
 func (e *endpoint) get(ctx context.Context, path string, header http.Header, v any) error {

@@ -73,10 +73,17 @@ func TestAdminToken(t *testing.T) {
 	if code, stdout, stderr := sluice(t, "models", "list", "--admin", s.admin, "--token-file", token); code != exitOK {
 		t.Errorf("with the token: %d\n%s%s", code, stdout, stderr)
 	}
-	for name, args := range map[string][]string{"no token": nil, "wrong token": {"--token-file", wrong}} {
-		code, _, stderr := sluice(t, append([]string{"models", "list", "--admin", s.admin}, args...)...)
-		if code != exitFailed || !strings.Contains(stderr, "UNAUTHENTICATED") {
-			t.Errorf("%s: %d %s", name, code, stderr)
+	for _, c := range []struct {
+		name string
+		args []string
+		hint string
+	}{
+		{"no token", nil, "--token-file names the file"},
+		{"wrong token", []string{"--token-file", wrong}, wrong + " holds is not the token"},
+	} {
+		code, _, stderr := sluice(t, append([]string{"models", "list", "--admin", s.admin}, c.args...)...)
+		if code != exitFailed || !strings.Contains(stderr, "UNAUTHENTICATED") || !strings.Contains(stderr, c.hint) {
+			t.Errorf("%s: %d %s", c.name, code, stderr)
 		}
 	}
 }

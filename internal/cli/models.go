@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -59,7 +60,15 @@ func (f *adminFlags) ask(ctx context.Context, method, path string, timeout time.
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return e.ask(ctx, method, path, header, v)
+	err = e.ask(ctx, method, path, header, v)
+	var refused *refusedError
+	switch {
+	case !errors.As(err, &refused) || refused.status != http.StatusUnauthorized:
+		return err
+	case f.tokenFile == "":
+		return fmt.Errorf("%w; --token-file names the file that holds it", err)
+	}
+	return fmt.Errorf("%w; what %s holds is not the token", err, f.tokenFile)
 }
 
 func newModels() *cobra.Command {
