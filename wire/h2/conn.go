@@ -64,7 +64,7 @@ type Conn struct {
 		queues    link.Queues[Stream]
 		stuckAt   int64 // since when, or since when a write is parked; 0: not
 		sent      int64 // bytes of DATA since stuckAt
-		out       *link.Output
+		out       link.Outbox
 		writing   bool         // somebody writes
 		parked    *link.Output // what the writer goroutine starts with
 		parkedFor pumped
@@ -98,6 +98,7 @@ func newConn(srv *Server, sock net.Conn) *Conn {
 	m := &c.mu
 	m.streams = make(map[uint32]*Stream)
 	m.peer.Init(1)
+	m.out.Init(&srv.outputs)
 	m.encoder.Init(encoderTable)
 	m.pins = 1
 	return c
@@ -153,14 +154,13 @@ func (c *Conn) greet() {
 	o := &c.srv.opts
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.output()
-	out.B = frame.AppendSettings(out.B,
+	c.mu.out.Settings(
 		frame.Value{Setting: frame.MaxConcurrentStreams, Value: uint32(o.MaxStreams)},
 		frame.Value{Setting: frame.InitialWindowSize, Value: link.StreamWindow},
 		frame.Value{Setting: frame.MaxFrameSize, Value: uint32(o.MaxFrame)},
 		frame.Value{Setting: frame.MaxHeaderListSize, Value: uint32(o.MaxHeaderBytes)},
 	)
-	out.B = c.credit.Open(out.B)
+	c.credit.Open(&c.mu.out)
 }
 
 // settle looks at what others left for the reader.
@@ -210,7 +210,7 @@ func (c *Conn) drop(s *Stream) bool {
 		st.inTable = false
 		delete(m.streams, s.id)
 		c.stopsWaiting(s)
-		m.turns.Gone(&st.Inflow, c.output)
+		m.turns.Gone(&st.Inflow, &c.mu.out)
 		if !st.recvDone {
 			m.orphans = append(m.orphans, s)
 			if s.kind == Streaming {
@@ -249,8 +249,7 @@ func (c *Conn) passOver(s *Stream) bool {
 
 // resetStream has s end with an error. It returns true if the caller is to recycle s. It runs under mu.
 func (c *Conn) resetStream(s *Stream, code frame.Code) bool {
-	out := c.output()
-	out.B = frame.AppendReset(out.B, s.id, code)
+	c.mu.out.Reset(s.id, code)
 	return c.passOver(s)
 }
 
@@ -350,9 +349,8 @@ func (c *Conn) end(why *link.Fault) {
 			free = append(free, s)
 		}
 	}
-	if m.out != nil && !m.writing {
-		m.out.Recycle(&c.srv.outputs)
-		m.out = nil
+	if !m.writing {
+		m.out.Drop()
 	}
 	m.Unlock()
 	for _, l := range lost {

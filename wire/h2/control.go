@@ -26,8 +26,7 @@ func (c *Conn) settingsFrame(h frame.Head, p []byte) *link.Fault {
 			return f
 		}
 	}
-	out := c.output()
-	out.B = frame.AppendSettingsAck(out.B)
+	c.mu.out.SettingsAck()
 	return nil
 }
 
@@ -55,8 +54,7 @@ func (c *Conn) pingFrame(h frame.Head, p []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.output()
-	out.B = frame.AppendPing(out.B, p, true)
+	c.mu.out.Ping(p, true)
 }
 
 // windowFrame takes a WINDOW_UPDATE frame.
@@ -131,8 +129,7 @@ func (c *Conn) badPriority(id uint32, code frame.Code) *link.Fault {
 	if s := m.streams[id]; s != nil {
 		return c.streamFault(s, code)
 	}
-	out := c.output()
-	out.B = frame.AppendReset(out.B, id, code)
+	c.mu.out.Reset(id, code)
 	c.remember(id)
 	return c.budget.SpendReset()
 }

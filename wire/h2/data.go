@@ -28,8 +28,7 @@ func (c *Conn) admitData(h frame.Head) *link.Fault {
 	case s == nil && c.wasReset(h.Stream):
 		return nil
 	case s == nil:
-		out := c.output()
-		out.B = frame.AppendReset(out.B, h.Stream, frame.StreamClosed)
+		c.mu.out.Reset(h.Stream, frame.StreamClosed)
 		c.remember(h.Stream)
 		return c.budget.SpendReset()
 	case s.st.recvDone:
@@ -43,14 +42,13 @@ func (c *Conn) admitData(h frame.Head) *link.Fault {
 		return c.streamFault(s, frame.ProtocolError)
 	}
 	if back > 0 && !c.in.Ends() {
-		out := c.output()
-		out.B = frame.AppendWindow(out.B, s.id, back)
+		c.mu.out.Window(s.id, back)
 		if f := c.budget.Spend(); f != nil {
 			return f
 		}
 	}
 	s.st.announced += left
-	m.turns.Came(&s.st.Inflow, left, c.output)
+	m.turns.Came(&s.st.Inflow, left, &c.mu.out)
 	c.in.of = s
 	return nil
 }
@@ -79,8 +77,7 @@ func (c *Conn) consumed(n int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.output()
-	out.B = frame.AppendWindow(out.B, 0, back)
+	c.mu.out.Window(0, back)
 }
 
 // dataBytes takes what there is of a DATA frame.
@@ -181,28 +178,17 @@ func (c *Conn) grantMessage(s *Stream, n int64) {
 	if n <= s.st.RecvWindow || s.st.gone || s.st.recvDone {
 		return
 	}
-	c.broaden()
-	if c.mu.turns.Wait(&s.st.Inflow, s.id, n, c.in.now, c.raw) {
-		return
-	}
-	c.widen(s, n)
+	c.broaden() // after which the window may be wide enough
+	c.mu.turns.Grant(&s.st.Inflow, s.id, n, c.in.now, c.raw, &c.mu.out)
 }
 
 // grant lets the client send n more bytes on s.
 func (c *Conn) grant(s *Stream, n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n > s.st.RecvWindow && !s.st.gone && !s.st.recvDone {
-		c.widen(s, n)
+	if !s.st.gone && !s.st.recvDone {
+		s.st.Widen(s.id, n-s.st.RecvWindow, &c.mu.out)
 	}
-}
-
-// widen makes the window of a stream n bytes wide. It runs under mu.
-func (c *Conn) widen(s *Stream, n int64) {
-	n -= s.st.RecvWindow
-	s.st.Widened(n)
-	out := c.output()
-	out.B = frame.AppendWindow(out.B, s.id, uint32(n))
 }
 
 // requestEnds takes the end of a request.

@@ -42,9 +42,8 @@ func (c *Conn) leave() {
 	m := &c.mu
 	m.Lock()
 	m.drain = warned
-	out := c.output()
-	out.B = frame.AppendGoAway(out.B, frame.LargestStream, frame.NoError, "")
-	out.B = frame.AppendPing(out.B, []byte(farewellPing), false)
+	c.mu.out.GoAway(frame.LargestStream, frame.NoError, "")
+	c.mu.out.Ping([]byte(farewellPing), false)
 	m.Unlock()
 }
 
@@ -61,8 +60,7 @@ func (c *Conn) lastCall() {
 	m := &c.mu
 	m.Lock()
 	m.drain, c.saidID = final, c.lastID
-	out := c.output()
-	out.B = frame.AppendGoAway(out.B, c.saidID, frame.NoError, "")
+	c.mu.out.GoAway(c.saidID, frame.NoError, "")
 	m.Unlock()
 }
 
@@ -108,7 +106,7 @@ func (c *Conn) over() *link.Fault {
 	}
 	m := &c.mu
 	m.Lock()
-	busy := m.writing || m.out != nil
+	busy := m.writing || !m.out.Empty()
 	m.Unlock()
 	switch {
 	case busy:
@@ -134,8 +132,7 @@ func (c *Conn) farewell(why *link.Fault) {
 		if c.mu.drain == final {
 			last = c.saidID // later streams were passed over, and the client may send their calls again
 		}
-		out := c.output()
-		out.B = frame.AppendGoAway(out.B, last, why.Code, why.Text)
+		c.mu.out.GoAway(last, why.Code, why.Text)
 		c.mu.Unlock()
 		level := zap.DebugLevel
 		if why.Code == frame.EnhanceYourCalm {

@@ -226,7 +226,7 @@ func (c *Conn) bodyWanted(s *Stream, total int64) {
 	if s.Header("expect") != nil && total == 0 {
 		c.mu.Lock()
 		if !s.st.gone && !s.st.recvDone {
-			out := c.output()
+			out := c.mu.out.Open()
 			at := out.StartBlock()
 			out.B = c.mu.encoder.Begin(out.B)
 			out.B = c.mu.encoder.Status(out.B, 100)
@@ -253,8 +253,7 @@ func (c *Conn) creditStream(s *Stream, n int) {
 		return
 	}
 	s.st.RecvWindow += int64(s.st.credit)
-	out := c.output()
-	out.B = frame.AppendWindow(out.B, s.id, uint32(s.st.credit))
+	c.mu.out.Window(s.id, uint32(s.st.credit))
 	s.st.credit = 0
 }
 

@@ -59,8 +59,7 @@ func (c *Conn) tellFirst(window int64) {
 	w := &c.first
 	w.told, w.before, w.changed = window, c.lastID, c.in.now
 	c.timer.ackBy = c.in.now + ackTimes*int64(c.srv.opts.HeaderTimeout)
-	out := c.output()
-	out.B = frame.AppendSettings(out.B, frame.Value{Setting: frame.InitialWindowSize, Value: uint32(window)})
+	c.mu.out.Settings(frame.Value{Setting: frame.InitialWindowSize, Value: uint32(window)})
 }
 
 // acknowledged notes that the client has taken our settings. Streams that opened before it had taken them get back what
@@ -75,10 +74,9 @@ func (c *Conn) acknowledged() {
 	w.counts = w.told
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.output()
 	for id, s := range c.mu.streams {
 		if id > w.before && !s.st.recvDone {
-			out.B = frame.AppendWindow(out.B, id, uint32(less))
+			c.mu.out.Window(id, uint32(less))
 		}
 	}
 }

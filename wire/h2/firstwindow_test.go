@@ -153,6 +153,28 @@ func TestRefusedConnectionsStartWithLess(t *testing.T) {
 	w.echoed(5, body, ":status: 200")
 }
 
+// TestMessagesThatTheChangeHasRoomFor: one that is longer than the least window, and no longer than the usual one, needs
+// nothing beside the change.
+func TestMessagesThatTheChangeHasRoomFor(t *testing.T) {
+	r := newRig(t, Options{RoomWait: time.Millisecond})
+	w := keepWindows(t, r)
+	release := r.squeeze(500_000)
+	w.refused(1)
+	w.Must(w.Framer.WriteSettingsAck())
+	w.pinged()
+	release()
+	message := h2test.Message(h2test.Pattern(50_000))
+	w.begins(3, call("Unary")...)
+	w.Must(w.Framer.WriteData(3, false, message[:narrowWindow]))
+	w.of[3] -= narrowWindow
+	w.pinged()
+	if may, want := w.of[3], int64(link.StreamWindow-narrowWindow); may != want {
+		t.Errorf("behind the first bytes the client may send %d, want %d", may, want)
+	}
+	w.sends(3, message[narrowWindow:])
+	w.echoed(3, message, "grpc-status: 0")
+}
+
 // TestShortMessagesNarrowNothing: what is shorter than the least window is refused as it always was.
 func TestShortMessagesNarrowNothing(t *testing.T) {
 	r := newRig(t, Options{RoomWait: time.Millisecond})

@@ -19,13 +19,12 @@ func (c *Conn) Flush() {
 	m.writing = true
 	for round := 0; ; round++ {
 		p := c.pump()
-		o := m.out
-		m.out = nil
-		if o == nil || m.failed || m.ended {
+		if m.failed || m.ended {
+			m.out.Drop()
+		}
+		o := m.out.Take()
+		if o == nil {
 			m.writing = false
-			if o != nil {
-				o.Recycle(&c.srv.outputs)
-			}
 			if round > 0 && m.drain != serving {
 				c.poke() // the reader may have waited for this write alone
 			}
@@ -33,7 +32,6 @@ func (c *Conn) Flush() {
 			c.after(p)
 			return
 		}
-		o.Vector()
 		if c.raw == nil || round == link.FlushRounds {
 			c.park(o, p)
 			m.Unlock()
@@ -114,16 +112,11 @@ func (c *Conn) writeParked() {
 		}
 		// What is over or idle has left something in the output.
 		p = c.pump()
-		o = m.out
-		m.out = nil
-		if o != nil {
-			o.Vector()
-		}
+		o = m.out.Take()
 	}
 	m.writing = false
-	if m.out != nil && (m.failed || m.ended) {
-		m.out.Recycle(&c.srv.outputs)
-		m.out = nil
+	if m.failed || m.ended {
+		m.out.Drop()
 	}
 	if m.drain != serving {
 		c.poke()

@@ -35,8 +35,7 @@ func (c *Conn) headers(id uint32, block []byte, end, self bool) *link.Fault {
 			code = frame.ProtocolError
 		}
 		if !refused { // the client knows what a GOAWAY means
-			out := c.output()
-			out.B = frame.AppendReset(out.B, id, code)
+			c.mu.out.Reset(id, code)
 			c.remember(id)
 		} else {
 			c.remember(id)
@@ -98,8 +97,7 @@ func (c *Conn) open(s *Stream, end bool) *link.Fault {
 	h := readHead(&s.fields)
 	if !h.ok || end && h.length > 0 {
 		c.mu.Lock()
-		out := c.output()
-		out.B = frame.AppendReset(out.B, s.id, frame.ProtocolError)
+		c.mu.out.Reset(s.id, frame.ProtocolError)
 		c.remember(s.id)
 		c.mu.Unlock()
 		s.recycle()

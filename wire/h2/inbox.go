@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/sluice-serving/sluice/slab"
-	"github.com/sluice-serving/sluice/wire/h2/frame"
 	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
@@ -291,9 +290,7 @@ func (c *Conn) openWindow(s *Stream, end int64, partial bool) bool {
 	if need <= 0 && more < link.StreamStep {
 		return false
 	}
-	st.Widened(more)
-	out := c.output()
-	out.B = frame.AppendWindow(out.B, s.id, uint32(more))
+	st.Widen(s.id, more, &m.out)
 	return true
 }
 

@@ -223,7 +223,7 @@ func appendStatus(dst []byte, text string, details []byte) []byte {
 
 // appendHead appends the HEADERS frame that starts an answer. It runs under mu.
 func (c *Conn) appendHead(s *Stream) {
-	a, e, out := &s.send, &c.mu.encoder, c.output()
+	a, e, out := &s.send, &c.mu.encoder, c.mu.out.Open()
 	at := out.StartBlock()
 	out.B = e.Begin(out.B)
 	out.B = e.Status(out.B, a.status)
@@ -244,7 +244,7 @@ func (c *Conn) appendHead(s *Stream) {
 
 // appendTrailers appends the HEADERS frame that ends an answer. It runs under mu.
 func (c *Conn) appendTrailers(s *Stream) {
-	a, e, out := &s.send, &c.mu.encoder, c.output()
+	a, e, out := &s.send, &c.mu.encoder, c.mu.out.Open()
 	at := out.StartBlock()
 	out.B = e.Begin(out.B)
 	out.B = e.Repeated(out.B, "grpc-status", a.code.Text())

@@ -5,14 +5,6 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
-// output returns what bytes are appended to. It runs under mu.
-func (c *Conn) output() *link.Output {
-	if c.mu.out == nil {
-		c.mu.out = c.srv.outputs.Take()
-	}
-	return c.mu.out
-}
-
 // full tells whether streams are to wait. The end of a large answer goes along: a write of its own, and what it wakes,
 // would cost more. It runs under mu.
 func (c *Conn) full() bool {
@@ -20,7 +12,7 @@ func (c *Conn) full() bool {
 	if c.raw == nil {
 		most = link.OutputFullPlain
 	}
-	if c.mu.out == nil || c.mu.out.Size() < most {
+	if c.mu.out.Size() < most {
 		return false
 	}
 	first := c.mu.queues.Long.First()
@@ -115,7 +107,7 @@ func (c *Conn) sendSome(s *Stream) link.SendResult {
 
 // appendData appends a DATA frame of n bytes of the answer.
 func (c *Conn) appendData(s *Stream, n int) {
-	a, out := &s.send, c.output()
+	a, out := &s.send, c.mu.out.Open()
 	h := frame.Head{Length: n, Type: frame.Data, Stream: s.id}
 	if n == a.body.left && a.last && !a.trailers {
 		h.Flags, a.ended = frame.EndStream, true

@@ -147,7 +147,7 @@ func (c *Conn) expired(now int64) *link.Fault {
 	}
 	c.outOfRoom(now)
 	c.mu.Lock()
-	c.mu.turns.Overdue(now, c.output)
+	c.mu.turns.Overdue(now, &c.mu.out)
 	c.mu.Unlock()
 	c.slowBodies(now)
 	f := c.slowAnswers(now)

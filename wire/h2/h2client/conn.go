@@ -66,7 +66,7 @@ type Conn struct {
 		encoder hpack.Encoder
 		scratch []byte
 		queues  link.Queues[stream]
-		out     *link.Output
+		out     link.Outbox
 		turns   link.Turns
 		outputs uint64 // which output out is
 		begun   uint64 // the last output of which a byte may have been written
@@ -97,6 +97,7 @@ func newConn(cl *Client, sock net.Conn) *Conn {
 	m.streams = make(map[uint32]*stream)
 	m.nextID, m.outputs, m.pins = 1, 1, 1
 	m.peer.Init(0)
+	m.out.Init(&cl.outputs)
 	m.encoder.Init(encoderTable)
 	return c
 }
@@ -161,15 +162,15 @@ func (c *Conn) loop() (why *link.Fault) {
 func (c *Conn) greet() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.output()
+	out := c.mu.out.Open()
 	out.B = append(out.B, frame.Preface...)
-	out.B = frame.AppendSettings(out.B,
+	c.mu.out.Settings(
 		frame.Value{Setting: frame.EnablePush, Value: 0},
 		frame.Value{Setting: frame.InitialWindowSize, Value: link.StreamWindow},
 		frame.Value{Setting: frame.MaxFrameSize, Value: mostFrame},
 		frame.Value{Setting: frame.MaxHeaderListSize, Value: uint32(c.client.opts.MaxHeaderBytes)},
 	)
-	out.B = c.credit.Open(out.B)
+	c.credit.Open(&c.mu.out)
 }
 
 // rest does what there is to do until the next bytes come.
@@ -239,7 +240,7 @@ func (c *Conn) over() (resting bool, f *link.Fault) {
 	m.Lock()
 	m.resting = len(m.resumes) == 0
 	resting = m.resting
-	going, failed, ended := m.going, m.failed, m.out == nil && !m.writing
+	going, failed, ended := m.going, m.failed, m.out.Empty() && !m.writing
 	m.Unlock()
 	switch {
 	case failed:
@@ -355,8 +356,7 @@ func (c *Conn) unpin() {
 // complain tells the server and the log why the connection ends.
 func (c *Conn) complain(why *link.Fault) {
 	c.mu.Lock()
-	out := c.output()
-	out.B = frame.AppendGoAway(out.B, 0, why.Code, why.Text)
+	c.mu.out.GoAway(0, why.Code, why.Text)
 	c.mu.Unlock()
 	c.Flush()
 	c.client.log.Info("connection to an endpoint closed", zap.String("endpoint", c.client.opts.Address),

@@ -49,8 +49,7 @@ func (c *Conn) settings(p []byte) (grew bool, f *link.Fault) {
 			return false, f
 		}
 	}
-	out := c.output()
-	out.B = frame.AppendSettingsAck(out.B)
+	c.mu.out.SettingsAck()
 	return grew, nil
 }
 
@@ -77,8 +76,7 @@ func (c *Conn) pingFrame(h frame.Head, p []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.output()
-	out.B = frame.AppendPing(out.B, p, true)
+	c.mu.out.Ping(p, true)
 }
 
 // windowFrame takes a WINDOW_UPDATE frame.

@@ -35,11 +35,10 @@ func (c *Conn) admitData(h frame.Head) *link.Fault {
 	s.touched = true
 	var f *link.Fault
 	if back := s.Takes(h.Length, h.Length-c.in.Coming()); back > 0 && !c.in.Ends() {
-		out := c.output()
-		out.B = frame.AppendWindow(out.B, s.id, back)
+		c.mu.out.Window(s.id, back)
 		f = c.budget.Spend()
 	}
-	m.turns.Came(&s.Inflow, int64(h.Length), c.output)
+	m.turns.Came(&s.Inflow, int64(h.Length), &c.mu.out)
 	over := s.RecvWindow < 0
 	m.Unlock()
 	switch {
@@ -64,8 +63,7 @@ func (c *Conn) consumed(n int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.output()
-	out.B = frame.AppendWindow(out.B, 0, back)
+	c.mu.out.Window(0, back)
 }
 
 // dataBytes takes what there is of a DATA frame.
@@ -144,11 +142,7 @@ func (c *Conn) grant(s *stream, n int64) {
 	m := &c.mu
 	m.Lock()
 	defer m.Unlock()
-	more := n - s.RecvWindow
-	if more <= 0 || s.call == nil || m.turns.Wait(&s.Inflow, s.id, n, c.in.now, c.raw) {
-		return
+	if s.call != nil {
+		m.turns.Grant(&s.Inflow, s.id, n, c.in.now, c.raw, &m.out)
 	}
-	s.Widened(more)
-	out := c.output()
-	out.B = frame.AppendWindow(out.B, s.id, uint32(more))
 }

@@ -58,7 +58,7 @@ func (c *Conn) expired() *link.Fault {
 	t, o := &c.timer, &c.client.opts
 	now := c.client.clock()
 	c.mu.Lock()
-	c.mu.turns.Overdue(now, c.output)
+	c.mu.turns.Overdue(now, &c.mu.out)
 	c.mu.Unlock()
 	c.Flush()
 	switch {
@@ -76,8 +76,7 @@ func (c *Conn) expired() *link.Fault {
 	}
 	t.pinged = now
 	c.mu.Lock()
-	out := c.output()
-	out.B = frame.AppendPing(out.B, []byte(alivePing), false)
+	c.mu.out.Ping([]byte(alivePing), false)
 	c.mu.Unlock()
 	c.Flush()
 	return nil

@@ -128,9 +128,7 @@ func (c *Conn) grantNext(s *stream, n int64) {
 	if more < link.StreamStep && n <= s.RecvWindow {
 		return
 	}
-	out := c.output()
-	s.Widened(more)
-	out.B = frame.AppendWindow(out.B, s.id, uint32(more))
+	s.Widen(s.id, more, &m.out)
 }
 
 // wholeMessage takes the message that is assembled, and hands it on if it was pulled. It returns whether it was, and

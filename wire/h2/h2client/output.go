@@ -11,14 +11,6 @@ import (
 	"github.com/sluice-serving/sluice/wire/h2/link"
 )
 
-// output returns what bytes are appended to. It runs under mu.
-func (c *Conn) output() *link.Output {
-	if c.mu.out == nil {
-		c.mu.out = c.client.outputs.Take()
-	}
-	return c.mu.out
-}
-
 // appendUnopened appends the streams of which nothing was sent. It runs under mu.
 func (c *Conn) appendUnopened(dst []*stream) []*stream {
 	q := &c.mu.queues
@@ -41,7 +33,7 @@ func (c *Conn) enqueue(s *stream) {
 // would cost more. It runs under mu.
 func (c *Conn) full() bool {
 	m := &c.mu
-	if m.out == nil || m.out.Size() < link.OutputFull {
+	if m.out.Size() < link.OutputFull {
 		return false
 	}
 	first := m.queues.Long.First()
@@ -102,7 +94,7 @@ func (c *Conn) sendSome(s *stream) link.SendResult {
 
 // appendData appends a DATA frame of n bytes of the message. It runs under mu.
 func (c *Conn) appendData(s *stream, n int) {
-	out := c.output()
+	out := c.mu.out.Open()
 	h := frame.Head{Length: n, Type: frame.Data, Stream: s.id}
 	if q := &s.call.sends; n == s.left() && (!s.streaming || q.closed && q.first == nil) {
 		h.Flags = frame.EndStream
@@ -134,7 +126,7 @@ func (c *Conn) appendData(s *stream, n int) {
 // appendCall appends the HEADERS frame of a call. It runs under mu.
 func (c *Conn) appendCall(s *stream) {
 	m, o, call := &c.mu, &c.client.opts, s.call
-	e, out := &m.encoder, c.output()
+	e, out := &m.encoder, c.mu.out.Open()
 	at := out.StartBlock()
 	b := e.Begin(out.B)
 	scheme, host := "http", call.Authority
@@ -176,19 +168,14 @@ func (c *Conn) appendMetadata(dst []byte, h *wire.Header) []byte {
 // takeOutput returns what is to be written now. It runs under mu.
 func (c *Conn) takeOutput() *link.Output {
 	m := &c.mu
-	c.pump()
-	o := m.out
-	m.out = nil
-	if o == nil {
-		return nil
+	if c.pump(); m.failed || m.ended {
+		m.out.Drop()
 	}
-	if m.failed || m.ended {
-		o.Recycle(&c.client.outputs)
-		return nil
+	o := m.out.Take()
+	if o != nil {
+		m.begun = m.outputs
+		m.outputs++
 	}
-	m.begun = m.outputs
-	m.outputs++
-	o.Vector()
 	return o
 }
 

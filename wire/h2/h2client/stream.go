@@ -139,7 +139,7 @@ func (c *Conn) detach(s *stream) *Call {
 	}
 	m := &c.mu
 	c.dropRequest(s)
-	m.turns.Gone(&s.Inflow, c.output)
+	m.turns.Gone(&s.Inflow, &c.mu.out)
 	s.call, call.stream = nil, nil
 	if s.resumed || s.inflating {
 		c.orphan(s)
@@ -212,6 +212,5 @@ func (c *Conn) find(id uint32) *stream {
 
 // appendReset appends RST_STREAM. It runs under mu.
 func (c *Conn) appendReset(id uint32, code frame.Code) {
-	out := c.output()
-	out.B = frame.AppendReset(out.B, id, code)
+	c.mu.out.Reset(id, code)
 }

@@ -243,7 +243,7 @@ func (c *Conn) messageSent(s *stream) link.SendResult {
 
 // appendEnd appends the end of a request behind its last message. It runs under mu.
 func (c *Conn) appendEnd(s *stream) {
-	out := c.output()
+	out := c.mu.out.Open()
 	out.B = frame.AppendHead(out.B, frame.Head{Type: frame.Data, Flags: frame.EndStream, Stream: s.id})
 }
 

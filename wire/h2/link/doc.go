@@ -11,7 +11,7 @@
 //	Compact, Aim, Guess -> Read -> Arrived -> Taker
 //	Next -> StepFrame | StepData | StepBytes: Chunk, Over -> ... -> StepRead
 //
-// An [Output] is bytes on their way: frames that are appended to it, and views of slabs in between, which are written with
+// An [Output] is bytes on their way, which an [Outbox] collects: frames that are appended to it, and views of slabs in between, which are written with
 // them in one call. A [Socket] reads and writes without blocking who must not wait, and without holding a buffer while
 // nothing comes. The scheduler is not told of system calls that cannot wait (wire/rawio), and the kernel does not pace what
 // stays on the host.
@@ -21,17 +21,18 @@
 // processor's caches when it is passed on. The window of the connection is wider than sockets are ([ConnWindow]), and so
 // never what holds a peer back; a [Credit] says when it is to be given back.
 //
-// A [Peer] is what the other side takes: a frame of DATA is as large as it and the [Outflow] of its stream allow. Frames
-// of control are checked by their heads before the roles see them; what they mean is the roles' alone.
+// [Queues] are the streams that have something to send. A [Peer] is what the other side takes: a frame of DATA is as large
+// as it and the [Outflow] of its stream allow. Frames of control are checked by their heads before the roles see them;
+// what they mean is the roles' alone.
 //
 // A peer that is merely odd pays from [Budgets] that good use refills. A [Fault] ends a connection.
 //
 // # Concurrency
 //
 // A Reader, its Credit and its Budgets belong to the goroutine that reads; reading from a Socket is its alone. Writing to
-// a Socket belongs to one goroutine at a time, as the roles see to. An Output, the Peer with what its streams may send
-// ([Outflow]), and Turns with what they may bring in, are guarded by the mutex of their connection; [Turns].Due may be
-// asked by the reader without it.
+// a Socket belongs to one goroutine at a time, as the roles see to. An Outbox, Queues, the Peer with what its streams may
+// send, and Turns with what they may bring in are guarded by the mutex of their connection; [Turns].Due may be asked by
+// the reader without it.
 //
 // # Ownership
 //

@@ -32,8 +32,14 @@ type Inflow struct {
 	of         uint32 // the id of the stream that waits
 }
 
-// Widened notes that the window was made n bytes wider, for a message: what padding took of it counts no more.
-func (f *Inflow) Widened(n int64) { f.RecvWindow, f.padded, f.pads = f.RecvWindow+n, 0, false }
+// Widen makes the window of stream id n bytes wider, for a message, if n is more than 0: what padding took of it counts no
+// more.
+func (f *Inflow) Widen(id uint32, n int64, out *Outbox) {
+	if n > 0 {
+		f.RecvWindow, f.padded, f.pads = f.RecvWindow+n, 0, false
+		out.Window(id, uint32(n))
+	}
+}
 
 // Takes takes a frame of n bytes, pad of which are padding, from the window, and returns by how much that is to be
 // widened now, mostly nothing: a window is as wide as a message is long, so that what pads it must be given back. It is
@@ -69,8 +75,16 @@ type Turns struct {
 // Due returns when overdue is to be called next; 0: nobody waits. It is the reader's to ask.
 func (t *Turns) Due() int64 { return t.dueAt }
 
-// Wait has the stream wait for its turn if it is not the next. It returns false if it gets its window now.
-func (t *Turns) Wait(f *Inflow, id uint32, n, now int64, raw *Socket) bool {
+// Grant makes the window of stream id n bytes wide, unless it is: now, or when it is the turn of the stream. raw is of the
+// connection, nil if it has no calls of its own.
+func (t *Turns) Grant(f *Inflow, id uint32, n, now int64, raw *Socket, out *Outbox) {
+	if n > f.RecvWindow && !t.waits(f, id, n, now, raw) {
+		f.Widen(id, n-f.RecvWindow, out)
+	}
+}
+
+// waits has the stream wait for its turn if it is not the next.
+func (t *Turns) waits(f *Inflow, id uint32, n, now int64, raw *Socket) bool {
 	if t.ahead == 0 {
 		t.ahead = -1
 		if rtt := raw.roundTrip(); rtt >= 0 && rtt < turnFar {
@@ -94,7 +108,7 @@ func (t *Turns) Wait(f *Inflow, id uint32, n, now int64, raw *Socket) bool {
 }
 
 // Came takes n bytes that came on a stream, and gives the next ones their turns.
-func (t *Turns) Came(f *Inflow, n int64, out func() *Output) {
+func (t *Turns) Came(f *Inflow, n int64, out *Outbox) {
 	if f.owed == 0 {
 		if f.wants > 0 { // it came within the window that the stream started with
 			f.wants = max(f.wants-n, 1) // no less: the stream still waits
@@ -107,7 +121,7 @@ func (t *Turns) Came(f *Inflow, n int64, out func() *Output) {
 }
 
 // Gone forgets a stream.
-func (t *Turns) Gone(f *Inflow, out func() *Output) {
+func (t *Turns) Gone(f *Inflow, out *Outbox) {
 	if f.wants > 0 {
 		i := slices.Index(t.waiting, f)
 		t.waiting = slices.Delete(t.waiting, i, i+1)
@@ -120,27 +134,24 @@ func (t *Turns) Gone(f *Inflow, out func() *Output) {
 }
 
 // pass takes n bytes off what is owed, and gives the next ones their turns.
-func (t *Turns) pass(n int64, out func() *Output) {
+func (t *Turns) pass(n int64, out *Outbox) {
 	for t.owed -= n; len(t.waiting) > 0 && t.owed <= t.ahead; {
-		t.next(out())
+		t.next(out)
 	}
 }
 
 // next gives the first who waits his window.
-func (t *Turns) next(out *Output) {
+func (t *Turns) next(out *Outbox) {
 	f := t.waiting[0]
 	t.waiting = slices.Delete(t.waiting, 0, 1)
 	t.moved = true
 	f.owed, f.wants = f.wants, 0
 	t.owed += f.owed
-	if more := f.owed - f.RecvWindow; more > 0 {
-		f.Widened(more)
-		out.B = frame.AppendWindow(out.B, f.of, uint32(more))
-	}
+	f.Widen(f.of, f.owed-f.RecvWindow, out)
 }
 
 // Overdue gives the next one his turn if nobody got one for so long.
-func (t *Turns) Overdue(now int64, out func() *Output) {
+func (t *Turns) Overdue(now int64, out *Outbox) {
 	if t.dueAt == 0 || now < t.dueAt {
 		return
 	}
@@ -149,7 +160,7 @@ func (t *Turns) Overdue(now int64, out func() *Output) {
 		return
 	}
 	if !t.moved {
-		t.next(out())
+		t.next(out)
 	}
 	t.dueAt, t.moved = now+turnMost, false
 }

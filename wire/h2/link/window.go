@@ -23,10 +23,8 @@ const (
 // to the window can come near its end, as no more than a quarter of it is ever held back.
 type Credit int
 
-// Open appends what makes the window of a new connection as wide as it is to be.
-func (Credit) Open(dst []byte) []byte {
-	return frame.AppendWindow(dst, 0, ConnWindow-frame.DefaultWindow)
-}
+// Open makes the window of a new connection as wide as it is to be.
+func (Credit) Open(out *Outbox) { out.Window(0, ConnWindow-frame.DefaultWindow) }
 
 // Read notes that n bytes were read. It returns how much is to be given back now, mostly nothing.
 func (w *Credit) Read(n int) (back uint32) {
