@@ -43,8 +43,6 @@ type crowd struct {
 	say  *json.Encoder
 	hear *json.Decoder
 
-	stop context.CancelFunc
-	wg   sync.WaitGroup
 	most atomic.Int64 // bytes in flight that were seen
 }
 
@@ -64,9 +62,12 @@ func (c *crowd) enter(ctx context.Context, self machine.Self, admin string, opts
 		return fmt.Errorf("start a crowd: %w", err)
 	}
 	c.say, c.hear = json.NewEncoder(c.in), json.NewDecoder(out)
-	ctx, c.stop = context.WithCancel(ctx)
-	c.wg.Go(func() { c.watch(ctx, admin) })
+	watched, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { c.watch(watched, admin) })
 	_, err = c.ask(opts)
+	stop()
+	watch.Wait()
 	return err
 }
 
@@ -95,7 +96,8 @@ func (c *crowd) processes() []int {
 	return []int{c.cmd.Process.Pid}
 }
 
-// watch notes the gateway's bytes in flight while the clients are there.
+// watch notes the gateway's bytes in flight while the clients come in. While healthy calls are measured nobody asks: an
+// answer of the admin port takes the gateway as long as dozens of them.
 func (c *crowd) watch(ctx context.Context, admin string) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -120,10 +122,6 @@ func raise(v *atomic.Int64, n int64) {
 func (c *crowd) leave() {
 	if c.cmd == nil {
 		return
-	}
-	if c.stop != nil {
-		c.stop()
-		c.wg.Wait()
 	}
 	_ = c.in.Close()
 	_ = c.cmd.Wait()

@@ -87,11 +87,16 @@ func (c *Conn) due() int64 {
 	if at := c.room.dueAt; at != 0 {
 		due = min(due, at)
 	}
+	due = (due + timerStep - 1) / timerStep * timerStep
 	if at := c.mu.turns.Due(); at != 0 {
 		due = min(due, at)
 	}
 	return max(due, 1)
 }
+
+// timerStep is what the times are multiples of at which connections are looked at, so that one wake-up of the process
+// serves all that are due: where many clients come and go each for itself, the scheduler would be up all the time.
+const timerStep = int64(50 * time.Millisecond)
 
 // restAfter is how long a connection has had no stream, and brought nothing, when its reader rests.
 const restAfter = int64(100 * time.Millisecond)
