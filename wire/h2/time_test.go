@@ -462,3 +462,30 @@ func TestShutdownMeetsAnAnswer(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestConnectionsAreLookedAtTogether: what is due within one step is done at its end, however many connections it is due
+// on, as each wake-up has its price. What came at different times is refused at once.
+func TestConnectionsAreLookedAtTogether(t *testing.T) {
+	bubble(t, Options{}, func(r *rig, p *peer) {
+		frames := p.greet()
+		release := r.squeeze(200_000)
+		defer release()
+		from := time.Now()
+		whole := h2test.Message(h2test.Pattern(1 << 20))
+		for i, at := range []time.Duration{7 * time.Millisecond, 31 * time.Millisecond, 50 * time.Millisecond, 51 * time.Millisecond} {
+			time.Sleep(at - time.Since(from))
+			p.Headers(uint32(1+2*i), false, call("Unary")...)
+			p.Must(p.Framer.WriteData(uint32(1+2*i), false, whole[:1000]))
+		}
+		for _, want := range []time.Duration{1050, 1050, 1050, 1100} {
+			for f := range frames {
+				if h, ok := f.(*http2.MetaHeadersFrame); ok && h.StreamEnded() {
+					break
+				}
+			}
+			if got := time.Since(from); got != want*time.Millisecond {
+				t.Errorf("refused after %v, want %d ms", got, want)
+			}
+		}
+	})
+}
