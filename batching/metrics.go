@@ -37,24 +37,14 @@ func NewMetrics(r *telemetry.Registry) *Metrics {
 // Batches returns how many batches of a version were handed to a backend.
 func (m *Metrics) Batches(model, version string) int64 {
 	total := int64(0)
-	m.batches.Each(func(values []string, n int64) {
-		if values[0] == model && values[1] == version {
-			total += n
-		}
-	})
+	for c := range causes {
+		total += m.batches.Value(model, version, c.String())
+	}
 	return total
 }
 
 // Queued returns how many rows of a version wait.
-func (m *Metrics) Queued(model, version string) int64 {
-	total := int64(0)
-	m.queued.Each(func(values []string, n int64) {
-		if values[0] == model && values[1] == version {
-			total += n
-		}
-	})
-	return total
-}
+func (m *Metrics) Queued(model, version string) int64 { return m.queued.Value(model, version) }
 
 // Counts keeps what is counted of a version while it has no queue: one whose server went goes on from there when
 // it comes back.

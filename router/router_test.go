@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,6 +119,23 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%q %q %q: leads to %+v", tc.name, tc.version, tc.label, route.Targets)
 		}
 		q.Hold.Drop()
+	}
+}
+
+// TestErrorsNameFewOfManyVersions asks for versions of models that have thousands.
+func TestErrorsNameFewOfManyVersions(t *testing.T) {
+	var served, lost []Version
+	for i := range 3000 {
+		name := strconv.Itoa(i)
+		served = append(served, Version{Name: name, Weight: 1, Target: target(name)})
+		lost = append(lost, Version{Name: name, Weight: 1, Reason: "the file is cut"})
+	}
+	r := newRouter(t, Model{Name: "served", Versions: served}, Model{Name: "lost", Versions: lost})
+	for _, q := range []infer.Query{{Name: []byte("served"), Version: []byte("4000")}, {Name: []byte("lost")}} {
+		_, err := r.Lookup(&q)
+		if err == nil || len(err.Error()) > 500 || !strings.HasSuffix(err.Error(), " and 2990 more") {
+			t.Errorf("%s: got %.600v", q.Name, err)
+		}
 	}
 }
 

@@ -104,7 +104,7 @@ func newEntry(m *Model, count *atomic.Uint64) (*entry, error) {
 			ready, weights = append(ready, v.Target), append(weights, v.Weight)
 		}
 	}
-	e.known = strings.Join(known, ", ")
+	e.known = shortList(known, ", ")
 	e.answerUnnamed(m, ready, weights, count)
 	return e, nil
 }
@@ -169,7 +169,7 @@ func (e *entry) notReady(m *Model) *infer.Error {
 	}
 	text := fmt.Sprintf("model %q has no version that is ready", m.Name)
 	if why != nil {
-		text += ": " + strings.Join(why, "; ")
+		text += ": " + shortList(why, "; ")
 	} else if len(m.Versions) > 0 {
 		text = fmt.Sprintf("model %q sends nothing to versions that a request does not name (all weights are zero)", m.Name)
 	}
@@ -205,8 +205,21 @@ func (t *Table) lookup(q *infer.Query) (*infer.Route, *infer.Error) {
 	return a.route, a.err
 }
 
-// namesInError bounds how many names of models an error lists.
+// namesInError bounds how many names of models, versions or labels an error lists.
 const namesInError = 10
+
+// shortList joins what an error lists, but for what is too much.
+func shortList(all []string, separator string) string {
+	return strings.Join(all[:min(len(all), namesInError)], separator) + more(len(all))
+}
+
+// more says how many of n are not listed.
+func more(n int) string {
+	if n <= namesInError {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n-namesInError)
+}
 
 func (t *Table) unknownModel(name []byte) *infer.Error {
 	there := "; there are no models"
@@ -214,11 +227,7 @@ func (t *Table) unknownModel(name []byte) *infer.Error {
 		there = "" // there may be some
 	}
 	if n := len(t.names); n > 0 {
-		shown := t.names[:min(n, namesInError)]
-		there = "; there is " + strings.Join(quoted(shown), ", ")
-		if n > namesInError {
-			there += fmt.Sprintf(" and %d more", n-namesInError)
-		}
+		there = "; there is " + strings.Join(quoted(t.names[:min(n, namesInError)]), ", ") + more(n)
 	}
 	if t.partial {
 		return &infer.Error{

@@ -45,11 +45,12 @@ func NewCounterFamily(r *Registry, opts Opts) *CounterFamily {
 // With returns the counter for values, one a label, and takes a reference on its series: give it back by Release.
 func (f *CounterFamily) With(values ...string) *Counter { return f.family.with(values) }
 
-// Each calls fn with the label values and the count of every series, for views that are not a scrape.
-func (f *CounterFamily) Each(fn func(values []string, n int64)) {
-	for _, s := range f.family.snapshot() {
-		fn(s.values, s.handle.Value())
+// Value is the count of the series for values, 0 where nobody holds one, for views that are not a scrape.
+func (f *CounterFamily) Value(values ...string) int64 {
+	if u := f.family.find(values); u != nil {
+		return u.Value()
 	}
+	return 0
 }
 
 // Row returns the counters for the given values of all labels but the last, whose values are the closed list enum.

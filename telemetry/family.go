@@ -60,6 +60,16 @@ func (f *family[H]) with(values []string) H {
 	return s.handle
 }
 
+// find returns the handle for values, nil if nobody holds one. It takes no reference: it is for reading at once.
+func (f *family[H]) find(values []string) H {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s := f.mu.series[seriesKey(values)]; s != nil {
+		return s.handle
+	}
+	return nil
+}
+
 // release gives back one reference on s. The last one drops the series; its handle still counts, unseen.
 func (f *family[H]) release(s *series[H]) {
 	f.mu.Lock()

@@ -75,9 +75,10 @@ func NewUpDownFamily(r *Registry, opts Opts) *UpDownFamily {
 // With returns the UpDown for values, one a label, and takes a reference on its series: give it back by Release.
 func (f *UpDownFamily) With(values ...string) *UpDown { return f.family.with(values) }
 
-// Each calls fn with the label values and the figure of every series.
-func (f *UpDownFamily) Each(fn func(values []string, n int64)) {
-	for _, s := range f.family.snapshot() {
-		fn(s.values, s.handle.Value())
+// Value is the figure of the series for values, 0 where nobody holds one, for views that are not a scrape.
+func (f *UpDownFamily) Value(values ...string) int64 {
+	if u := f.family.find(values); u != nil {
+		return u.Value()
 	}
+	return 0
 }

@@ -188,11 +188,3 @@ func NewHistogramFamily(r *Registry, opts HistogramOpts) *HistogramFamily {
 
 // With returns the histogram for values, one a label, and takes a reference on its series: give it back by Release.
 func (f *HistogramFamily) With(values ...string) *Histogram { return f.family.with(values) }
-
-// Each calls fn with the label values and the totals of every series.
-func (f *HistogramFamily) Each(fn func(values []string, count, sum int64)) {
-	for _, s := range f.family.snapshot() {
-		count, sum := s.handle.Totals()
-		fn(s.values, count, sum)
-	}
-}
