@@ -113,6 +113,19 @@ class TestTritonsClients(unittest.TestCase):
                         self.assertRaisesRegex(InferenceServerException, f"input 'x' of model '{model}' holds an infinity"):
                     self.ask(library, model, values=values, binary=binary)
 
+    def test_infinities_of_answers(self):
+        """Over REST these servers write them as null, as NaN: nothing tells which it was. Otherwise they arrive."""
+        values = X.copy()
+        values[0, 1], values[1, 0] = 3e38, -3e38
+        want = X * 2
+        want[0, 1], want[1, 0] = numpy.inf, -numpy.inf
+        lost = want.copy()
+        lost[0, 1] = lost[1, 0] = numpy.nan
+        for library, binary in (tritonclient.grpc, True), (tritonclient.http, True), (tritonclient.http, False):
+            for model, there in ("scorer", want), ("scorer-binary", want), ("double-rest", lost), ("scorer-rest", lost):
+                with self.subTest(library=library.__name__, binary=binary, model=model):
+                    numpy.testing.assert_array_equal(self.ask(library, model, values=values, binary=binary).as_numpy("y"), there)
+
     def test_members_that_are_null(self):
         """As clients write them who write all that pydantic has."""
         x = {"name": "x", "shape": [2, 4], "datatype": "FP32", "parameters": None, "data": X.ravel().tolist()}
