@@ -3,8 +3,10 @@ package h1
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -288,11 +290,7 @@ func (s *Server) handBack(key addrKey) {
 func (s *Server) snapshot() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]*conn, 0, len(s.mu.conns))
-	for c := range s.mu.conns {
-		all = append(all, c)
-	}
-	return all
+	return slices.AppendSeq(make([]*conn, 0, len(s.mu.conns)), maps.Keys(s.mu.conns))
 }
 
 // BeginDrain has every answer from now on close its connection, and in the second half of a time closes

@@ -210,7 +210,7 @@ func (c *Conn) drop(s *Stream) bool {
 		st.inTable = false
 		delete(m.streams, s.id)
 		c.stopsWaiting(s)
-		m.turns.Gone(&st.Inflow, &c.mu.out)
+		m.turns.Gone(&st.Inflow, &m.out)
 		if !st.recvDone {
 			m.orphans = append(m.orphans, s)
 			if s.kind == Streaming {

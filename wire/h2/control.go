@@ -26,7 +26,7 @@ func (c *Conn) settingsFrame(h frame.Head, p []byte) *link.Fault {
 			return f
 		}
 	}
-	c.mu.out.SettingsAck()
+	m.out.SettingsAck()
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (c *Conn) badPriority(id uint32, code frame.Code) *link.Fault {
 	if s := m.streams[id]; s != nil {
 		return c.streamFault(s, code)
 	}
-	c.mu.out.Reset(id, code)
+	m.out.Reset(id, code)
 	c.remember(id)
 	return c.budget.SpendReset()
 }

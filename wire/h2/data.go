@@ -28,7 +28,7 @@ func (c *Conn) admitData(h frame.Head) *link.Fault {
 	case s == nil && c.wasReset(h.Stream):
 		return nil
 	case s == nil:
-		c.mu.out.Reset(h.Stream, frame.StreamClosed)
+		m.out.Reset(h.Stream, frame.StreamClosed)
 		c.remember(h.Stream)
 		return c.budget.SpendReset()
 	case s.st.recvDone:
@@ -42,13 +42,13 @@ func (c *Conn) admitData(h frame.Head) *link.Fault {
 		return c.streamFault(s, frame.ProtocolError)
 	}
 	if back > 0 && !c.in.Ends() {
-		c.mu.out.Window(s.id, back)
+		m.out.Window(s.id, back)
 		if f := c.budget.Spend(); f != nil {
 			return f
 		}
 	}
 	s.st.announced += left
-	m.turns.Came(&s.st.Inflow, left, &c.mu.out)
+	m.turns.Came(&s.st.Inflow, left, &m.out)
 	c.in.of = s
 	return nil
 }
@@ -71,13 +71,11 @@ func (c *Conn) streamFault(s *Stream, code frame.Code) *link.Fault {
 
 // consumed gives bytes of the connection's window back.
 func (c *Conn) consumed(n int) {
-	back := c.credit.Read(n)
-	if back == 0 {
-		return
+	if back := c.credit.Read(n); back > 0 {
+		c.mu.Lock()
+		c.mu.out.Window(0, back)
+		c.mu.Unlock()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.mu.out.Window(0, back)
 }
 
 // dataBytes takes what there is of a DATA frame.

@@ -42,8 +42,8 @@ func (c *Conn) leave() {
 	m := &c.mu
 	m.Lock()
 	m.drain = warned
-	c.mu.out.GoAway(frame.LargestStream, frame.NoError, "")
-	c.mu.out.Ping([]byte(farewellPing), false)
+	m.out.GoAway(frame.LargestStream, frame.NoError, "")
+	m.out.Ping([]byte(farewellPing), false)
 	m.Unlock()
 }
 
@@ -60,7 +60,7 @@ func (c *Conn) lastCall() {
 	m := &c.mu
 	m.Lock()
 	m.drain, c.saidID = final, c.lastID
-	c.mu.out.GoAway(c.saidID, frame.NoError, "")
+	m.out.GoAway(c.saidID, frame.NoError, "")
 	m.Unlock()
 }
 

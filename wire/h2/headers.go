@@ -35,7 +35,7 @@ func (c *Conn) headers(id uint32, block []byte, end, self bool) *link.Fault {
 			code = frame.ProtocolError
 		}
 		if !refused { // the client knows what a GOAWAY means
-			c.mu.out.Reset(id, code)
+			m.out.Reset(id, code)
 			c.remember(id)
 		} else {
 			c.remember(id)

@@ -2,8 +2,10 @@ package h2
 
 import (
 	"context"
+	"maps"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -159,11 +161,7 @@ func (s *Server) leave() {
 func (s *Server) snapshot() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]*Conn, 0, len(s.mu.conns))
-	for c := range s.mu.conns {
-		all = append(all, c)
-	}
-	return all
+	return slices.AppendSeq(make([]*Conn, 0, len(s.mu.conns)), maps.Keys(s.mu.conns))
 }
 
 // Stats returns what the server holds now.

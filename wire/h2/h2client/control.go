@@ -49,7 +49,7 @@ func (c *Conn) settings(p []byte) (grew bool, f *link.Fault) {
 			return false, f
 		}
 	}
-	c.mu.out.SettingsAck()
+	m.out.SettingsAck()
 	return grew, nil
 }
 

@@ -35,10 +35,10 @@ func (c *Conn) admitData(h frame.Head) *link.Fault {
 	s.touched = true
 	var f *link.Fault
 	if back := s.Takes(h.Length, h.Length-c.in.Coming()); back > 0 && !c.in.Ends() {
-		c.mu.out.Window(s.id, back)
+		m.out.Window(s.id, back)
 		f = c.budget.Spend()
 	}
-	m.turns.Came(&s.Inflow, int64(h.Length), &c.mu.out)
+	m.turns.Came(&s.Inflow, int64(h.Length), &m.out)
 	over := s.RecvWindow < 0
 	m.Unlock()
 	switch {
@@ -57,13 +57,11 @@ func (c *Conn) idle(id uint32) bool { return id%2 == 0 || id >= c.mu.nextID }
 
 // consumed gives bytes of the connection's window back.
 func (c *Conn) consumed(n int) {
-	back := c.credit.Read(n)
-	if back == 0 {
-		return
+	if back := c.credit.Read(n); back > 0 {
+		c.mu.Lock()
+		c.mu.out.Window(0, back)
+		c.mu.Unlock()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.mu.out.Window(0, back)
 }
 
 // dataBytes takes what there is of a DATA frame.

@@ -126,7 +126,7 @@ func (c *Conn) appendData(s *stream, n int) {
 // appendCall appends the HEADERS frame of a call. It runs under mu.
 func (c *Conn) appendCall(s *stream) {
 	m, o, call := &c.mu, &c.client.opts, s.call
-	e, out := &m.encoder, c.mu.out.Open()
+	e, out := &m.encoder, m.out.Open()
 	at := out.StartBlock()
 	b := e.Begin(out.B)
 	scheme, host := "http", call.Authority

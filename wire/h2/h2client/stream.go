@@ -139,7 +139,7 @@ func (c *Conn) detach(s *stream) *Call {
 	}
 	m := &c.mu
 	c.dropRequest(s)
-	m.turns.Gone(&s.Inflow, &c.mu.out)
+	m.turns.Gone(&s.Inflow, &m.out)
 	s.call, call.stream = nil, nil
 	if s.resumed || s.inflating {
 		c.orphan(s)
