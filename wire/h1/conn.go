@@ -49,10 +49,9 @@ const (
 type conn struct {
 	// Immutable after newConn.
 	srv      *Server
-	net.Conn                 // what bytes go through: the socket, or TLS over it
-	sock     net.Conn        // the socket
-	raw      *rawio.Socket   // the socket, where it is what bytes go through; else nil
-	ready    syscall.RawConn // of the socket, where reading can wait without a buffer; else nil
+	net.Conn               // what bytes go through: the socket, or TLS over it
+	sock     net.Conn      // the socket
+	raw      *rawio.Socket // the socket, where it is what bytes go through; else nil: it cannot wait without a buffer
 	recv     func(fd uintptr) bool
 	opened   time.Time
 	expire   time.Time // by MaxConnectionAge; zero: never
@@ -91,11 +90,8 @@ func newConn(s *Server, sock, transport net.Conn, key addrKey, now time.Time) *c
 		c.expire = now.Add(age - age/10 + rand.N(age/5+1))
 	}
 	c.x.c, c.body.c = c, c
-	c.raw = rawio.New(transport)
-	if sc, ok := transport.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.ready, c.recv = raw, c.receive
-		}
+	if c.raw = rawio.New(transport); c.raw != nil {
+		c.recv = c.receive
 	}
 	return c
 }
@@ -313,9 +309,9 @@ func (c *conn) idleEnd(err error) Reason {
 
 // firstRead reads into a buffer that it takes once there is something to read.
 func (c *conn) firstRead() error {
-	if c.ready != nil {
+	if c.raw != nil {
 		c.recvN, c.recvErr = 0, nil
-		if err := c.ready.Read(c.recv); err != nil {
+		if err := c.raw.Wait(c.recv); err != nil {
 			return err
 		}
 		if c.recvN > 0 {

@@ -3,8 +3,6 @@ package h1
 import (
 	"os"
 	"time"
-
-	"github.com/sluice-serving/sluice/wire/rawio"
 )
 
 // rest is whether a connection rests: between two requests that are far apart fasthttp's loop ends, and gives back what
@@ -19,7 +17,7 @@ const (
 
 // mayRest tells whether the connection rests when it has been idle for long enough. Behind TLS it does not: there, bytes
 // may have been read that are yet to be asked for.
-func (c *conn) mayRest() bool { return c.served && c.ready != nil && c.rest == restNot }
+func (c *conn) mayRest() bool { return c.served && c.raw != nil && c.rest == restNot }
 
 // idleUntil is when the connection has been idle for too long.
 func (c *conn) idleUntil() time.Time {
@@ -85,7 +83,7 @@ func (s *Server) resume(c *conn) {
 	c.state.Store(stateResting)
 	c.deadline(c.idleUntil())
 	if c.poked.Load() == nil { // else that deadline has hidden the poke's
-		c.woke = rawio.Await(c.ready)
+		c.woke = c.raw.Await()
 	}
 	c.rest = restOver
 	s.run(c)

@@ -76,6 +76,12 @@ func (s *Socket) readNow(fd uintptr) bool {
 	}
 }
 
+// Wait calls ready until it returns true: at once, and whenever there may be something to read.
+func (s *Socket) Wait(ready func(fd uintptr) bool) error { return s.rc.Read(ready) }
+
+// Await is [Await] for the socket.
+func (s *Socket) Await() error { return Await(s.rc) }
+
 // Write writes all of p, and waits where the peer takes no more.
 func (s *Socket) Write(p []byte) (int, error) {
 	s.one[0] = p

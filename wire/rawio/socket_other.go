@@ -16,6 +16,12 @@ func New(net.Conn) *Socket { return nil }
 // Read is never called.
 func (*Socket) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
+// Wait is never called.
+func (*Socket) Wait(func(fd uintptr) bool) error { return errors.ErrUnsupported }
+
+// Await is never called.
+func (*Socket) Await() error { return errors.ErrUnsupported }
+
 // Write is never called.
 func (*Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
