@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,27 +16,16 @@ import (
 	"github.com/sluice-serving/sluice/bench/machine"
 	"github.com/sluice-serving/sluice/bench/peer"
 	"github.com/sluice-serving/sluice/bench/report"
+	"github.com/sluice-serving/sluice/bench/standin"
 	"github.com/sluice-serving/sluice/bench/trial"
-	"github.com/sluice-serving/sluice/internal/leak"
 	"github.com/sluice-serving/sluice/internal/puppet"
 )
 
-// The test binary stands in for `sluice bench` when a test starts it as a process of its own.
-const asMain = "SLUICE_BENCH_MAIN"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(asMain) == "" {
-		leak.Main(m)
-		return
-	}
-	if err := Main(context.Background(), testSelf(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	standin.Main(m, func() error {
+		return Main(context.Background(), machine.Self{os.Args[0]}, os.Args[1:], os.Stdout, os.Stderr)
+	})
 }
-
-// testSelf starts this test binary as Main; the test has to set asMain in its environment.
-func testSelf() machine.Self { return machine.Self{os.Args[0]} }
 
 func writeFile(t *testing.T, name, content string) string {
 	t.Helper()
@@ -75,7 +63,7 @@ func TestMainRefuses(t *testing.T) {
 		{[]string{"proxy", "-sizes", "3"}, "-sizes"},
 	} {
 		var out, words bytes.Buffer
-		err := Main(t.Context(), testSelf(), tc.args, &out, &words)
+		err := Main(t.Context(), standin.Self(t), tc.args, &out, &words)
 		var usage interface{ ExitCode() int }
 		if err == nil || !strings.Contains(err.Error(), tc.want) || !errors.As(err, &usage) || usage.ExitCode() != 2 {
 			t.Errorf("Main(%q) = %v, want a usage error with %q", tc.args, err, tc.want)
@@ -96,9 +84,8 @@ pools:
 `
 
 func TestMainCommands(t *testing.T) {
-	t.Setenv(asMain, "1")
 	s := &peer.Server{Name: peer.Sluice}
-	ports, err := peer.StartSluice(t.Context(), testSelf(), s, writeFile(t, "sluice.yaml", echoConfig), 1)
+	ports, err := peer.StartSluice(t.Context(), standin.Self(t), s, writeFile(t, "sluice.yaml", echoConfig), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +96,7 @@ func TestMainCommands(t *testing.T) {
 	body := `{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,2]}]}`
 	var out, words bytes.Buffer
 	args := []string{"http", "-target", s.Target, "-path", "/v2/models/echo/infer", "-body", "@" + writeFile(t, "body", body), "-warmup", "10ms", "-duration", "50ms", "-output", "json"}
-	if err := Main(t.Context(), testSelf(), args, &out, &words); err != nil {
+	if err := Main(t.Context(), standin.Self(t), args, &out, &words); err != nil {
 		t.Fatalf("%v\n%s", err, &words)
 	}
 	var r generator.Report
@@ -118,7 +105,7 @@ func TestMainCommands(t *testing.T) {
 	}
 	out.Reset()
 	args = []string{"http", "-target", s.Target, "-path", "/v2/models/none/infer", "-body", body, "-warmup", "1ms", "-duration", "20ms", "-rate", "500"}
-	if err := Main(t.Context(), testSelf(), args, &out, &words); err == nil || !strings.Contains(err.Error(), "status 404") {
+	if err := Main(t.Context(), standin.Self(t), args, &out, &words); err == nil || !strings.Contains(err.Error(), "status 404") {
 		t.Errorf("asking for a model that is not there = %v", err)
 	}
 	if !strings.Contains(out.String(), "1 connection, open loop at 500/s") {
@@ -139,7 +126,7 @@ func TestGRPCCommand(t *testing.T) {
 			"grpc", "-target", upstream.Address(), "-model", "echo", "-connections", "2", "-streams", "3", "-warmup", "10ms",
 			"-duration", "1200ms", "-rate", "500", "-plot", plotted, "-header", "X-Request-Id: a", streaming,
 		}
-		if err := Main(t.Context(), testSelf(), args, &out, &words); err != nil {
+		if err := Main(t.Context(), standin.Self(t), args, &out, &words); err != nil {
 			t.Fatalf("%v\n%s", err, &words)
 		}
 		if !strings.Contains(out.String(), "2 connections of 3 streams, open loop at 500/s") || !strings.Contains(words.String(), "answered") {
@@ -155,7 +142,7 @@ func TestGRPCCommand(t *testing.T) {
 	}
 	var out, words bytes.Buffer
 	args := []string{"grpc", "-target", upstream.Address(), "-model", "none", "-warmup", "1ms", "-duration", "20ms"}
-	if err := Main(t.Context(), testSelf(), args, &out, &words); err == nil || !strings.Contains(err.Error(), "grpc-status 5") {
+	if err := Main(t.Context(), standin.Self(t), args, &out, &words); err == nil || !strings.Contains(err.Error(), "grpc-status 5") {
 		t.Errorf("asking for a model that is not there = %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/sluice-serving/sluice/bench/generator/client"
+	"github.com/sluice-serving/sluice/bench/standin"
 )
 
 // serve runs a fasthttp server until the test ends.
@@ -161,7 +162,7 @@ func TestRunTimesOut(t *testing.T) {
 }
 
 func TestRunProcess(t *testing.T) {
-	self := testSelf(t)
+	self := standin.Self(t)
 	var served atomic.Int64
 	target := serve(t, "tcp", "127.0.0.1:0", func(c *fasthttp.RequestCtx) {
 		served.Add(1)

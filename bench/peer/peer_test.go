@@ -15,16 +15,15 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-serving/sluice/bench/generator/client"
+	"github.com/sluice-serving/sluice/bench/standin"
 	"github.com/sluice-serving/sluice/protocol/kserve/pb"
 	"github.com/sluice-serving/sluice/tensor"
-
-	"github.com/sluice-serving/sluice/bench/machine"
 )
 
 // A server that answered before it has the body would do less than the others. Each must stay silent until the last
 // byte, and answer then.
 func TestServersReadTheBody(t *testing.T) {
-	self := testSelf(t)
+	self := standin.Self(t)
 	parts := filepath.Join("..", "..", ".cache", "proxies")
 	answer := Answer{Body: []byte("the answer"), HeaderLength: 3}
 	starters := map[string]func(dir string) (*Server, error){
@@ -83,7 +82,7 @@ func TestServersReadTheBody(t *testing.T) {
 }
 
 func TestServerTellsItsLastWords(t *testing.T) {
-	self := testSelf(t)
+	self := standin.Self(t)
 	s := &Server{Name: "broken"}
 	if err := s.start(self.Command(t.Context(), "no-such-command"), nil); err != nil {
 		t.Fatal(err)
@@ -97,7 +96,7 @@ func TestServerTellsItsLastWords(t *testing.T) {
 
 // Every proxy must pass a call on to the upstream and its answer back, unchanged.
 func TestProxiesPassCallsOn(t *testing.T) {
-	self := testSelf(t)
+	self := standin.Self(t)
 	parts := filepath.Join("..", "..", ".cache", "proxies")
 	upstream, err := StartUpstream(t.Context(), self, 1)
 	if err != nil {
@@ -142,11 +141,4 @@ func TestProxiesPassCallsOn(t *testing.T) {
 			}
 		})
 	}
-}
-
-// testSelf starts this test binary as `sluice bench`.
-func testSelf(t *testing.T) machine.Self {
-	t.Helper()
-	t.Setenv("SLUICE_BENCH_MAIN", "1")
-	return machine.Self{os.Args[0]}
 }

@@ -2,16 +2,14 @@ package scenario
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sluice-serving/sluice/bench/peer"
+	"github.com/sluice-serving/sluice/bench/standin"
 	"github.com/sluice-serving/sluice/bench/trial"
-
-	"github.com/sluice-serving/sluice/bench/machine"
 )
 
 func TestParseBatches(t *testing.T) {
@@ -80,7 +78,7 @@ func TestBatch(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts whole gateways")
 	}
-	self := testSelf(t)
+	self := standin.Self(t)
 	var words bytes.Buffer
 	all, goals, err := Batch(t.Context(), BatchOptions{
 		Self: self, Digits: t.TempDir(), Only: "One device", Effort: trial.Effort{Rounds: 1, MaxForeign: 2}, Block: 200 * time.Millisecond, Words: &words,
@@ -108,7 +106,7 @@ func TestBatchTriton(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a real Triton")
 	}
-	self := testSelf(t)
+	self := standin.Self(t)
 	var words bytes.Buffer
 	all, goals, err := Batch(t.Context(), BatchOptions{
 		Self: self, Triton: filepath.Join("..", "..", ".cache", "triton", "tritonserver"), TritonModels: filepath.Join("..", "..", "tests", "triton", "models"),
@@ -154,11 +152,4 @@ func TestTritonGoals(t *testing.T) {
 			t.Errorf("goals of a single client: %+v", goals)
 		}
 	}
-}
-
-// testSelf starts this test binary as `sluice bench`.
-func testSelf(t *testing.T) machine.Self {
-	t.Helper()
-	t.Setenv("SLUICE_BENCH_MAIN", "1")
-	return machine.Self{os.Args[0]}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-serving/sluice/bench/generator"
 	"github.com/sluice-serving/sluice/bench/peer"
+	"github.com/sluice-serving/sluice/bench/standin"
 	"github.com/sluice-serving/sluice/bench/trial"
 )
 
@@ -14,7 +15,7 @@ func TestHop(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts whole gateways")
 	}
-	self := testSelf(t)
+	self := standin.Self(t)
 	var words bytes.Buffer
 	c, err := Hop(t.Context(), HopOptions{
 		Self: self, Only: []string{peer.Edge}, Load: generator.Load{Connections: 4}, Bytes: 64, Effort: trial.Effort{Rounds: 1, MaxForeign: 2}, Block: 100 * time.Millisecond, Words: &words,

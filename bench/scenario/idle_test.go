@@ -6,13 +6,14 @@ import (
 
 	"github.com/sluice-serving/sluice/bench/peer"
 	"github.com/sluice-serving/sluice/bench/report"
+	"github.com/sluice-serving/sluice/bench/standin"
 )
 
 func TestIdle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts whole gateways")
 	}
-	self := testSelf(t)
+	self := standin.Self(t)
 	var words bytes.Buffer
 	all, err := Idle(t.Context(), IdleOptions{Self: self, Parts: t.TempDir(), Connections: 200, Rounds: 1, Words: &words})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-serving/sluice/bench/standin"
 	"github.com/sluice-serving/sluice/bench/trial"
 )
 
@@ -13,7 +14,7 @@ func TestPressure(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts whole gateways")
 	}
-	self := testSelf(t)
+	self := standin.Self(t)
 	c, err := Pressure(t.Context(), PressureOptions{
 		Self: self, Clients: 6, Message: 20 << 20, InFlight: 64 << 20, Rate: 200, Block: 300 * time.Millisecond,
 		Effort: trial.Effort{Rounds: 1, MaxRounds: 1, MaxForeign: 100},

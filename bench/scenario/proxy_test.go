@@ -8,11 +8,12 @@ import (
 
 	"github.com/sluice-serving/sluice/bench/generator"
 	"github.com/sluice-serving/sluice/bench/peer"
+	"github.com/sluice-serving/sluice/bench/standin"
 	"github.com/sluice-serving/sluice/bench/trial"
 )
 
 func TestProxyMeasures(t *testing.T) {
-	self := testSelf(t)
+	self := standin.Self(t)
 	all, err := Proxy(t.Context(), ProxyOptions{
 		Self: self, Loads: []generator.Load{{Connections: 2, Streams: 2}}, Sizes: []int{1 << 10, 64 << 10}, Plain: []generator.Load{},
 		Only: []string{peer.Relay, directName}, Warmup: 50 * time.Millisecond, Block: 400 * time.Millisecond,

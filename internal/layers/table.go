@@ -90,6 +90,7 @@ func Table() []Row { //nolint:revive // function-length: a table
 		{"bench/generator", "the load generator", []string{"bench/machine", "infer", "tensor", "slab"}},
 		{"bench/generator/client", "a measuring client's ends of HTTP/1.1 and gRPC", []string{"tensor", "protocol/*/pb"}},
 		{"bench/machine", "processes, their CPU time and memory", nil},
+		{"bench/standin", "a test binary in place of the commands that measure", []string{"bench/machine", "internal/leak"}},
 		{"internal/cli", "command bodies: flags, output, exit codes", append([]string{
 			"internal/gateway", "internal/puppet", "bench", "batching/sim", "control",
 		}, dataPlane...)},
