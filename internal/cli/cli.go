@@ -94,7 +94,11 @@ func newRoot(kinds []gateway.Kind) *cobra.Command {
 		Short: "An inference gateway: batching, balancing and canaries in front of model servers",
 		Long: `Sluice is a gateway for inference requests. It speaks the v2 protocol of KServe and Triton and TensorFlow
 Serving's, over REST and gRPC, merges requests into batches, and runs them on ONNX Runtime in its own process or
-on servers: Triton, TensorFlow Serving and others of the v2 protocol.`,
+on servers: Triton, TensorFlow Serving and others of the v2 protocol.
+
+Data goes to standard output and words to standard error; --output json gives data for programs. Exit codes:
+0 done, 1 failed, 2 the command line or the configuration is wrong, 3 the server cannot be reached, 4 a goal was
+not met.`,
 		Version: build().Version,
 		Example: `  sluice serve --backend onnx=./models     serve every model found in ./models
   sluice serve -c sluice.yaml              serve what a configuration says

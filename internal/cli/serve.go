@@ -31,7 +31,10 @@ func newServe(kinds []gateway.Kind) *cobra.Command {
 Without a configuration file it serves every model that it finds behind --backend. With one, flags win over
 the file. SIGHUP, or a change of the file, reloads it; a bad file changes nothing. SIGTERM drains: it fails
 readiness, serves on for drain.delay, answers what is in flight within drain.grace, and ends. SIGINT skips the
-delay. A second signal ends at once.`,
+delay. A second signal ends at once.
+
+It listens on :8000 and :8001 (requests: REST and gRPC on both), :8002 (metrics) and 127.0.0.1:9901 (operators),
+unless told otherwise. Where only one of --http and --grpc, or of their settings, is given, there is no other.`,
 		Example: `  sluice serve --backend onnx=./models
   sluice serve --backend triton=127.0.0.1:8011,127.0.0.1:8021
   sluice serve --backend kserve=127.0.0.1:9000
