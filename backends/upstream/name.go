@@ -77,9 +77,13 @@ func (p *Pool) learn(ctx context.Context, f found, first bool) {
 		if n.err == nil {
 			p.log.Warn("the name of endpoints has no addresses", zap.String("name", n.host), zap.Error(f.err))
 		}
+		var unknown *net.DNSError
 		why := "the name " + n.host + " has no addresses"
-		if f.err != nil {
-			why += ": " + wire.Unreached(f.err)
+		switch {
+		case errors.As(f.err, &unknown):
+			why = wire.Unreached(f.err)
+		case f.err != nil:
+			why += ": " + f.err.Error()
 		}
 		n.err = &unreachedError{why}
 		return

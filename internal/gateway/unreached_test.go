@@ -69,7 +69,7 @@ func TestWhyServersAreNotReached(t *testing.T) {
 		{"plain-server-rest", "rest", plain, trusting, "it does not speak TLS: it answers in plain HTTP/1.1"},
 		{"tls-server", "grpc", secure, "", "it may speak TLS, or no HTTP/2"},
 		{"tls-server-rest", "rest", secure, "", "a server that speaks TLS may answer so"},
-		{"http1", "grpc", plain, "", "it answers in plain HTTP/1.1, where HTTP/2 was expected"},
+		{"http1", "grpc", plain, "", "it answers in plain HTTP/1.1, where HTTP/2 was expected: it has none, or wants TLS"},
 	}
 	pools, models := "pools:\n", "models:\n"
 	for _, c := range cases {

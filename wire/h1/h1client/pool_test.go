@@ -413,3 +413,44 @@ func TestClientCallsFromAnswers(t *testing.T) {
 		t.Errorf("one call after the other was made over %+v", st)
 	}
 }
+
+// TestTrouble holds what operators are told of connections: not what we ended ourselves.
+func TestTrouble(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	a := newAsker(t, Options{Address: ln.Addr().String()})
+	call := a.start(a.call("GET", "/", nil))
+	sock, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sock.Close()
+	if _, err := sock.Read(make([]byte, 1)); err != nil { // it waits for the answer
+		t.Fatal(err)
+	}
+	call.Cancel()
+	a.await(call)
+	eventually(t, "the connection is gone", func() bool { return a.cl.Stats().Connections == 0 })
+	if why := a.cl.Trouble(); why != "" {
+		t.Errorf("after a call that was cancelled: %q", why)
+	}
+	call = a.start(a.call("GET", "/", nil))
+	again, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(again, "\x15\x03\x01\x00\x02\x02\x46"); err != nil {
+		t.Fatal(err)
+	}
+	_ = again.Close()
+	a.await(call)
+	if why := a.cl.Trouble(); why != "it speaks TLS, where HTTP/1.1 was expected" {
+		t.Errorf("after an alert of TLS: %q", why)
+	}
+}

@@ -174,9 +174,6 @@ func (c *Conn) goAwayFrame(p []byte) {
 		const most = 128
 		c.client.log.Info("an endpoint closes the connection", zap.String("endpoint", c.client.opts.Address),
 			zap.Stringer("code", code), zap.String("text", strconv.Quote(string(p[8:min(len(p), 8+most)]))))
-		if code == frame.InadequateSecurity {
-			c.client.note("it wants TLS")
-		}
 	}
 	for i, s := range above {
 		c.abandon(s, calls[i], &verdictGoAway, false)

@@ -86,6 +86,8 @@ func (cl *Client) open() (net.Conn, error) {
 func (c *Conn) unsettled(why *link.Fault) string {
 	first := c.in.Bytes()
 	switch said := wire.Unlike(first); {
+	case strings.HasPrefix(string(first), "HTTP/") && c.client.opts.TLS == nil: // as ports of TLS answer what is in clear
+		return said + ", where HTTP/2 was expected: it has none, or wants TLS"
 	case said != "":
 		return said + ", where HTTP/2 was expected"
 	case len(first) > 0:
