@@ -43,7 +43,7 @@
 // is taken before it. Whoever sets writing is the only one to write until it is cleared; others leave their bytes
 // to him.
 //
-// What is due on connections is done in steps of 50 ms, so that one wake-up of the process does it for all of them.
+// What is due on connections is done in steps of 20 ms, so that one wake-up of the process does it for all of them.
 //
 // The reader of a connection that has no streams and brings nothing for a moment rests: its goroutine ends and leaves
 // the wait to a new one, whose stack is as small as stacks are. What wakes a reader wakes it there: bytes, deadlines,

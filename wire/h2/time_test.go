@@ -472,12 +472,12 @@ func TestConnectionsAreLookedAtTogether(t *testing.T) {
 		defer release()
 		from := time.Now()
 		whole := h2test.Message(h2test.Pattern(1 << 20))
-		for i, at := range []time.Duration{7 * time.Millisecond, 31 * time.Millisecond, 50 * time.Millisecond, 51 * time.Millisecond} {
+		for i, at := range []time.Duration{7 * time.Millisecond, 13 * time.Millisecond, 20 * time.Millisecond, 21 * time.Millisecond} {
 			time.Sleep(at - time.Since(from))
 			p.Headers(uint32(1+2*i), false, call("Unary")...)
 			p.Must(p.Framer.WriteData(uint32(1+2*i), false, whole[:1000]))
 		}
-		for _, want := range []time.Duration{1050, 1050, 1050, 1100} {
+		for _, want := range []time.Duration{1020, 1020, 1020, 1040} {
 			for f := range frames {
 				if h, ok := f.(*http2.MetaHeadersFrame); ok && h.StreamEnded() {
 					break
