@@ -38,7 +38,7 @@ func (c *Conn) admitData(h frame.Head) *link.Fault {
 		m.out.Window(s.id, back)
 		f = c.budget.Spend()
 	}
-	m.turns.Came(&s.Inflow, int64(h.Length), &m.out)
+	m.turns.Came(&s.Inflow, int64(c.in.Coming()), &m.out)
 	over := s.RecvWindow < 0
 	m.Unlock()
 	switch {
