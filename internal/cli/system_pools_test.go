@@ -89,7 +89,7 @@ pools:
 	if words := pools(p, exitFailed, "drain", "gpus", "10.0.0.1:1"); !strings.Contains(words, `no endpoint "10.0.0.1:1"`) {
 		t.Errorf("an endpoint that there is not: %s", words)
 	}
-	if words := pools(p, exitUsage, "drain", "gpus"); !strings.Contains(words, "needs the names of a pool and of its endpoint") {
+	if words := pools(p, exitUsage, "drain", "gpus"); !strings.Contains(words, "want the names of a pool and of its endpoint") {
 		t.Errorf("without an endpoint: %s", words)
 	}
 	p.change(http.MethodPost, "/v1/config/reload", "")
