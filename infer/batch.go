@@ -14,8 +14,9 @@ type Member struct {
 
 // BatchOwner is told that a batch is over: whoever acquired its slot.
 type BatchOwner interface {
-	// BatchDone is called once, before the members are finished, so that the slot works again at once. err
-	// is nil when the run succeeded.
+	// BatchDone is called once, before the end finishes the members, so that the slot works again at once. A
+	// runner may have finished some or all of them one by one before that, and keeps the slot while it goes on.
+	// err is nil when the run succeeded.
 	BatchDone(batch *Batch, err *Error, b *Burst)
 }
 

@@ -125,6 +125,20 @@ type owner struct{ group *backends.Group }
 
 func (o owner) BatchDone(b *infer.Batch, _ *infer.Error, _ *infer.Burst) { o.group.Release(b.Slot) }
 
+// ending is an owner that tells when it has given the slot back. Members that are answered one by one do not
+// tell: the worker goes on to compare what it answered.
+type ending struct {
+	owner
+	over chan struct{}
+}
+
+func (b *bench) ending() *ending { return &ending{owner{b.group}, make(chan struct{})} }
+
+func (e *ending) BatchDone(b *infer.Batch, err *infer.Error, burst *infer.Burst) {
+	e.owner.BatchDone(b, err, burst)
+	close(e.over)
+}
+
 // answer is how a call ended: a copy of its part of the response.
 type answer struct {
 	err     *infer.Error
@@ -138,7 +152,7 @@ type tensorCopy struct {
 	data  []byte
 }
 
-// run runs requests in one batch and returns their answers.
+// run runs requests in one batch and returns their answers, once the batch has its slot no more.
 func (b *bench) run(t testing.TB, m *infer.Model, requests ...*infer.Request) []answer {
 	t.Helper()
 	var calls []*infer.Call
@@ -148,25 +162,27 @@ func (b *bench) run(t testing.TB, m *infer.Model, requests ...*infer.Request) []
 		calls = append(calls, c)
 		r.Release()
 	}
-	b.submit(t, m, calls...)
+	e := b.ending()
+	b.submit(t, m, e, calls...)
 	var answers []answer
 	for _, c := range calls {
 		<-c.Woken()
 		answers = append(answers, take(c))
 		c.Release()
 	}
+	<-e.over
 	return answers
 }
 
 // submit puts calls in one batch and hands it to a free worker.
-func (b *bench) submit(t testing.TB, m *infer.Model, calls ...*infer.Call) {
+func (b *bench) submit(t testing.TB, m *infer.Model, o infer.BatchOwner, calls ...*infer.Call) {
 	t.Helper()
 	slot, ok := b.group.TryAcquire(m)
 	if !ok {
 		t.Fatal("no slot")
 	}
 	batch := b.memory.NewBatch()
-	batch.Model, batch.Slot, batch.Slots, batch.Owner = m, slot, b.group, owner{b.group}
+	batch.Model, batch.Slot, batch.Slots, batch.Owner = m, slot, b.group, o
 	for _, c := range calls {
 		if !batch.Add(c, infer.AllRows) {
 			t.Fatal("a fresh call is done")

@@ -16,7 +16,7 @@ func (b *bench) cycle(t testing.TB, m *infer.Model, requests []*infer.Request, c
 		calls[i] = b.memory.NewCall(r)
 		calls[i].Then(infer.RoleEdge, edge{})
 	}
-	b.submit(t, m, calls...)
+	b.submit(t, m, owner{b.group}, calls...)
 	for _, c := range calls {
 		<-c.Woken()
 		if c.Error != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sluice-serving/sluice/infer"
@@ -210,6 +211,54 @@ func TestTheFirstRealRequestsDecide(t *testing.T) {
 	}
 }
 
+// TestAWorkerKeepsItsSlotUntilItHasDecided stops the worker where members have their answers and the comparison
+// of these is not over: who gave the slot back now would hand the next batch to a worker that is busy.
+func TestAWorkerKeepsItsSlotUntilItHasDecided(t *testing.T) {
+	var armed atomic.Bool
+	decided, goOn := make(chan struct{}), make(chan struct{})
+	b := newBench(t, Options{Repository: testdata(t, map[string]string{"shy": ""}), Workers: 1, OnChange: func() {
+		if armed.CompareAndSwap(true, false) {
+			close(decided)
+			<-goOn
+		}
+	}})
+	m := b.model(t, "shy", "1")
+	armed.Store(true)
+	e := b.ending()
+	var calls []*infer.Call
+	for _, i := range []int64{0, -1} {
+		r := b.request(m, in{0, tensor.Int64, []int64{1}, ints(i)})
+		c := b.memory.NewCall(r)
+		c.Then(infer.RoleEdge, edge{})
+		r.Release()
+		calls = append(calls, c)
+	}
+	b.submit(t, m, e, calls...)
+	for _, c := range calls {
+		<-c.Woken()
+		if c.Error != nil {
+			t.Error(c.Error)
+		}
+		c.Release()
+	}
+	select {
+	case <-decided:
+	case <-e.over:
+		t.Error("the slot is back before the worker has decided")
+	}
+	if slot, ok := b.group.TryAcquire(m); ok {
+		t.Error("there is a slot while the only worker compares")
+		b.group.Release(slot)
+	}
+	close(goOn)
+	<-e.over
+	slot, ok := b.group.TryAcquire(m)
+	if !ok {
+		t.Fatal("the slot is not back")
+	}
+	b.group.Release(slot)
+}
+
 func TestAbortEndsARun(t *testing.T) {
 	b := newBench(t, Options{Repository: testdata(t, map[string]string{"slow": ""})})
 	m := b.model(t, "slow", "1")
@@ -217,7 +266,7 @@ func TestAbortEndsARun(t *testing.T) {
 	c := b.memory.NewCall(r)
 	c.Then(infer.RoleEdge, edge{})
 	r.Release()
-	b.submit(t, m, c)
+	b.submit(t, m, owner{b.group}, c)
 	for running := false; !running; runtime.Gosched() {
 		for _, w := range b.Pool.devices[0].workers {
 			running = running || w.frame.Running()
