@@ -331,9 +331,11 @@ pools:
         host, port = self.server.grpc.rsplit(":", 1)
         connection = http.client.HTTPConnection(host, int(port), timeout=10)
         self.addCleanup(connection.close)
-        with self.assertRaises((http.client.HTTPException, OSError)):
-            connection.request("GET", "/v2/health/live")
-            connection.getresponse()
+        connection.request("GET", "/v2/health/live")
+        answer = connection.getresponse()
+        self.assertEqual(answer.status, 400)
+        self.assertIn("plain HTTP was sent to a port that speaks TLS", json.loads(answer.read())["error"])
+        self.assertEqual(answer.getheader("connection"), "close")
 
 
 if __name__ == "__main__":
