@@ -191,7 +191,7 @@ func pressureCommand(ctx context.Context, self machine.Self, args []string, stdo
 	fs.IntVar(&opts.Clients, "clients", 200, "clients that misbehave")
 	fs.IntVar(&opts.Message, "bytes", 16<<20, "tensor bytes that each of them asks with")
 	budget := fs.Int64("in-flight", 128, "the gateway's budget of bytes in flight, in MiB")
-	fs.Float64Var(&opts.Rate, "rate", 1000, "healthy calls a second")
+	fs.Float64Var(&opts.Rate, "rate", 997, "healthy calls a second; a rate in step with the kernel's tick would meet it with each call, or with none")
 	fs.StringVar(&opts.Only, "only", "", "measure only the scenes with this in their name")
 	if err := parse(fs, args); err != nil {
 		return err

@@ -39,6 +39,12 @@ func TestReadersRest(t *testing.T) {
 			if got := p.WantAnswer(3, "grpc-status: 0"); string(got[5:]) != "again" {
 				t.Errorf("the answer is %q", got)
 			}
+			timer := time.NewTimer(5 * time.Duration(restAfter))
+			defer timer.Stop()
+			<-timer.C
+			if resting() != 0 {
+				t.Error("it rests as soon as before, though it was woken at once")
+			}
 			r.eventually("it rests again", func() bool { return resting() == 1 })
 			p.Must(p.Conn.Close())
 		}, link.ClosedByClient},

@@ -17,6 +17,8 @@ type timers struct {
 	ackBy     int64 // when the client has to have acknowledged our settings; 0: it has
 	heard     int64 // when something was read last, or the reader woke
 	resting   bool  // the reader rests
+	restedAt  int64 // since when, or when it did last
+	patience  int64 // how long nothing must have come when it rests
 	idleAt    int64 // since when there has been no stream; 0: there are some
 	bodyAt    int64 // when unfinished bodies are to be looked at; 0: there are none
 	answerAt  int64 // when stuck answers are to be looked at; 0: there are none
@@ -27,7 +29,7 @@ const ackTimes = 3
 
 // begin starts the clocks of a connection.
 func (t *timers) begin(c *Conn, now int64) {
-	t.startedAt, t.heard = now, now
+	t.startedAt, t.heard, t.patience = now, now, restAfter
 	t.ackBy = now + ackTimes*int64(c.srv.opts.HeaderTimeout)
 	if age := c.srv.opts.MaxConnectionAge; age > 0 {
 		c.expire = now + int64(wire.Spread(age))
@@ -59,7 +61,7 @@ func (c *Conn) due() int64 {
 		}
 	} else {
 		due = min(due, in.now+int64(o.WriteIdle)) // answers get stuck unseen
-		if c.raw != nil {                         // and the last one may leave so
+		if c.raw != nil && c.room.dueAt == 0 {    // and the last one may leave so
 			due = min(due, in.now+max(restAfter, in.now-t.heard))
 		}
 	}
@@ -99,11 +101,16 @@ func (c *Conn) due() int64 {
 // time. A longer step has more to do at once, for which others wait.
 const timerStep = int64(20 * time.Millisecond)
 
-// restAfter is how long a connection has had no stream, and brought nothing, when its reader rests.
-const restAfter = int64(100 * time.Millisecond)
+const (
+	// restAfter is how long a connection has had no stream, and brought nothing, when its reader rests.
+	restAfter = int64(100 * time.Millisecond)
+	// restLate is the same where the last rest was shorter than that: to rest and to wake costs as much as a call, which
+	// does not pay where one comes every second.
+	restLate = 16 * restAfter
+)
 
 // restAt returns when the reader may rest.
-func (t *timers) restAt() int64 { return max(t.idleAt, t.heard) + restAfter }
+func (t *timers) restAt() int64 { return max(t.idleAt, t.heard) + t.patience }
 
 // mayRest tells whether the reader may rest once the connection has been idle for long enough.
 func (c *Conn) mayRest() bool {
@@ -117,7 +124,7 @@ func (c *Conn) rests(now int64) bool {
 	if !c.mayRest() || now < t.restAt() || c.live.Load() > 0 {
 		return false
 	}
-	t.resting, t.armed = true, 0
+	t.resting, t.restedAt, t.armed = true, now, 0
 	c.arm()
 	t.resting = !c.poked.Load()
 	return t.resting
@@ -128,7 +135,11 @@ func (c *Conn) wakes() {
 	in := &c.in
 	in.nowTime = time.Now()
 	in.now = c.srv.at(in.nowTime)
-	c.timer.heard, c.timer.resting = in.now, false
+	t := &c.timer
+	t.heard, t.resting, t.patience = in.now, false, restAfter
+	if in.now-t.restedAt < restLate {
+		t.patience = restLate
+	}
 }
 
 // expired does what is due.
