@@ -57,10 +57,10 @@ func TestReadersRest(t *testing.T) {
 			p.Must(p.Conn.Close())
 		}, link.ClosedByClient},
 		{"the client goes", Options{}, func(_ *testing.T, _ *rig, p *peer) { p.Must(p.Conn.Close()) }, link.ClosedByClient},
-		{"it was idle for too long", Options{IdleTimeout: 300 * time.Millisecond}, func(_ *testing.T, _ *rig, p *peer) {
+		{"it was idle for too long", Options{IdleTimeout: 1500 * time.Millisecond}, func(_ *testing.T, _ *rig, p *peer) {
 			p.WantGoAway(http2.ErrCodeNo)
 		}, link.ClosedIdle},
-		{"it is too old", Options{MaxConnectionAge: 400 * time.Millisecond}, func(t *testing.T, _ *rig, p *peer) {
+		{"it is too old", Options{MaxConnectionAge: 1500 * time.Millisecond}, func(t *testing.T, _ *rig, p *peer) {
 			wantLeave(t, p)
 		}, link.ClosedAge},
 		{"the server drains", Options{}, func(t *testing.T, r *rig, p *peer) {
