@@ -21,12 +21,20 @@ const (
 // round trip, and in some proxies all others behind them. It is the reader's.
 type firstWindow struct {
 	told    int64  // what the client was told last
-	counts  int64  // what a stream that opens now is counted with; until a client has acknowledged less, the more
 	before  uint32 // streams up to here had opened when it was told
 	changed int64  // when
 }
 
-func (w *firstWindow) init() { w.told, w.counts = link.StreamWindow, link.StreamWindow }
+func (w *firstWindow) init() { w.told = link.StreamWindow }
+
+// counted is what a stream that opens now is counted with: as long as the client may not have taken what it was told, the
+// most that it may take its window for.
+func (c *Conn) counted() int64 {
+	if c.timer.ackBy != 0 {
+		return link.StreamWindow
+	}
+	return c.first.told
+}
 
 // narrow has streams start with less, as so many calls were just refused, of which the longest has size bytes.
 func (c *Conn) narrow(refused int, size int64) {
@@ -48,7 +56,6 @@ func (c *Conn) broaden() {
 	}
 	more := link.StreamWindow - w.told
 	c.tellFirst(link.StreamWindow)
-	w.counts = link.StreamWindow
 	for _, s := range c.mu.streams {
 		s.st.RecvWindow += more
 	}
@@ -65,13 +72,12 @@ func (c *Conn) tellFirst(window int64) {
 // acknowledged notes that the client has taken our settings. Streams that opened before it had taken them get back what
 // narrowing took from their windows, as they are counted with that.
 func (c *Conn) acknowledged() {
-	c.timer.ackBy = 0
 	w := &c.first
-	less := w.counts - w.told
+	less := c.counted() - w.told
+	c.timer.ackBy = 0
 	if less == 0 {
 		return
 	}
-	w.counts = w.told
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, s := range c.mu.streams {

@@ -118,8 +118,8 @@ func (c *Conn) open(s *Stream, end bool) *link.Fault {
 	m.streams[s.id] = s
 	s.st.inTable = true
 	s.st.recvDone = end
-	s.st.RecvWindow = c.first.counts
-	s.st.credit = int(link.StreamWindow - c.first.counts) // a body of unknown length gets it once somebody reads
+	s.st.RecvWindow = c.counted()
+	s.st.credit = int(link.StreamWindow - s.st.RecvWindow) // a body of unknown length gets it once somebody reads
 	m.peer.Opens(&s.st.Outflow)
 	c.live.Add(1)
 	m.Unlock()
